@@ -1,0 +1,38 @@
+"""Kernel: a group of formulas over one domain, as plain data; what the printers turn into code.
+
+The domain of a kernel is ``(rows x d1 x ... x dk)``: the packed rows of a minibatch times a static shape. Every operand is
+aligned to it from the right: each of its dimensions is the domain's or 1, and it varies with the rows or not. Arrays
+always carry the row axis (of length 1 where the operand has no rows), so an operand is an array of rank ``k + 1``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cntk_lab.formula.expr import Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """How one array lies in the kernel's domain."""
+
+    name: str
+    shape: tuple[int, ...]
+    """Static shape, aligned to the domain: as many dimensions, each the domain's or 1 (or -3: known only when it runs)."""
+    rows: bool
+    """Whether the array has one entry per row (else its row axis has length 1)."""
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """Formulas over one domain. Equal kernels print to the same source, which is their identity in every cache."""
+
+    domain: tuple[int, ...]
+    rows: bool
+    inputs: tuple[Operand, ...]
+    outputs: tuple[tuple[Operand, Expr], ...]
+    dtype: str = "float32"
+    """Element type of the arithmetic."""
+    in_place: tuple[tuple[str, str], ...] = field(default=())
+    """Pairs (output, input) that share one array: the output overwrites the input element by element."""
