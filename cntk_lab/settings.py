@@ -1,0 +1,104 @@
+"""Every environment variable and global switch, with default and meaning; the only module-level state beside registries.
+
+Read a switch as ``settings.threads()``; change it with :func:`set_option` (or ``with option(name=value):``). Values from
+the environment are read when first asked for, so that a test or a notebook can set them before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One switch: name, environment variable, default and meaning."""
+
+    name: str
+    variable: str
+    default: object
+    meaning: str
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option("threads", "CNTK_LAB_THREADS", 0, "threads of the CPU engine; 0 = one per physical core that may be used"),
+    Option("native", "CNTK_LAB_NATIVE", True, "use the native CPU tier (numba, oneDNN) where it is available"),
+    Option("onednn", "CNTK_LAB_ONEDNN", True, "use oneDNN for products and convolutions where it is available"),
+    Option("background_compilation", "CNTK_LAB_BACKGROUND", True, "compile kernels beside the training; NumPy serves meanwhile"),
+    Option("cache_folder", "CNTK_LAB_CACHE", "", "folder for compiled kernels; empty = the user's cache folder"),
+    Option("data_folder", "CNTK_LAB_DATA", "", "folder for data sets; empty = the user's cache folder"),
+    Option("cntk_random", "CNTK_LAB_CNTK_RANDOM", False, "random operators and dropout draw CNTK's own numbers (slower)"),
+    Option("tf32", "CNTK_LAB_TF32", False, "GPU products of float32 may round their inputs to 10 bits of mantissa"),
+    Option("checked", "CNTK_LAB_CHECKED", False, "guard zones around buffers, checked after every step (slow)"),
+    Option("fuse", "CNTK_LAB_FUSE", True, "fuse neighbouring formulas into one kernel"),
+    Option("simplify", "CNTK_LAB_SIMPLIFY", True, "apply the rewrite rules before lowering"),
+    Option("offline", "CNTK_LAB_OFFLINE", False, "never ask a package registry for data"),
+)
+_BY_NAME = {o.name: o for o in OPTIONS}
+_set: dict[str, object] = {}
+
+
+def get(name: str) -> object:
+    """The value of a switch: what was set in this process, else the environment's, else the default."""
+    if name in _set:
+        return _set[name]
+    option_ = _BY_NAME[name]
+    text = os.environ.get(option_.variable)
+    return option_.default if text is None else _parse(option_, text)
+
+
+def set_option(name: str, value: object) -> None:
+    """Set a switch for this process.
+
+    Raises:
+        KeyError: if there is no such switch.
+    """
+    if name not in _BY_NAME:
+        raise KeyError(f"no option {name!r}; there are: {', '.join(_BY_NAME)}")
+    _set[name] = value
+
+
+@contextlib.contextmanager
+def option(**values: object) -> Iterator[None]:
+    """Switches set inside a ``with`` block and put back afterwards."""
+    before = dict(_set)
+    try:
+        for name, value in values.items():
+            set_option(name, value)
+        yield
+    finally:
+        _set.clear()
+        _set.update(before)
+
+
+def _parse(option_: Option, text: str) -> object:
+    if isinstance(option_.default, bool):
+        return text.strip().lower() not in ("", "0", "no", "off", "false")
+    if isinstance(option_.default, int):
+        return int(text)
+    return text
+
+
+def flag(name: str) -> bool:
+    """A switch that is on or off."""
+    return bool(get(name))
+
+
+def number(name: str) -> int:
+    """A switch that is a whole number."""
+    value = get(name)
+    assert isinstance(value, int)
+    return value
+
+
+def folder(name: str, kind: str) -> Path:
+    """The folder of a switch; if it is empty, the folder ``kind`` in the user's cache folder."""
+    value = str(get(name))
+    if value:
+        return Path(value).expanduser()
+    import platformdirs  # noqa: PLC0415  (only needed where no folder is set)
+
+    return Path(platformdirs.user_cache_dir("cntk-lab")) / kind
