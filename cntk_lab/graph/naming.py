@@ -1,0 +1,58 @@
+"""Unique identifiers, and where in the user's program something was built."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sys
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+
+_counter = itertools.count()
+_PACKAGE = str(Path(__file__).resolve().parent.parent) + "/"
+_layers: ContextVar[tuple[str, ...]] = ContextVar("layers", default=())
+
+
+def new_uid(kind: str) -> str:
+    """A name that nothing else in this process has: the kind and a running number."""
+    return f"{kind}{next(_counter)}"
+
+
+def user_line() -> str:
+    """The line of the user's program that is running, as ``file.py:12``; empty if there is none."""
+    frame = sys._getframe(1)  # noqa: SLF001  (walking the stack is the purpose)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back  # type: ignore[assignment]
+    if frame is None:
+        return ""
+    name = frame.f_code.co_filename
+    if "ipykernel" in name or name.startswith("<ipython"):
+        return f"cell line {frame.f_lineno}"
+    return f"{Path(name).name}:{frame.f_lineno}"
+
+
+@contextlib.contextmanager
+def inside_layer(name: str) -> Iterator[None]:
+    """While this holds, errors and nodes say that they belong to the layer ``name``."""
+    token = _layers.set((*_layers.get(), name))
+    try:
+        yield
+    finally:
+        _layers.reset(token)
+
+
+def current_layer() -> str:
+    """The layers that are being built, outermost first, as ``Sequential / Dense 'h1'``; empty outside of layers."""
+    return " / ".join(_layers.get())
+
+
+def where_text(operation: str, operands: str) -> str:
+    """The 'where' of an error: the operation with its operands, the layer and the user's line."""
+    text = f"{operation}({operands})"
+    layer, line = current_layer(), user_line()
+    if layer:
+        text += f" in layer {layer}"
+    if line:
+        text += f", built at {line}"
+    return text

@@ -1,0 +1,213 @@
+"""OpDef: everything one operator's declaration says, as plain data.
+
+Rules are ordinary functions whose *parameter names* say what they need: operand names, attribute names, ``xp`` (the array
+module), ``y`` (the output), ``dy`` (its gradient), ``layout``, ``training``. So a plan knows what a step reads without
+running it. Knows no graph and no engine.
+
+Idea: xDSL's operations as classes of declared facts; Chainer's one file per operator.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from cntk_lab.axis import Axis
+from cntk_lab.tensor.shape import Shape, from_right
+
+Rule = Callable[..., Any]
+
+
+class Trait(enum.Enum):
+    """What the engine must know about an operator beyond its arithmetic. The engine asks for traits, never for names."""
+
+    STRUCTURAL = "passes its operand through; no arithmetic"
+    NO_GRADIENT = "the gradient of every operand is zero"
+    STOPS_GRADIENT = "backward does not pass"
+    NEEDS_LAYOUT = "reads where sequences begin and end"
+    NEW_LAYOUT = "makes rows of another layout; its count may depend on data"
+    RECURRENT = "reads a neighbouring frame: the only way to close a cycle"
+    RANDOM = "draws random numbers"
+    STATEFUL = "writes constants or parameters after the forward pass"
+    ROW_SUM = "sums over rows: its result has fewer dynamic axes"
+    HOST = "runs on the host, between segments of a plan"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """What is known of a value before it exists: static shape, element type, dynamic axes; ``None`` where unknown."""
+
+    shape: Shape | None
+    dtype: str | None
+    axes: tuple[Axis, ...] | None
+    sparse: bool = False
+
+    @property
+    def rank(self) -> int:
+        """Number of static axes; the shape must be known."""
+        assert self.shape is not None
+        return len(self.shape)
+
+    @property
+    def dims(self) -> Shape:
+        """The static shape, which must be known."""
+        assert self.shape is not None
+        return self.shape
+
+    def with_dim(self, axis: int, dim: int) -> Shape:
+        """The static shape with one dimension changed."""
+        at = from_right(axis, self.rank) + self.rank
+        return (*self.dims[:at], dim, *self.dims[at + 1 :])
+
+
+@dataclass(frozen=True, slots=True)
+class CntkRule:
+    """How CNTK 2.7's files write the operator: primitive name and number, or block name, and attributes.
+
+    Args:
+        op: name of the primitive function (``"Times"``), also the name shown to users.
+        id: its number in files; None if it has no number of its own.
+        block: name of the block function, for operators that CNTK builds from others.
+        also_block: a block name that files may use instead of the primitive.
+        where: attributes that tell operators of one number apart.
+        attributes: our attribute name -> CNTK's attribute key.
+    """
+
+    op: str | None = None
+    id: int | None = None
+    block: str | None = None
+    also_block: str | None = None
+    where: Mapping[str, object] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxRule:
+    """How ONNX writes the operator: type, first opset, and our attribute name -> ONNX attribute name."""
+
+    op: str
+    since: int = 1
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reals:
+    """Which numbers an operand may take in tests and documents: where the operator is defined and smooth."""
+
+    low: float = -2.0
+    high: float = 2.0
+    avoid: tuple[float, ...] = ()
+    distinct: bool = False
+    whole: bool = False
+    one_hot: bool = False
+    probability: bool = False
+
+
+def reals(low: float = -2.0, high: float = 2.0, *, avoid: tuple[float, ...] = (), distinct: bool = False) -> Reals:
+    """Real numbers of an interval, away from ``avoid`` (kinks), all different if ``distinct`` (ties)."""
+    return Reals(low, high, tuple(avoid), distinct)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One use of the operator for the contract tests: static shapes of its operands, attributes, what is random."""
+
+    shapes: tuple[Shape, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    sequence: bool = True
+    """Whether it also makes sense with a sequence axis."""
+    parameters: tuple[int, ...] = ()
+    """Operands (by position) that are parameters: no dynamic axes."""
+    gradient: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """A product of two operands as letters in memory order: ``r`` rows, ``a`` left axes, ``k`` summed axes, ``o`` right axes.
+
+    ``left="rak", right="ko", out="rao"`` with the sizes of a, k and o. Gradients are contractions again.
+    """
+
+    left: str
+    right: str
+    out: str
+    sizes: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class OpParameter:
+    """One parameter of the operator's Python signature."""
+
+    name: str
+    operand: bool
+    variadic: bool = False
+    default: object = inspect.Parameter.empty
+
+
+@dataclass(frozen=True, eq=False)
+class OpDef:
+    """One operator: its signature, its rules, and how files write it. Two operators are never equal."""
+
+    name: str
+    kind: str
+    parameters: tuple[OpParameter, ...]
+    doc: str
+    cntk: CntkRule
+    onnx: OnnxRule | None = None
+    formula: Rule | None = None
+    derivative: Mapping[str, Rule] | None = None
+    shape: Rule | None = None
+    axes: Rule | None = None
+    dtype: Rule | None = None
+    resolve: Rule | None = None
+    complete: Rule | None = None
+    partial: Rule | None = None
+    forward: Rule | None = None
+    gradient: Mapping[str, Rule] = field(default_factory=dict)
+    contraction: Rule | None = None
+    inference: Rule | None = None
+    updates: Mapping[str, Rule] = field(default_factory=dict)
+    body: Rule | None = None
+    outputs: tuple[str, ...] = ("y",)
+    saved: tuple[str, ...] = ()
+    traits: frozenset[Trait] = frozenset()
+    domain: Mapping[str, Reals] = field(default_factory=dict)
+    samples: tuple[Sample, ...] = ()
+    operator: str | None = None
+    swapped: bool = False
+    sparse_operands: tuple[str, ...] = ()
+    reference: Callable[..., Any] | None = None
+
+    @property
+    def title(self) -> str:
+        """The name that users see on a node: CNTK's."""
+        return self.cntk.block or self.cntk.op or self.name
+
+    @property
+    def operands(self) -> tuple[OpParameter, ...]:
+        """The parameters that are operands."""
+        return tuple(p for p in self.parameters if p.operand)
+
+    @property
+    def attributes(self) -> tuple[OpParameter, ...]:
+        """The parameters that are attributes."""
+        return tuple(p for p in self.parameters if not p.operand)
+
+    def has(self, trait: Trait) -> bool:
+        """Whether the operator has a trait."""
+        return trait in self.traits
+
+
+@lru_cache(maxsize=None)
+def needs(rule: Rule) -> tuple[str, ...]:
+    """The names of a rule's parameters: what it reads."""
+    return tuple(inspect.signature(rule).parameters)
+
+
+def apply(rule: Rule, scope: Mapping[str, Any]) -> Any:
+    """Call a rule with what it asks for by name."""
+    return rule(*(scope[n] for n in needs(rule)))

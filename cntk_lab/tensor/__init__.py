@@ -1,0 +1,1 @@
+"""Values: element types, shapes, packed sequences, sparse rows, arrays of a device, random numbers."""

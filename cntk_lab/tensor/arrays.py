@@ -1,0 +1,203 @@
+"""Arrays of a device: the array module behind a value, copies between host and device, and parameter storage.
+
+The only place beside ``backends/cuda`` that imports CuPy. Knows no operators and no graphs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cntk_lab import device as devices
+from cntk_lab.device import DeviceDescriptor
+from cntk_lab.errors import DataError, ShapeError
+from cntk_lab.tensor import dtype as dtypes
+from cntk_lab.tensor.shape import Shape, text
+from cntk_lab.tensor.sparse import is_csr, is_sparse_matrix
+
+HostArray = NDArray[Any]
+
+
+def array_module(array: object) -> Any:
+    """The module (numpy or cupy) that computes with this array."""
+    cupy = sys.modules.get("cupy")
+    return cupy if cupy is not None and isinstance(array, cupy.ndarray) else np
+
+
+def module_of(device: DeviceDescriptor) -> Any:
+    """The array module of a device; CuPy loads when a GPU is first used."""
+    if device.type() == devices.DeviceKind.GPU:
+        import cupy  # noqa: PLC0415  (optional; loads with the first GPU array)
+
+        return cupy
+    return np
+
+
+def to_host(array: Any) -> HostArray:
+    """The array in host memory (itself if it is there)."""
+    return array if isinstance(array, np.ndarray) else np.asarray(array.get())
+
+
+def to_device(array: Any, device: DeviceDescriptor) -> Any:
+    """The array in the memory of a device (itself if it is there)."""
+    if device.type() == devices.DeviceKind.GPU:
+        cupy = module_of(device)
+        with cupy.cuda.Device(device.id()):
+            return cupy.asarray(array)
+    return to_host(array)
+
+
+def aligned_empty(shape: Shape, dtype: str) -> HostArray:
+    """An array whose data start at a multiple of 64 bytes, as vector instructions and oneDNN like it."""
+    count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    raw = np.empty(count + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + count].view(dtype).reshape(shape)
+
+
+class Storage:
+    """The value of a parameter or constant: one array that kernels write in place.
+
+    While a training plan keeps the value in a layout of its own, ``flush`` brings it back before anybody reads it and
+    ``version`` tells the plan that somebody else has written.
+    """
+
+    __slots__ = ("_array", "device", "flush", "version")
+
+    def __init__(self, array: HostArray, device: DeviceDescriptor) -> None:
+        if device.type() == devices.DeviceKind.CPU:
+            kept = aligned_empty(array.shape, array.dtype.name)
+            kept[...] = array
+            self._array: Any = kept
+        else:
+            self._array = to_device(array, device)
+        self.device = device
+        self.version = 0
+        self.flush: Callable[[], None] | None = None
+
+    @property
+    def array(self) -> Any:
+        """The array itself, up to date: on the CPU its address never changes."""
+        if self.flush is not None:
+            self.flush()
+        return self._array
+
+    @property
+    def raw(self) -> Any:
+        """The array as it is, without asking a plan to bring it up to date."""
+        return self._array
+
+    def write(self, value: object) -> None:
+        """Overwrite all elements, keeping shape and element type."""
+        if self.flush is not None:
+            self.flush()
+        self._array[...] = to_device(np.asarray(value, self._array.dtype), self.device)
+        self.version += 1
+
+
+class NDArrayView:
+    """A dense or sparse array on a device, as CNTK programs see it.
+
+    Args:
+        shape: static shape.
+        dtype: element type.
+        device: where it lives.
+
+    Source: CNTK 2.7 ``core.NDArrayView``.
+    """
+
+    def __init__(self, shape: object, dtype: object = "float32", device: DeviceDescriptor | None = None) -> None:
+        dims = (shape,) if isinstance(shape, int) else tuple(shape)  # type: ignore[arg-type]
+        if any(d < 0 for d in dims):
+            raise ShapeError(
+                f"an array of shape {text(dims)} cannot be created: it has dimensions that are not known",
+                fix="resolve inferred dimensions first, for example by applying the layer to an input",
+            )
+        self.device = device or devices.use_default_device()
+        self._data: Any = module_of(self.device).zeros(dims, dtypes.name_of(dtype))
+        self._storage: Storage | None = None
+        self.is_read_only = False
+
+    @classmethod
+    def _wrap(cls, data: Any, device: DeviceDescriptor, storage: Storage | None = None) -> NDArrayView:
+        view = cls.__new__(cls)
+        view._data, view.device, view._storage, view.is_read_only = data, device, storage, False
+        return view
+
+    @staticmethod
+    def from_dense(np_array: object, device: DeviceDescriptor | None = None, read_only: bool = False, borrow: bool = False) -> NDArrayView:  # noqa: FBT001, FBT002
+        """A view of a NumPy array, copied to a device unless borrowed."""
+        array = np.asarray(np_array)
+        dtypes.convertible(array.dtype)
+        if array.dtype.name not in dtypes.CNTK_NUMBER:
+            array = array.astype("float32")
+        device = device or devices.use_default_device()
+        view = NDArrayView._wrap(to_device(array if borrow else array.copy(), device), device)
+        view.is_read_only = read_only
+        return view
+
+    @staticmethod
+    def from_data(data: Any, device: DeviceDescriptor | None = None, read_only: bool = False, borrow: bool = False) -> NDArrayView:  # noqa: FBT001, FBT002
+        """A view of a NumPy array or a CSR matrix."""
+        if is_csr(data):
+            return NDArrayView.from_csr(data, device, read_only, borrow)
+        if is_sparse_matrix(data):
+            raise DataError("only the CSR format of sparse matrices is supported", fix="convert with .tocsr()")
+        return NDArrayView.from_dense(data, device, read_only, borrow)
+
+    @staticmethod
+    def from_csr(csr_array: Any, device: DeviceDescriptor | None = None, read_only: bool = False, borrow: bool = False, shape: Shape | None = None) -> NDArrayView:  # noqa: FBT001, FBT002, ARG004
+        """A view of a SciPy CSR matrix."""
+        if not is_csr(csr_array):
+            raise SignatureTypeError(f"only csr_matrix is supported as sparse data, not {type(csr_array).__name__}")
+        view = NDArrayView._wrap(csr_array if borrow else csr_array.copy(), device or devices.cpu())
+        view.is_read_only = read_only
+        return view
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the array is sparse."""
+        return is_sparse_matrix(self._data)
+
+    @property
+    def is_slice_view(self) -> bool:
+        """Whether the array is a part of another one."""
+        return not self.is_sparse and getattr(self._data, "base", None) is not None and self._storage is None
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the array."""
+        return tuple(self._data.shape)
+
+    @property
+    def dtype(self) -> type[Any]:
+        """NumPy element type."""
+        return np.dtype(self._data.dtype).type
+
+    def asarray(self) -> Any:
+        """A copy in host memory: a NumPy array, or a CSR matrix if the view is sparse."""
+        if self.is_sparse:
+            return self._data.copy()
+        return to_host(self._storage.array if self._storage is not None else self._data).copy()
+
+    def slice_view(self, start_offset: tuple[int, ...], extent: tuple[int, ...], read_only: bool = True) -> NDArrayView:  # noqa: FBT001, FBT002
+        """A part of the array that shares its memory; axes without an extent are taken at their start."""
+        index: list[Any] = [slice(s, s + e) for s, e in zip(start_offset, extent, strict=False)]
+        index += list(start_offset[len(extent) :])
+        skip = len(start_offset) - len(extent)
+        if skip:
+            index = list(start_offset[:skip]) + [slice(s, s + e) for s, e in zip(start_offset[skip:], extent, strict=True)]
+        view = NDArrayView._wrap(self._data[tuple(index)], self.device)
+        view.is_read_only = read_only
+        return view
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+
+class SignatureTypeError(DataError, TypeError):
+    """Data of a kind that cannot be used."""
