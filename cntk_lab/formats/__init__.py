@@ -1,0 +1,1 @@
+"""Model files: choosing the format of what is saved and loaded."""
