@@ -1,0 +1,61 @@
+"""Hold the number of CNTK's own tests that pass: it may rise, never fall.
+
+    python .ci/conformance.py            # run, compare with tests/conformance.json; exit 1 when a file lost tests
+    python .ci/conformance.py --update   # run and write tests/conformance.json (to be committed)
+
+The runner is not part of this repository; without it there is nothing to hold, and this says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNNER = Path(os.environ.get("CNTK_CONFORMANCE", ROOT.parent / "shared" / "conformance" / "run.py"))
+RECORD = ROOT / "tests" / "conformance.json"
+LINE = re.compile(r"^(?P<file>\S+\.py)\s+(?P<passed>\d+)\s*/\s*(?P<of>\d+)$")
+
+
+def measure() -> dict[str, int | dict[str, int]]:
+    """Passed tests in all and per file, by one run of the conformance suite."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+    with tempfile.TemporaryFile("w+") as output:
+        subprocess.run([sys.executable, str(RUNNER)], stdout=output, env=environment, check=True)
+        output.seek(0)
+        found = [match for match in map(LINE.match, map(str.strip, output)) if match]
+    per_file = {match["file"]: int(match["passed"]) for match in found if int(match["passed"])}
+    return {"passed": sum(per_file.values()), "of": sum(int(match["of"]) for match in found), "per_file": per_file}
+
+
+def main() -> int:
+    """Exit status: 0 when nothing was lost."""
+    if not RUNNER.exists():
+        print(f"conformance: no runner at {RUNNER} (set CNTK_CONFORMANCE); nothing compared")
+        return 0
+    now = measure()
+    print(f"conformance: {now['passed']} of {now['of']}")
+    if "--update" in sys.argv or not RECORD.exists():
+        temporary = RECORD.with_suffix(".new")
+        temporary.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        temporary.replace(RECORD)
+        print(f"wrote {RECORD.relative_to(ROOT)}")
+        return 0
+    before = json.loads(RECORD.read_text(encoding="utf-8"))
+    per_file = now["per_file"]
+    assert isinstance(per_file, dict)
+    lost = [(file, had, per_file.get(file, 0)) for file, had in before["per_file"].items() if per_file.get(file, 0) < had]
+    for file, had, has in lost:
+        print(f"  {file}: {had} passed before, {has} now")
+    if isinstance(now["passed"], int) and now["passed"] > before["passed"]:
+        print(f"  {now['passed'] - before['passed']} more than recorded: python .ci/conformance.py --update")
+    return 1 if lost else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
