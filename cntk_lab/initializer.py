@@ -2,7 +2,7 @@
 
 A description is a mapping with CNTK's keys (``initializerType``, ``scale``, ``outputRank``, ``filterRank``,
 ``randomSeed``), so that files can hold it. ``fill`` turns it into numbers, the same bits as CNTK's on the CPU for
-the same seed. The seed itself is taken when the parameter is *created* (``take_seed``), also if its shape
+the same seed. The seed itself is taken when the parameter is *created* (``claim_seed``), also if its shape
 is known only later.
 
 Nothing here knows parameters or graphs. Ideas: Glorot, Bengio (2010); He et al. (2015).
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from cntk_lab.errors import AttributeValueError, DTypeError, ShapeError, SignatureError
 from cntk_lab.tensor.randomness import AUTO_SEED, MersenneTwister64, resolve_seed
@@ -45,16 +45,19 @@ def _truncated_normal(stream: MersenneTwister64, count: int, scale: float) -> ND
 
 
 _KINDS: Final[dict[str, tuple[_Draw, _Spread]]] = {
-    "uniform1": (_uniform, lambda fan_in, fan_out: 1.0),
-    "normal": (_normal, lambda fan_in, fan_out: 1.0),
-    "TruncNormal": (_truncated_normal, lambda fan_in, fan_out: 1.0),
-    "xavier": (_uniform, lambda fan_in, fan_out: math.sqrt(3.0 / fan_in)),
+    "uniform1": (_uniform, lambda _in, _out: 1.0),
+    "normal": (_normal, lambda _in, _out: 1.0),
+    "TruncNormal": (_truncated_normal, lambda _in, _out: 1.0),
+    "xavier": (_uniform, lambda fan_in, _: math.sqrt(3.0 / fan_in)),
     "glorotUniform": (_uniform, lambda fan_in, fan_out: math.sqrt(6.0 / (fan_in + fan_out))),
     "glorotNormal": (_normal, lambda fan_in, fan_out: math.sqrt(2.0 / (fan_in + fan_out))),
-    "heUniform": (_uniform, lambda fan_in, fan_out: math.sqrt(6.0 / fan_in)),
-    "heNormal": (_normal, lambda fan_in, fan_out: math.sqrt(2.0 / fan_in)),
+    "heUniform": (_uniform, lambda fan_in, _: math.sqrt(6.0 / fan_in)),
+    "heNormal": (_normal, lambda fan_in, _: math.sqrt(2.0 / fan_in)),
 }
 """For each CNTK key: how numbers are drawn, and what the scale is multiplied with for these fans."""
+
+
+_NEEDED: Final = {"bilinear": ("kernelWidth", "kernelHeight"), "constant": ("value",)}
 
 
 class Initializer(Mapping[str, Any]):
@@ -64,8 +67,10 @@ class Initializer(Mapping[str, Any]):
 
     Args:
         entries: ``initializerType`` and what belongs to it.
+
     Raises:
         AttributeValueError: if the type is unknown or the scale is not above 0.
+
     Example:
         >>> Initializer({"initializerType": "normal", "scale": 0.1})["scale"]
         0.1
@@ -79,6 +84,11 @@ class Initializer(Mapping[str, Any]):
             raise AttributeValueError(
                 f"CreateInitializer: there is no initializer {kind!r}",
                 fix=f"use one of {', '.join((*_KINDS, 'bilinear', 'constant'))}",
+            )
+        needed = _NEEDED.get(kind, ("scale",))
+        if missing := [key for key in needed if key not in entries]:
+            raise AttributeValueError(
+                f"CreateInitializer: initializer {kind!r} lacks {', '.join(missing)}", fix="give all its entries"
             )
         if kind in _KINDS and not (float(entries["scale"]) > 0 and math.isfinite(float(entries["scale"]))):
             raise AttributeValueError(
@@ -102,13 +112,14 @@ class Initializer(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"Initializer({self._entries!r})"
 
-    def take_seed(self) -> int | None:
+    def claim_seed(self) -> int | None:
         """The seed for one parameter: the given one, else the next of the process; None if nothing is random here.
 
         Returns:
             A whole number, or None.
+
         Example:
-            >>> normal(1, seed=5).take_seed()
+            >>> normal(1, seed=5).claim_seed()
             5
 
         Source: CNTK 2.7: the seed is taken when the parameter is created.
@@ -121,12 +132,15 @@ class Initializer(Mapping[str, Any]):
         Args:
             shape: static shape, every dimension known.
             dtype: float32, float64 or float16 (filled as float32, then rounded).
-            seed: seed of the numbers; None takes it with :meth:`take_seed`.
+            seed: seed of the numbers; None takes it with :meth:`claim_seed`.
+
         Returns:
             Array of ``shape`` and ``dtype``.
+
         Raises:
             ShapeError: if the shape has fewer axes than the output and filter ranks, or a dimension that is not known.
             DTypeError: if the element type is not a float type.
+
         Example:
             >>> uniform(1).fill((2,), seed=1)
             array([-0.7322467, -0.7271859], dtype=float32)
@@ -154,8 +168,7 @@ class Initializer(Mapping[str, Any]):
         scale = float(self["scale"]) * spread(fan_in, fan_out)
         if element.itemsize < 8:
             scale = float(np.float32(scale))
-        chosen = self.take_seed() if seed is None else seed
-        assert chosen is not None  # every kind in _KINDS takes a seed
+        chosen = resolve_seed(self._entries.get("randomSeed")) if seed is None else seed
         values = draw(MersenneTwister64(chosen), math.prod(shape), scale)
         if element.itemsize < 8:
             values = values.astype(np.float32)
@@ -169,10 +182,13 @@ class Initializer(Mapping[str, Any]):
 
         Args:
             shape: static shape, every dimension known.
+
         Returns:
             (fan in, fan out).
+
         Raises:
             ShapeError: if the shape has fewer axes than the two ranks together.
+
         Example:
             >>> glorot_uniform(output_rank=-1, filter_rank=2).fans((64, 32, 5, 5))
             (800, 1600)
@@ -210,6 +226,58 @@ class Initializer(Mapping[str, Any]):
         return values
 
 
+class FilledWith(Initializer):
+    """The values of a given array, spread over the shape once that is known.
+
+    Args:
+        array: values; a number, or an array that broadcasts to the shape.
+
+    Example:
+        >>> FilledWith(np.array([1.0, 2.0])).fill((2, 2)).tolist()
+        [[1.0, 2.0], [1.0, 2.0]]
+
+    Source: this project.
+    """
+
+    def __init__(self, array: ArrayLike) -> None:
+        self.array = np.asarray(array)
+        super().__init__(
+            {"initializerType": "constant", "value": self.array.flat[0].item() if self.array.size else 0.0}
+        )
+
+    def fill(self, shape: tuple[int, ...], dtype: DTypeLike = np.float32, seed: int | None = None) -> NDArray[Any]:
+        """A copy of the array, broadcast to ``shape``; see :meth:`Initializer.fill`."""
+        del seed
+        try:
+            return np.array(np.broadcast_to(self.array, shape), dtype=dtype)
+        except ValueError:
+            raise ShapeError(
+                f"an array of shape {self.array.shape} cannot fill the shape {shape}",
+                fix="give an array of the shape that is inferred, or a number",
+            ) from None
+
+
+def from_dictionary(entries: Mapping[str, Any]) -> Initializer:
+    """The description with these entries, as read from a file or taken from another description.
+
+    Args:
+        entries: ``initializerType`` and what belongs to it.
+
+    Returns:
+        Initializer.
+
+    Raises:
+        AttributeValueError: if the type is unknown, an entry is missing or the scale is not above 0.
+
+    Example:
+        >>> from_dictionary(dict(he_normal(seed=3))) == he_normal(seed=3)
+        True
+
+    Source: CNTK 2.7 ``CreateInitializer``.
+    """
+    return Initializer(entries)
+
+
 def _random(kind: str, scale: float, seed: int | None) -> dict[str, Any]:
     if isinstance(scale, bool) or not isinstance(scale, (int, float, np.number)):
         raise DTypeError(
@@ -235,10 +303,13 @@ def uniform(scale: float, seed: int | None = None) -> Initializer:
     Args:
         scale: end of the range, above 0.
         seed: seed; None takes the next one of the process for each parameter.
+
     Returns:
         Initializer.
+
     Raises:
         AttributeValueError: if the scale is not above 0.
+
     Example:
         >>> uniform(1).fill((2,), seed=1)
         array([-0.7322467, -0.7271859], dtype=float32)
@@ -256,10 +327,13 @@ def normal(scale: float, output_rank: int = _UNSET, filter_rank: int = _UNSET, s
         output_rank: number of output axes; only checked here, the scale does not depend on it.
         filter_rank: number of filter axes; only checked here.
         seed: seed; None takes the next one of the process for each parameter.
+
     Returns:
         Initializer.
+
     Raises:
         AttributeValueError: if the scale is not above 0.
+
     Example:
         >>> normal(1).fill((2,), seed=1)
         array([-0.2277023 , -0.25937724], dtype=float32)
@@ -275,10 +349,13 @@ def truncated_normal(stdev: float, seed: int | None = None) -> Initializer:
     Args:
         stdev: standard deviation before cutting, above 0.
         seed: seed; None takes the next one of the process for each parameter.
+
     Returns:
         Initializer.
+
     Raises:
         AttributeValueError: if ``stdev`` is not above 0.
+
     Example:
         >>> bool(abs(truncated_normal(1).fill((1000,), seed=1)).max() < 2)
         True
@@ -303,10 +380,13 @@ def xavier(
         output_rank: number of output axes (negative: counted from the front).
         filter_rank: number of filter axes, the last ones.
         seed: seed; None takes the next one of the process for each parameter.
+
     Returns:
         Initializer.
+
     Raises:
         AttributeValueError: if the scale is not above 0.
+
     Example:
         >>> xavier().fill((200, 100), seed=1).shape
         (200, 100)
@@ -331,10 +411,13 @@ def glorot_uniform(
         output_rank: number of output axes (negative: counted from the front).
         filter_rank: number of filter axes, the last ones.
         seed: seed; None takes the next one of the process for each parameter.
+
     Returns:
         Initializer.
+
     Raises:
         AttributeValueError: if the scale is not above 0.
+
     Example:
         >>> glorot_uniform().fill((200, 100), seed=1).shape
         (200, 100)
@@ -359,10 +442,13 @@ def glorot_normal(
         output_rank: number of output axes (negative: counted from the front).
         filter_rank: number of filter axes, the last ones.
         seed: seed; None takes the next one of the process for each parameter.
+
     Returns:
         Initializer.
+
     Raises:
         AttributeValueError: if the scale is not above 0.
+
     Example:
         >>> glorot_normal().fill((200, 100), seed=1).shape
         (200, 100)
@@ -387,10 +473,13 @@ def he_uniform(
         output_rank: number of output axes (negative: counted from the front).
         filter_rank: number of filter axes, the last ones.
         seed: seed; None takes the next one of the process for each parameter.
+
     Returns:
         Initializer.
+
     Raises:
         AttributeValueError: if the scale is not above 0.
+
     Example:
         >>> he_uniform().fill((200, 100), seed=1).shape
         (200, 100)
@@ -415,10 +504,13 @@ def he_normal(
         output_rank: number of output axes (negative: counted from the front).
         filter_rank: number of filter axes, the last ones.
         seed: seed; None takes the next one of the process for each parameter.
+
     Returns:
         Initializer.
+
     Raises:
         AttributeValueError: if the scale is not above 0.
+
     Example:
         >>> he_normal().fill((200, 100), seed=1).shape
         (200, 100)
@@ -434,8 +526,10 @@ def bilinear(kernel_width: int, kernel_height: int) -> Initializer:
     Args:
         kernel_width: width of the kernel, in pixels.
         kernel_height: height of the kernel, in pixels; must be the width.
+
     Returns:
         Initializer for parameters of shape (C x C x kernel x kernel).
+
     Example:
         >>> bilinear(4, 4).fill((1, 1, 4, 4))[0, 0, 0].tolist()
         [0.0625, 0.1875, 0.1875, 0.0625]
@@ -458,11 +552,14 @@ def initializer_with_rank(
         initializer: a description.
         output_rank: number of output axes; None leaves it.
         filter_rank: number of filter axes; None leaves it.
+
     Returns:
         Initializer; the argument stays as it is.
+
     Raises:
         AttributeValueError: if a rank was already given as another number.
         SignatureError: if ``initializer`` is not a description.
+
     Example:
         >>> initializer_with_rank(glorot_uniform(), output_rank=-1, filter_rank=2)["filterRank"]
         2

@@ -1,8 +1,8 @@
 """CNTK's random numbers on the CPU, bit for bit: mt19937_64 and the distributions drawn from it.
 
 Blocks of words are made at a time with NumPy: about 10 million numbers a second. Nothing here knows seeds of the
-process, graphs or devices. Ideas: Nishimura (2000), "Tables of 64-bit Mersenne Twisters"; Marsaglia, Tsang (2000), "The Ziggurat
-Method for Generating Random Variables".
+process, graphs or devices. Ideas: Nishimura (2000), "Tables of 64-bit Mersenne
+Twisters"; Marsaglia, Tsang (2000), "The Ziggurat Method for Generating Random Variables".
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class MersenneTwister64:
 
     Args:
         seed: whole number, 0 <= seed < 2^64.
+
     Example:
         >>> MersenneTwister64(3).uniform(2).round(5)
         array([0.55877, 0.19576])
@@ -65,6 +66,7 @@ class MersenneTwister64:
 
         Args:
             count: number of 64-bit words, >= 0.
+
         Example:
             >>> stream = MersenneTwister64(3); stream.skip(1)
             >>> stream.uniform(1).round(5)
@@ -83,8 +85,10 @@ class MersenneTwister64:
 
         Args:
             count: number of words, >= 0.
+
         Returns:
             uint64 array (count).
+
         Example:
             >>> MersenneTwister64(5489).words(1)
             array([14514284786278117030], dtype=uint64)
@@ -100,9 +104,12 @@ class MersenneTwister64:
 
         Args:
             count: how many.
-            low: smallest value. high: end of the range, never reached.
+            low: smallest value.
+            high: end of the range, never reached.
+
         Returns:
             float64 array (count).
+
         Example:
             >>> MersenneTwister64(1).uniform(2, -1, 1).round(6)
             array([-0.732247, -0.727186])
@@ -121,9 +128,13 @@ class MersenneTwister64:
         """``count`` normal numbers; for an odd count one more is drawn and dropped, as CNTK does.
 
         Args:
-            count: how many. mean: their expectation. scale: their standard deviation.
+            count: how many.
+            mean: their expectation.
+            scale: their standard deviation.
+
         Returns:
             float64 array (count).
+
         Example:
             >>> MersenneTwister64(1).normal(2).round(6)
             array([-0.227702, -0.259377])
@@ -136,9 +147,13 @@ class MersenneTwister64:
         """``count`` normal numbers no further than two standard deviations from the mean; others are drawn again.
 
         Args:
-            count: how many. mean: centre. scale: standard deviation before cutting.
+            count: how many.
+            mean: centre.
+            scale: standard deviation before cutting.
+
         Returns:
             float64 array (count).
+
         Example:
             >>> bool(abs(MersenneTwister64(1).truncated_normal(1000)).max() < 2)
             True
@@ -155,9 +170,13 @@ class MersenneTwister64:
         """``count`` numbers of the Gumbel distribution: loc - scale log(-log(1 - u)).
 
         Args:
-            count: how many. loc: most likely value. scale: width.
+            count: how many.
+            loc: most likely value.
+            scale: width.
+
         Returns:
             float64 array (count).
+
         Example:
             >>> MersenneTwister64(3).gumbel(1).round(6)
             array([0.200673])
@@ -170,9 +189,12 @@ class MersenneTwister64:
         """``count`` zeros and ones; one where the uniform number is at least 1 - ``mean``.
 
         Args:
-            count: how many. mean: probability of a one, 0 <= mean <= 1.
+            count: how many.
+            mean: probability of a one, 0 <= mean <= 1.
+
         Returns:
             float64 array (count) of 0 and 1.
+
         Example:
             >>> MersenneTwister64(3).bernoulli(6, 0.5)
             array([1., 0., 1., 0., 1., 0.])
@@ -185,9 +207,12 @@ class MersenneTwister64:
         """``count`` zeros (dropped) and ones (kept); one where the uniform number is at least ``rate``.
 
         Args:
-            count: how many. rate: probability of a zero, 0 <= rate < 1.
+            count: how many.
+            rate: probability of a zero, 0 <= rate < 1.
+
         Returns:
             float64 array (count) of 0 and 1.
+
         Example:
             >>> MersenneTwister64(3).keep(4, 0.5)
             array([1., 0., 1., 0.])
@@ -200,12 +225,16 @@ class MersenneTwister64:
         """``count`` positions, each drawn with a probability in proportion to its weight.
 
         Args:
-            weights: (classes), not negative. count: how many.
+            weights: (classes), not negative.
+            count: how many.
             allow_duplicates: whether a position may be drawn twice; if not, repeated ones are drawn again.
+
         Returns:
             Positions (count), in the order they were drawn.
+
         Raises:
             AttributeValueError: if there are fewer positions of positive weight than are asked for.
+
         Example:
             >>> MersenneTwister64(3).choose(np.arange(1.0, 9.0), 5, allow_duplicates=False)
             array([5, 3, 6, 4, 2])
@@ -302,7 +331,7 @@ class _Cursor:
         self._source, self.at = source, at
 
     def next(self) -> int:
-        word = int(self._source._peek(self.at + 1)[self.at])  # noqa: SLF001  (same module)
+        word = int(self._source._peek(self.at + 1)[self.at])
         self.at += 1
         return word
 

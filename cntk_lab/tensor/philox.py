@@ -31,8 +31,10 @@ def philox(xp: ModuleType, counter: tuple[Any, Any, Any, Any], key: tuple[int, i
         xp: NumPy or a module that behaves like it.
         counter: four uint32 arrays (or scalars) that broadcast together.
         key: two whole numbers below 2^32.
+
     Returns:
         Four uint32 arrays.
+
     Example:
         >>> zero = np.zeros(1, np.uint32)
         >>> [hex(int(w[0])) for w in philox(np, (zero, zero, zero, zero), (0, 0))]
@@ -58,10 +60,14 @@ def counter_words(xp: ModuleType, seed: int, step: int, count: int, first: int =
 
     Args:
         xp: NumPy or a module that behaves like it.
-        seed: the stream, 0 <= seed < 2^64. step: how often the stream was used before, 0 <= step < 2^64.
-        count: how many elements. first: the first of them; any part can be computed alone.
+        seed: the stream, 0 <= seed < 2^64.
+        step: how often the stream was used before, 0 <= step < 2^64.
+        count: how many elements.
+        first: the first of them; any part can be computed alone.
+
     Returns:
         uint32 array (count).
+
     Example:
         >>> whole, part = counter_words(np, 5, 2, 100), counter_words(np, 5, 2, 10, first=33)
         >>> bool((whole[33:43] == part).all())
@@ -88,8 +94,10 @@ def threshold(probability: float) -> int:
 
     Args:
         probability: 0 <= probability <= 1.
+
     Returns:
         A whole number from 0 to 2^32.
+
     Example:
         >>> threshold(0.25) == 2**30
         True
@@ -106,6 +114,7 @@ class CounterStream:
         seed: whole number, 0 <= seed < 2^64.
         step: how often the stream was used before; with it a stream can be continued anywhere.
         xp: NumPy or a module that behaves like it.
+
     Example:
         >>> stream = CounterStream(3)
         >>> a, b = stream.uniform(4), stream.uniform(4)
@@ -131,9 +140,13 @@ class CounterStream:
         """``count`` numbers in [low, high): 24 bits of the word, exact in float32 for [0, 1).
 
         Args:
-            count: how many. low: smallest value. high: end of the range.
+            count: how many.
+            low: smallest value.
+            high: end of the range.
+
         Returns:
             float64 array (count).
+
         Example:
             >>> bool((CounterStream(1).uniform(1000, 2, 3) >= 2).all())
             True
@@ -146,9 +159,13 @@ class CounterStream:
         """``count`` normal numbers; elements 2 i and 2 i + 1 come from words 2 i and 2 i + 1 (Box and Muller).
 
         Args:
-            count: how many. mean: their expectation. scale: their standard deviation.
+            count: how many.
+            mean: their expectation.
+            scale: their standard deviation.
+
         Returns:
             float64 array (count).
+
         Example:
             >>> CounterStream(1).normal(3).shape
             (3,)
@@ -167,9 +184,13 @@ class CounterStream:
         Rejected numbers are replaced from the following steps, element by element, until none is left.
 
         Args:
-            count: how many. mean: centre. scale: standard deviation before cutting.
+            count: how many.
+            mean: centre.
+            scale: standard deviation before cutting.
+
         Returns:
             float64 array (count).
+
         Example:
             >>> bool(abs(CounterStream(1).truncated_normal(1000)).max() <= 2)
             True
@@ -185,9 +206,13 @@ class CounterStream:
         """``count`` numbers of the Gumbel distribution: loc - scale log(-log u).
 
         Args:
-            count: how many. loc: most likely value. scale: width.
+            count: how many.
+            loc: most likely value.
+            scale: width.
+
         Returns:
             float64 array (count).
+
         Example:
             >>> CounterStream(1).gumbel(2).shape
             (2,)
@@ -200,9 +225,12 @@ class CounterStream:
         """``count`` zeros and ones; one where the word is below ``threshold(mean)``.
 
         Args:
-            count: how many. mean: probability of a one.
+            count: how many.
+            mean: probability of a one.
+
         Returns:
             float64 array (count) of 0 and 1.
+
         Example:
             >>> int(CounterStream(1).bernoulli(10, 1.0).sum())
             10
@@ -215,9 +243,12 @@ class CounterStream:
         """``count`` zeros (dropped) and ones (kept); zero where the word is below ``threshold(rate)``.
 
         Args:
-            count: how many. rate: probability of a zero.
+            count: how many.
+            rate: probability of a zero.
+
         Returns:
             float64 array (count) of 0 and 1.
+
         Example:
             >>> int(CounterStream(1).keep(10, 0.0).sum())
             10
@@ -230,12 +261,16 @@ class CounterStream:
         """``count`` positions, each drawn with a probability in proportion to its weight.
 
         Args:
-            weights: (classes), not negative. count: how many.
+            weights: (classes), not negative.
+            count: how many.
             allow_duplicates: whether a position may be drawn twice.
+
         Returns:
             Positions (count), in the order they were drawn.
+
         Raises:
             AttributeValueError: if there are fewer positions of positive weight than are asked for.
+
         Example:
             >>> sorted(CounterStream(3).choose(np.ones(3), 3, allow_duplicates=False).tolist())
             [0, 1, 2]

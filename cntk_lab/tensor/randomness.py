@@ -78,6 +78,7 @@ def next_seed() -> int:
 
     Returns:
         A whole number from 0 to 2^64 - 1.
+
     Example:
         >>> reset_random_seed(40)
         >>> next_seed(), next_seed()
@@ -94,6 +95,7 @@ def set_fixed_random_seed(value: int) -> None:
 
     Args:
         value: seed, a whole number; taken modulo 2^64.
+
     Example:
         >>> set_fixed_random_seed(7)
         >>> next_seed(), next_seed()
@@ -110,6 +112,7 @@ def reset_random_seed(value: int = 0) -> None:
 
     Args:
         value: first seed, a whole number; taken modulo 2^64.
+
     Example:
         >>> reset_random_seed(3)
         >>> get_random_seed()
@@ -126,6 +129,7 @@ def get_random_seed() -> int:
 
     Returns:
         A whole number from 0 to 2^64 - 1.
+
     Example:
         >>> reset_random_seed()
         >>> get_random_seed()
@@ -141,6 +145,7 @@ def is_random_seed_fixed() -> bool:
 
     Returns:
         True or False.
+
     Example:
         >>> is_random_seed_fixed()
         False
@@ -155,8 +160,10 @@ def resolve_seed(seed: int | None) -> int:
 
     Args:
         seed: a whole number, None, or :data:`AUTO_SEED`.
+
     Returns:
         A whole number from 0 to 2^64 - 1.
+
     Example:
         >>> resolve_seed(12)
         12
@@ -197,8 +204,10 @@ def open_stream(seed: int, xp: ModuleType = np) -> Stream:
     Args:
         seed: whole number, 0 <= seed < 2^64.
         xp: NumPy or a module that behaves like it; CNTK's stream is always computed by NumPy.
+
     Returns:
         A :class:`CounterStream` or a :class:`MersenneTwister64` at its beginning.
+
     Example:
         >>> type(open_stream(0)).__name__
         'CounterStream'

@@ -66,9 +66,9 @@ def test_description_has_cntks_keys() -> None:
 def test_each_parameter_takes_its_own_seed() -> None:
     reset_random_seed(5)
     automatic = initializer.he_normal()
-    assert [automatic.take_seed(), automatic.take_seed()] == [5, 6]
-    assert [initializer.normal(1, seed=9).take_seed(), initializer.bilinear(2, 2).take_seed()] == [9, None]
-    assert automatic.take_seed() == 7
+    assert [automatic.claim_seed(), automatic.claim_seed()] == [5, 6]
+    assert [initializer.normal(1, seed=9).claim_seed(), initializer.bilinear(2, 2).claim_seed()] == [9, None]
+    assert automatic.claim_seed() == 7
     reset_random_seed()
 
 
@@ -101,6 +101,15 @@ def test_other_mistakes_say_what_is_wrong() -> None:
         initializer.uniform(1).fill((2,), np.int32)
     with pytest.raises(ShapeError, match="dimensions that are not known yet"):
         initializer.uniform(1).fill((-1, 2))
+
+
+def test_dictionaries_and_arrays_become_descriptions() -> None:
+    assert initializer.from_dictionary({"initializerType": "constant", "value": 2.0}).fill((2,)).tolist() == [2.0, 2.0]
+    with pytest.raises(AttributeValueError, match="initializer 'bilinear' lacks kernelWidth, kernelHeight"):
+        initializer.from_dictionary({"initializerType": "bilinear"})
+    assert initializer.FilledWith([1.0, 2.0]).fill((2, 2), np.float64).tolist() == [[1.0, 2.0], [1.0, 2.0]]
+    with pytest.raises(ShapeError, match=r"shape \(2,\) cannot fill the shape \(3,\)"):
+        initializer.FilledWith([1.0, 2.0]).fill((3,))
 
 
 def test_float16_is_float32_rounded() -> None:

@@ -148,16 +148,21 @@ def test_counter_stream_has_the_moments_of_its_distributions() -> None:
     tolerance = 5 / np.sqrt(n)  # five standard errors of a mean with standard deviation 1
     stream = CounterStream(4)
     u, z = stream.uniform(n), stream.normal(n)
-    assert 0 <= u.min() and u.max() < 1 and abs(u.mean() - 0.5) < tolerance
-    assert abs(z.mean()) < tolerance and abs((z * z).mean() - 1) < 2 * tolerance
+    assert u.min() >= 0
+    assert u.max() < 1
+    assert abs(u.mean() - 0.5) < tolerance
+    assert abs(z.mean()) < tolerance
+    assert abs((z * z).mean() - 1) < 2 * tolerance
     assert abs((z[::2] * z[1::2]).mean()) < 2 * tolerance
     assert abs(stream.bernoulli(n, 0.3).mean() - 0.3) < tolerance
     assert abs(stream.keep(n, 0.3).mean() - 0.7) < tolerance
     cut = stream.truncated_normal(n, 1, 2)
-    assert abs(cut - 1).max() <= 4 and abs(cut.mean() - 1) < 2 * tolerance
+    assert abs(cut - 1).max() <= 4
+    assert abs(cut.mean() - 1) < 2 * tolerance
     assert abs(stream.gumbel(n).mean() - 0.5772156649) < 2 * tolerance
     counts = np.bincount(stream.choose(np.array([1.0, 0.0, 3.0]), n), minlength=3) / n
-    assert counts[1] == 0 and abs(counts[2] - 0.75) < tolerance
+    assert counts[1] == 0
+    assert abs(counts[2] - 0.75) < tolerance
 
 
 def test_choosing_uses_up_steps() -> None:
