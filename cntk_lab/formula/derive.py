@@ -33,16 +33,21 @@ def vjp(
     Every expression counts as a field over the whole domain: an input that is broadcast in the kernel must still be
     summed over the axes it lacks. An output that is itself *shorter* than the domain (it ends in a reduction and is
     stored with length 1) has one adjoint per stored element, not one per position; name those axes in ``reduced``.
+    Along an axis on which the argument of a ``max`` or ``min`` reduction is only repeated, all repetitions tie, and
+    each gets the gradient: reduce along the axes on which it differs.
 
     Args:
         outputs: formulas to differentiate.
         adjoints: for each output the gradient that arrives there.
         inputs: names of the inputs whose gradients are wanted.
         reduced: for each output the axes on which its array has length 1 and its adjoint arrives once; none by default.
+
     Returns:
         The gradient of every name in ``inputs``; the constant 0 for an input that gets none.
+
     Raises:
         ValueError: if the number of adjoints (or of ``reduced``) is not the number of outputs.
+
     Example:
         >>> from cntk_lab.formula.expr import input_, exp
         >>> vjp([exp(input_("x"))], [input_("dy")], ["x"])

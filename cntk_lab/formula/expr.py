@@ -95,7 +95,7 @@ class Expr:
         if self.op in ("input", "const"):
             return str(self.data)
         inside = ", ".join(map(repr, self.args))
-        if self.op == "reduce" or self.op == "coordinate":
+        if self.op in ("reduce", "coordinate"):
             return f"{self.op}[{self.data}]({inside})"
         return f"{self.op}({inside})"
 
@@ -132,7 +132,7 @@ def coordinate(axis: Axis) -> Expr:
 
 
 def reduce(kind: str, x: Expr, axes: Iterable[Axis]) -> Expr:
-    """``x`` summed (or its largest, smallest, product) along ``axes``; the result is the same for every element there."""
+    """The sum (or largest, smallest, product) of ``x`` along ``axes``, the same for every element there."""
     ordered = tuple(sorted(set(axes), key=str))
     return make("reduce", x, data=(kind, ordered)) if ordered else x
 

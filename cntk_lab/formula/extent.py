@@ -43,8 +43,10 @@ def extents(kernel: Kernel, roots: Iterable[Expr] | None = None) -> dict[Expr, E
     Args:
         kernel: the kernel whose operands say how each input lies in the domain.
         roots: expressions to look at; the kernel's outputs if left out.
+
     Returns:
         One entry per expression: a subset of the domain's axes ``-1, -2, ...`` and ``ROWS``.
+
     Raises:
         ValueError: if an expression names an input or an axis that the kernel does not have.
     """

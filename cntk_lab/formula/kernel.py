@@ -1,8 +1,8 @@
 """Kernel: a group of formulas over one domain, as plain data; what the printers turn into code.
 
-The domain of a kernel is ``(rows x d1 x ... x dk)``: the packed rows of a minibatch times a static shape. Every operand is
-aligned to it from the right: each of its dimensions is the domain's or 1, and it varies with the rows or not. Arrays
-always carry the row axis (of length 1 where the operand has no rows), so an operand is an array of rank ``k + 1``.
+The domain of a kernel is ``(rows x d1 x ... x dk)``: the packed rows of a minibatch times a static shape. Every
+operand is aligned to it from the right: each of its dimensions is the domain's or 1, and it varies with the rows or
+not. Arrays always carry the row axis (of length 1 where the operand has no rows): an operand has rank ``k + 1``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Operand:
 
     name: str
     shape: tuple[int, ...]
-    """Static shape, aligned to the domain: as many dimensions, each the domain's or 1 (or -3: known only when it runs)."""
+    """Static shape, as many dimensions as the domain, each the domain's or 1 (or -3: known only when it runs)."""
     rows: bool
     """Whether the array has one entry per row (else its row axis has length 1)."""
     dtype: str = "float32"

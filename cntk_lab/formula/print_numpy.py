@@ -292,7 +292,9 @@ def _outputs(low: _Lowering) -> list[_Output]:
         elif not source.startswith("t") or low.extent[e] != operand_extent(operand) or low.free:
             lengths = [low.size(ROWS) if operand.rows else "1"]
             lengths += [low.size(a) if n == -3 else str(n) for a, n in zip(low.axes[1:], operand.shape, strict=True)]
-            made.append(_Output(source, f"y{i} = spread(xp, {source}, ({', '.join(lengths)},), {operand.dtype})", f"y{i}"))
+            made.append(
+                _Output(source, f"y{i} = spread(xp, {source}, ({', '.join(lengths)},), {operand.dtype})", f"y{i}")
+            )
         elif operand.dtype != low.real or source in taken:
             made.append(_Output(source, f"y{i} = {source}.astype({operand.dtype})", f"y{i}"))
         else:
@@ -342,8 +344,10 @@ def numpy_source(kernel: Kernel) -> str:
 
     Args:
         kernel: what to compute. Arrays come in the order of its inputs, each (rows or 1) x its static shape.
+
     Returns:
         Python source; the same text for equal kernels.
+
     Raises:
         ValueError: if a formula uses an input or axis that the kernel lacks, or does not fit its output.
     """
@@ -371,8 +375,10 @@ def numpy_function(kernel: Kernel) -> NumpyFunction:
 
     Args:
         kernel: what to compute.
+
     Returns:
         The compiled function of :func:`numpy_source`; the same object for equal kernels.
+
     Raises:
         ValueError: as :func:`numpy_source`.
     """

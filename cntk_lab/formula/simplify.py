@@ -27,8 +27,10 @@ def simplify(roots: Iterable[Expr]) -> tuple[Expr, ...]:
 
     Args:
         roots: formulas; subexpressions that they share stay shared.
+
     Returns:
         One formula per root with the same value (see the module's text for what "same" means).
+
     Example:
         >>> from cntk_lab.formula.expr import input_
         >>> x = input_("x")
