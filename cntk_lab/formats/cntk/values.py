@@ -28,6 +28,9 @@ class SizeT(int):
     def __repr__(self) -> str:
         return f"SizeT({int(self)})"
 
+    def __str__(self) -> str:
+        return str(int(self))
+
 
 class Float(float):
     """A 32-bit floating point number (a plain ``float`` is CNTK's Double)."""
