@@ -1,0 +1,160 @@
+"""Compiling: from what is wanted of a graph to a plan, by a list of passes; and the cache of plans.
+
+The key of the cache says what is wanted, never how many rows there are: another minibatch size is a bind, not a plan.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cntk_lab import settings
+from cntk_lab.engine.backward import Backward
+from cntk_lab.engine.fuse import fuse
+from cntk_lab.engine.lower import Lowering, map_step
+from cntk_lab.engine.plan import Builder, Plan
+from cntk_lab.errors import GraphError
+from cntk_lab.events import BUS, PlanCompiled
+from cntk_lab.formula import expr as e
+from cntk_lab.graph import walk
+from cntk_lab.graph.node import edits
+from cntk_lab.graph.variable import Variable
+
+_CACHED = 256
+
+
+@dataclass(frozen=True)
+class Update:
+    """How a learner changes one parameter, as formulas (see ``learners``)."""
+
+    parameter: Variable
+    outputs: tuple[tuple[str, e.Expr], ...]
+    state: Mapping[str, Any]
+    scalars: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a plan is to compute.
+
+    Args:
+        outputs: variables whose values come out.
+        gradients: variables whose gradients come out.
+        roots: outputs that gradients start from (each element with 1, or with data if ``given_roots``).
+        training: whether operators behave as in training.
+        given_roots: gradients of the roots are fed in.
+        totals: outputs of which the sum over everything is wanted instead of the value.
+        updates: what learners do with the gradients.
+    """
+
+    outputs: tuple[Variable, ...] = ()
+    gradients: tuple[Variable, ...] = ()
+    roots: tuple[Variable, ...] = ()
+    training: bool = False
+    given_roots: bool = False
+    totals: tuple[Variable, ...] = ()
+    updates: tuple[Update, ...] = field(default=(), compare=False)
+
+
+_cache: OrderedDict[tuple[Any, ...], tuple[Plan, Wanted]] = OrderedDict()
+
+
+def plan_for(wanted: Wanted, *, fused: bool | None = None) -> Plan:
+    """The plan that computes what is wanted, from the cache if it was made before."""
+    fused = settings.flag("fuse") if fused is None else fused
+    key = (
+        *(tuple(map(id, group)) for group in (wanted.outputs, wanted.gradients, wanted.roots, wanted.totals)),
+        wanted.training, wanted.given_roots, tuple(map(id, wanted.updates)), edits(), fused,
+    )
+    found = _cache.get(key)
+    if found is not None and all(getattr(v, "storage").version == version for v, version in found[0].literals):
+        _cache.move_to_end(key)
+        return found[0]
+    started = time.perf_counter()
+    plan = make_plan(wanted, fused=fused)
+    _cache[key] = (plan, wanted)
+    while len(_cache) > _CACHED:
+        _cache.popitem(last=False)
+    BUS.publish(PlanCompiled(plan.number, plan.title, len(plan.steps), time.perf_counter() - started))
+    return plan
+
+
+def make_plan(wanted: Wanted, *, fused: bool) -> Plan:
+    """A new plan: lower, backward, update, fuse."""
+    lowering = Lowering(training=wanted.training)
+    every = (*wanted.outputs, *wanted.roots, *wanted.totals)
+    lowering.lower(every)
+    builder = lowering.builder
+    forward = len(builder.steps)
+    outputs: dict[str, int] = {f"output {i}": lowering.value(v) for i, v in enumerate(wanted.outputs)}
+    for i, v in enumerate(wanted.totals):
+        outputs[f"total {i}"] = total_of(builder, lowering.value(v))
+    if wanted.roots:
+        targets = {v: lowering.value(v) for v in (*wanted.gradients, *(u.parameter for u in wanted.updates))}
+        seeds = {}
+        for i, v in enumerate(wanted.roots):
+            number = lowering.value(v)
+            b = builder.buffers[number]
+            if wanted.given_roots:
+                seeds[number] = builder.new(b.rows, b.shape, b.dtype, "input", f"root {i}")
+            else:
+                seeds[number] = builder.new(b.rows, b.shape, b.dtype, name="one")
+                builder.emit(map_step(builder, {seeds[number]: e.const(1)}, [number]))
+        found = Backward(builder, targets.values()).run(seeds)
+        for i, v in enumerate(wanted.gradients):
+            if targets[v] in found:
+                outputs[f"gradient {i}"] = found[targets[v]]
+        builder.steps.extend(lowering.finals)
+        for i, u in enumerate(wanted.updates):
+            if targets[u.parameter] in found:
+                _update(builder, i, u, targets[u.parameter], found[targets[u.parameter]])
+    else:
+        builder.steps.extend(lowering.finals)
+    title = ", ".join(v.name or v.uid for v in every)
+    plan = Plan(title, builder.buffers, builder.steps, outputs, wanted.training, forward=forward, finals=len(lowering.finals), literals=lowering.literals)
+    return fuse(plan) if fused else plan
+
+
+def total_of(builder: Builder, number: int) -> int:
+    """Adds the sum of a value over everything, rows included; returns its buffer."""
+    b = builder.buffers[number]
+    total = builder.new("", (), b.dtype, name=f"sum of {b.name}")
+    axes: list[e.Axis] = [i - len(b.shape) for i in range(len(b.shape))]
+    if b.rows:
+        axes.append(e.ROWS)
+    builder.emit(map_step(builder, {total: e.reduce("sum", e.input_(f"b{number}"), axes)}, [number]))
+    return total
+
+
+def _update(builder: Builder, position: int, update: Update, parameter: int, gradient: int) -> None:
+    """Adds a learner's formulas for one parameter; scalars are called ``<position>:<name>``."""
+    b = builder.buffers[parameter]
+    names: dict[str, int] = {"p": parameter, "g": gradient}
+    for name, array in update.state.items():
+        names[name] = builder.new("", tuple(array.shape), b.dtype, "state", f"{position}:{name}")
+    for name in update.scalars:
+        names[name] = builder.new("", (), b.dtype, "scalar", f"{position}:{name}")
+    by_input = {name: e.input_(f"b{n}") for name, n in names.items()}
+    formulas = e.substitute([f for _, f in update.outputs], by_input)
+    targets = {names[name]: f for (name, _), f in zip(update.outputs, formulas, strict=True)}
+    builder.emit(map_step(builder, targets, names.values()))
+
+
+def inputs_of(plan: Plan) -> list[Variable]:
+    """The input variables whose data a plan reads."""
+    return [b.variable for b in plan.buffers_of("input") if b.variable is not None]
+
+
+def check_gradient(roots: Iterable[Variable], wrt: Sequence[Variable]) -> None:
+    """Check that gradients with respect to these variables can be asked for.
+
+    Raises:
+        GraphError: if the function does not contain one of them.
+    """
+    leaves = {id(v) for v in walk.flat_leaves(list(roots))}
+    for v in wrt:
+        if v.node is None and id(walk.resolve(v)) not in leaves:
+            raise GraphError(f"gradient: {v} is not part of the function", fix="name variables that the output depends on")

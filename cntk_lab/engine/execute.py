@@ -1,0 +1,286 @@
+"""Executing functions for users: what fills the graph's ``executor`` socket.
+
+Matches data to variables, binds them to a plan's inputs, runs the plan and brings results into the user's form.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cntk_lab.engine.compile import Wanted, plan_for
+from cntk_lab.engine.plan import Plan, row_symbol
+from cntk_lab.engine.run import Interpreter, Run, State
+from cntk_lab.errors import DataError, GraphError
+from cntk_lab.graph import walk
+from cntk_lab.graph.function import Function, output_of, outputs_of
+from cntk_lab.graph.variable import Variable, _Valued
+from cntk_lab.tensor.arrays import to_host
+from cntk_lab.tensor.feed import read
+from cntk_lab.tensor.layout import Layout
+from cntk_lab.tensor.sparse import RowSparse, SparseRows
+from cntk_lab.tensor.value import Value
+
+_states: weakref.WeakKeyDictionary[Any, State] = weakref.WeakKeyDictionary()
+_plan_interpreters: dict[int, Interpreter] = {}
+
+
+def interpreter_of(plan: Plan) -> Interpreter:
+    """The plan made ready to run, kept as long as the plan is cached."""
+    found = _plan_interpreters.get(plan.number)
+    if found is None:
+        if len(_plan_interpreters) > 512:
+            _plan_interpreters.clear()
+        found = _plan_interpreters[plan.number] = Interpreter(plan)
+    return found
+
+
+def state_of(root: Any) -> State:
+    """The random streams and carried frames of a function's root node; every composite of a root shares them."""
+    if root not in _states:
+        _states[root] = State()
+    return _states[root]
+
+
+class Bound:
+    """Data matched to variables: rows and layouts."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Any] = {}
+        self.layouts: dict[str, Layout] = {}
+
+    def add(self, variable: Variable, data: Any, begins: Sequence[bool] | None) -> None:
+        """Take data for a variable, and check that its layout agrees with others of the same axes."""
+        name = variable.name or variable.uid
+        rows, layout = read(variable.type, data, begins if variable.has_sequence_axis() else None, name)
+        self.rows[id(variable)] = rows
+        if layout is None:
+            return
+        axes = variable.type.axes or ()
+        symbol = row_symbol(axes)
+        before = self.layouts.get(symbol)
+        if before is not None and before != layout:
+            raise DataError(
+                "Different minibatch layouts detected (difference in sequence lengths or count or start flags) in data "
+                f"specified for the Function's arguments: '{name}' has {_lengths(layout)}, another has {_lengths(before)}",
+                fix="give all arguments with the same dynamic axes the same number of samples and the same lengths",
+            )
+        self.layouts[symbol] = layout
+        if len(axes) > 1:
+            batch = self.layouts.setdefault("#", Layout.of(np.ones(layout.count, np.int64)))
+            if batch.count != layout.count:
+                raise DataError(f"'{name}' has {layout.count} sequences, another argument {batch.count} samples")
+
+
+def _lengths(layout: Layout) -> str:
+    return f"{layout.count} samples" if layout.longest <= 1 else f"lengths {layout.lengths.tolist()[:8]}"
+
+
+def match(variables: Sequence[Variable], arguments: Any, outputs: Sequence[Variable]) -> Bound:
+    """Data in the user's form, matched to the variables that are needed.
+
+    Args:
+        variables: the arguments that the outputs depend on.
+        arguments: dictionary variable or name -> data, or data for a single argument; with sequence-begin flags as a pair.
+        outputs: what is computed, for messages.
+    """
+    begins: Any = None
+    if isinstance(arguments, tuple) and len(arguments) == 2 and _is_flags(arguments[1]):
+        arguments, begins = arguments
+    bound = Bound()
+    if not isinstance(arguments, Mapping):
+        if arguments is None or (isinstance(arguments, (dict, list, tuple)) and len(arguments) == 0):
+            if variables:
+                raise DataError(f"function expects {len(variables)} arguments", fix="give {variable: data} for each")
+            return bound
+        if len(variables) != 1:
+            raise DataError(
+                f"function expects {len(variables)} arguments, and data without names were given",
+                fix="give a dictionary {variable: data}: " + ", ".join(v.name or v.uid for v in variables),
+            )
+        arguments = {variables[0]: arguments}
+    known = {v.name: v for v in variables if v.name}
+    given: dict[int, Any] = {}
+    for key, data in arguments.items():
+        if isinstance(key, str):
+            if key not in known:
+                raise DataError(
+                    f'variable with name "{key}" does not exist in the network. Available variable names: ' + ", ".join(known)
+                )
+            given[id(known[key])] = data
+        else:
+            given[id(output_of(key))] = data
+    if not given and variables:
+        raise DataError(f"function expects {len(variables)} arguments", fix="give {variable: data} for each")
+    missing = [v for v in variables if id(v) not in given]
+    if missing:
+        names = ", ".join(str(v) for v in missing)
+        of = ", ".join(v.name or v.uid for v in outputs)
+        raise DataError(
+            f"Values for {len(missing)} required arguments '{names}', that the requested output(s) '{of}' depend on, have not been provided."
+        )
+    for v in variables:
+        data = given[id(v)]
+        flags = begins.get(v) if isinstance(begins, Mapping) else begins
+        if isinstance(data, tuple) and len(data) == 2 and _is_flags(data[1]):
+            data, flags = data
+        bound.add(v, data, flags)
+    return bound
+
+
+def _is_flags(thing: Any) -> bool:
+    return isinstance(thing, (list, np.ndarray)) and len(thing) > 0 and all(isinstance(f, (bool, np.bool_)) for f in thing)
+
+
+def load(run: Run, plan: Plan, bound: Bound) -> None:
+    """Put the arrays of inputs and parameters in place."""
+    run.layouts.update(bound.layouts)
+    for b in plan.buffers:
+        if b.variable is None:
+            continue
+        if b.role == "input":
+            run.arrays[b.id] = bound.rows[id(b.variable)]
+        elif isinstance(b.variable, _Valued):
+            run.arrays[b.id] = b.variable.storage.array[None]
+
+
+class ForwardState:
+    """What ``forward`` keeps for ``backward``: the run, its plan and what was asked."""
+
+    def __init__(self, function: Function, outputs: tuple[Variable, ...], run: Run) -> None:
+        self.function, self.outputs, self.run = function, outputs, run
+
+
+class Executor:
+    """Fills the graph's ``executor`` socket."""
+
+    def evaluate(self, function: Function, arguments: Any, outputs: Any, device: Any, as_numpy: bool) -> Any:  # noqa: ARG002, FBT001
+        """Values of outputs; the value itself if there is one."""
+        wanted = tuple(function.outputs if outputs is None else outputs_of(outputs))
+        values = self._values(function, arguments, wanted, as_numpy=as_numpy)
+        return next(iter(values.values())) if len(wanted) == 1 else values
+
+    def _values(self, function: Function, arguments: Any, wanted: tuple[Variable, ...], *, as_numpy: bool) -> dict[Variable, Any]:
+        plan = plan_for(Wanted(outputs=wanted))
+        bound = match(_arguments(function, wanted), arguments, wanted)
+        run = Run({}, state_of(function.node), training=False)
+        load(run, plan, bound)
+        interpreter_of(plan).run(run)
+        return {v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=as_numpy) for i, v in enumerate(wanted)}
+
+    def forward(
+        self, function: Function, arguments: Any, outputs: Any, keep_for_backward: Any, device: Any, as_numpy: bool  # noqa: ARG002, FBT001
+    ) -> tuple[ForwardState | None, dict[Variable, Any]]:
+        """Values of outputs, and the state that backward needs."""
+        wanted = tuple(function.outputs if outputs is None else outputs_of(outputs))
+        kept = tuple(outputs_of(keep_for_backward)) if keep_for_backward else ()
+        if not kept:
+            return None, self._values(function, arguments, wanted, as_numpy=as_numpy)
+        plan = plan_for(Wanted(outputs=wanted, roots=(), totals=(), training=True), fused=False)
+        bound = match(_arguments(function, wanted), arguments, wanted)
+        run = Run({}, state_of(function.node), training=True)
+        load(run, plan, bound)
+        interpreter_of(plan).run(run)
+        values = {v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=as_numpy) for i, v in enumerate(wanted)}
+        return ForwardState(function, wanted, run), values
+
+    def backward(self, state: ForwardState | None, root_gradients: Any, variables: Any, as_numpy: bool) -> dict[Variable, Any]:  # noqa: FBT001
+        """Gradients of variables, from the values that forward kept."""
+        if state is None:
+            raise DataError(
+                "You are attempting to backpropagate on a minibatch for which there is no corresponding forward state",
+                fix="call forward with keep_for_backward={outputs}",
+            )
+        wrt = tuple(outputs_of(list(variables)))
+        roots = tuple(output_of(r) for r in root_gradients)
+        plan = plan_for(Wanted(outputs=state.outputs, gradients=wrt, roots=roots, training=True, given_roots=True), fused=False)
+        run = state.run
+        for i, (root, gradient) in enumerate(root_gradients.items()):
+            variable = output_of(root)
+            number = next(b.id for b in plan.buffers if b.role == "input" and b.name == f"root {i}")
+            run.arrays[number] = _root_rows(gradient, variable, run)
+        actions = interpreter_of(plan).actions
+        for action in actions[plan.forward : len(actions) - plan.finals]:
+            action(run)
+        return {v: _gradient(run, plan, i, v, as_numpy=as_numpy) for i, v in enumerate(wrt)}
+
+    def gradient(
+        self, function: Function, at: Any, wrt: Any, outputs: Any, device: Any, as_numpy: bool, grad_root: Any  # noqa: ARG002, FBT001
+    ) -> Any:
+        """Gradients at a point."""
+        if wrt is None:
+            wrt = [v for v in function.arguments if v.needs_gradient]
+            if not wrt:
+                raise GraphError(
+                    f"None of the Function '{function.name or function.uid}' arguments have 'needs_gradient == True'",
+                    fix="make the input with needs_gradient=True, or say wrt=function.parameters",
+                )
+        variables = tuple(outputs_of(wrt if isinstance(wrt, (list, tuple, set, frozenset)) else [wrt]))
+        roots = (output_of(grad_root),) if grad_root is not None else (_single(function),)
+        wanted = tuple(outputs_of(outputs)) if outputs is not None else ()
+        plan = plan_for(Wanted(outputs=wanted, gradients=variables, roots=roots, training=True))
+        every = (*wanted, *roots)
+        bound = match(_arguments(function, every), at, every)
+        run = Run({}, state_of(function.node), training=True)
+        load(run, plan, bound)
+        interpreter_of(plan).run(run)
+        gradients = {v: _gradient(run, plan, i, v, as_numpy=as_numpy) for i, v in enumerate(variables)}
+        result = next(iter(gradients.values())) if len(variables) == 1 else gradients
+        if not wanted:
+            return result
+        values = {v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=as_numpy) for i, v in enumerate(wanted)}
+        return result, (next(iter(values.values())) if len(wanted) == 1 else values)
+
+
+def _single(function: Function) -> Variable:
+    if len(function.outputs) != 1:
+        raise GraphError(f"grad: function '{function.name or function.uid}' has {len(function.outputs)} outputs", fix="say grad_root=")
+    return function.outputs[0]
+
+
+def _arguments(function: Function, wanted: Sequence[Variable]) -> list[Variable]:
+    """The inputs that the wanted outputs depend on, in the function's order."""
+    needed = {id(v) for v in walk.flat_leaves(wanted) if v.is_input}
+    ordered = [v for v in function.arguments if id(v) in needed]
+    known = {id(v) for v in ordered}
+    return ordered + [v for v in walk.flat_leaves(wanted) if v.is_input and id(v) not in known]
+
+
+def _root_rows(gradient: Any, variable: Variable, run: Run) -> Any:
+    symbol = row_symbol(variable.type.axes or ())
+    rows, layout = read(variable.type, gradient, None, variable.name or variable.uid)
+    have = run.layouts.get(symbol)
+    if layout is not None and have is not None and layout.rows != have.rows:
+        raise DataError(f"the gradient of '{variable.name or variable.uid}' has {layout.rows} rows, its value {have.rows}")
+    return rows
+
+
+def _gradient(run: Run, plan: Plan, position: int, variable: Variable, *, as_numpy: bool) -> Any:
+    number = plan.outputs.get(f"gradient {position}")
+    if number is None:
+        symbol = row_symbol(variable.type.axes or ())
+        rows: Any = np.zeros((run.rows(symbol), *variable.type.dims), variable.type.dtype)
+        return _present(rows, symbol, run, as_numpy=as_numpy)
+    return present(run, plan, number, variable, as_numpy=as_numpy)
+
+
+def present(run: Run, plan: Plan, number: int, variable: Variable, *, as_numpy: bool) -> Any:  # noqa: ARG001
+    """A buffer's rows in the user's form."""
+    return _present(run.arrays[number], plan.buffers[number].rows, run, as_numpy=as_numpy)
+
+
+def _present(rows: Any, symbol: str, run: Run, *, as_numpy: bool) -> Any:
+    if isinstance(rows, RowSparse):
+        rows = rows.toarray()[None]
+    layout = run.layouts.get(symbol) if symbol else None
+    value = Value.packed(rows, layout, has_sequence="," in symbol)
+    if not as_numpy:
+        return value
+    if isinstance(rows, SparseRows):
+        return value.as_sequences() if "," in symbol else rows.matrix
+    if not symbol:
+        return to_host(rows)[0].copy()
+    return value.as_sequences() if "," in symbol else to_host(rows).copy()

@@ -1,0 +1,334 @@
+"""Lowering: a graph becomes forward steps over buffers.
+
+Blocks are looked through, cycles become loops, values per sample are spread over the frames where they meet sequences.
+Formulas stay formulas: fusing them is a later pass. Knows operators only by the facts of their declarations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from cntk_lab.engine.loops import is_loop, parts_in_order, within_a_frame
+from cntk_lab.engine.plan import Builder, Call, Contract, Delay, Loop, Map, RowSymbol, Spread, Step, View, row_symbol
+from cntk_lab.errors import GraphError
+from cntk_lab.formula import expr as e
+from cntk_lab.formula.kernel import Kernel, Operand
+from cntk_lab.formula.simplify import simplify
+from cntk_lab.graph import infer, walk
+from cntk_lab.graph.node import Node
+from cntk_lab.graph.opdef import Trait, apply, needs
+from cntk_lab.graph.variable import Constant, Variable, _Valued
+from cntk_lab.tensor.shape import FREE, Shape, broadcast
+
+_ENGINE_NAMES = frozenset(("xp", "layout", "layouts", "random", "training", "state", "counts"))
+"""Parameters of rules that the engine itself supplies when a step runs."""
+
+
+class Lowering:
+    """One lowering.
+
+    Args:
+        training: dropout drops, batch normalization uses the minibatch's statistics, and states are updated.
+    """
+
+    def __init__(self, *, training: bool) -> None:
+        self.builder = Builder()
+        self.training = training
+        self.buffer_of: dict[int, int] = {}
+        self.literals: list[tuple[Variable, int]] = []
+        self.finals: list[Step] = []
+        """Steps that write constants and parameters after the forward pass."""
+        self._outer: list[Step] | None = None
+
+    # ---- the graph
+
+    def lower(self, roots: Iterable[Variable]) -> None:
+        """Add the steps that compute ``roots``."""
+        roots = list(roots)
+        check_complete(roots)
+        for part in parts_in_order(roots):
+            if is_loop(part):
+                self._loop(part)
+            else:
+                self._node(part[0])
+        for root in roots:
+            self.value(root)
+
+    def value(self, variable: Variable) -> int:
+        """The buffer that holds a variable."""
+        variable = walk.resolve(variable)
+        found = self.buffer_of.get(id(variable))
+        if found is not None:
+            return found
+        t = variable.type
+        role = {"Input": "input", "Parameter": "parameter", "Constant": "constant"}.get(variable.kind)
+        if role is None:
+            raise GraphError(f"{variable} has no value", fix="replace placeholders before computing")
+        number = self.builder.new(
+            row_symbol(t.axes or ()), t.dims, t.dtype or "float32", role, variable.name or variable.uid, sparse=t.sparse, variable=variable
+        )
+        self.buffer_of[id(variable)] = number
+        return number
+
+    def _output(self, node: Node, index: int = 0) -> int:
+        """The buffer of a node's output (reserved before if a delay reads it around a cycle)."""
+        variable = node.outputs[index]
+        found = self.buffer_of.get(id(variable))
+        if found is not None:
+            return found
+        t = variable.type
+        number = self.builder.new(row_symbol(t.axes or ()), t.dims, t.dtype or "float32", name=variable.name, sparse=t.sparse)
+        self.buffer_of[id(variable)] = number
+        return number
+
+    def _loop(self, part: list[Node]) -> None:
+        order = within_a_frame(part)
+        rows = row_symbol(part[0].outputs[0].type.axes or ())
+        outer, self.builder.steps = self.builder.steps, []
+        self._outer = outer
+        for node in order:
+            if node.op.has(Trait.RECURRENT):
+                source = walk.resolve(node.inputs[0])
+                if source.node is not None:
+                    self._output(source.node, source.index)
+        for node in order:
+            self._node(node)
+        body, self.builder.steps, self._outer = self.builder.steps, outer, None
+        reverse = any(isinstance(s, Delay) and s.offset < 0 for s in body)
+        self.builder.emit(loop_of(body, rows, reverse=reverse, nodes=tuple(n.uid for n in part)))
+
+    # ---- one node
+
+    def _node(self, node: Node) -> None:
+        op = node.op
+        if not node.outputs or op.has(Trait.STRUCTURAL):
+            self._structural(node)
+        elif op.has(Trait.RECURRENT):
+            self._delay(node)
+        elif op.contraction is not None:
+            self._contract(node)
+        elif op.formula is not None or (op.inference is not None and not self.training):
+            self._map(node)
+        else:
+            self._call(node)
+        if self.training and op.updates:
+            self._updates(node)
+
+    def _structural(self, node: Node) -> None:
+        if len(node.outputs) != 1 or node.outputs[0].node is not node:
+            return
+        source = self.value(node.inputs[0])
+        if node.op.has(Trait.STOPS_GRADIENT) or id(node.outputs[0]) in self.buffer_of:
+            target = self._output(node)
+            self.builder.emit(View((source,), (target,), (node.uid,), stops=node.op.has(Trait.STOPS_GRADIENT)))
+        else:
+            self.buffer_of[id(node.outputs[0])] = source
+
+    def spread(self, number: int, rows: RowSymbol) -> int:
+        """A buffer with the rows wanted: per-sample values are repeated for every frame, others stay."""
+        b = self.builder.buffers[number]
+        if b.rows in ("", rows):
+            return number
+        target = self.builder.new(rows, b.shape, b.dtype, name=b.name, sparse=b.sparse)
+        step = Spread((number,), (target,), rows=rows)
+        # what is spread never depends on the loop that is being built: it is done once, before it
+        (self.builder.steps if self._outer is None else self._outer).append(step)
+        return target
+
+    def _operands(self, node: Node, rows: RowSymbol | None = None) -> list[int]:
+        numbers = [self.value(v) for v in node.inputs]
+        if node.op.has(Trait.NEEDS_LAYOUT):
+            return numbers
+        rows = self.widest(numbers) if rows is None else rows
+        return [self.spread(n, rows) for n in numbers]
+
+    def widest(self, numbers: Iterable[int]) -> RowSymbol:
+        """The row symbol with the most dynamic axes among buffers."""
+        return max((self.builder.buffers[n].rows for n in numbers), key=lambda r: (r.count(",") + bool(r)), default="")
+
+    def _delay(self, node: Node) -> None:
+        target = self._output(node)
+        reads = [self.value(v) for v in node.inputs]
+        rows = self.builder.buffers[target].rows
+        self.builder.emit(Delay(tuple(reads), (target,), (node.uid,), offset=node.resolved["offset"], rows=rows, key=node.uid))
+
+    def _contract(self, node: Node) -> None:
+        reads = self._operands(node)
+        target = self._output(node)
+        assert node.op.contraction is not None
+        spec = apply(node.op.contraction, self._scope(node))
+        self.builder.emit(Contract(tuple(reads), (target,), (node.uid,), spec=spec, rows=self.widest(reads)))
+
+    def _scope(self, node: Node) -> dict[str, Any]:
+        return {**infer.scope_of(node, node.types), **node.resolved}
+
+    def _map(self, node: Node) -> None:
+        rule = node.op.formula
+        if not self.training and node.op.inference is not None:
+            rule = node.op.inference
+        assert rule is not None
+        reads = self._operands(node)
+        exprs = [self.operand_expr(n, v) for n, v in zip(reads, node.inputs, strict=True)]
+        scope = {**node.attributes, **node.resolved, **_by_name(node, exprs), "training": self.training}
+        formulas = apply(rule, scope)
+        outputs = simplify(formulas if isinstance(formulas, tuple) else (formulas,))
+        if len(outputs) == 1 and outputs[0] is exprs[0] and outputs[0].op == "input" and id(node.outputs[0]) not in self.buffer_of:
+            self.buffer_of[id(node.outputs[0])] = reads[0]  # the operator passes its operand through
+            return
+        targets = [self._output(node, i) for i in range(len(node.outputs))]
+        step = map_step(self.builder, dict(zip(targets, outputs, strict=True)), reads, nodes=(node.uid,))
+        step.op, step.scope = node.op, {**node.attributes, **node.resolved, **_by_name(node, exprs)}
+        self.builder.emit(step)
+
+    def operand_expr(self, number: int, variable: Variable | None = None) -> e.Expr:
+        """A buffer in a formula; a number written in the program stands there itself."""
+        variable = None if variable is None else walk.resolve(variable)
+        if isinstance(variable, Constant) and variable.type.shape == () and variable.is_initialized():
+            self.literals.append((variable, variable.storage.version))
+            return e.const(float(variable.value))
+        return e.input_(f"b{number}")
+
+    def _call(self, node: Node) -> None:
+        op = node.op
+        assert op.forward is not None
+        reads = self._operands(node)
+        targets = [self._output(node, i) for i in range(len(node.outputs))]
+        first = self.builder.buffers[targets[0]]
+        saved = [self.builder.new(first.rows, (FREE,), first.dtype, name=f"{op.name}.{s}") for s in op.saved] if self.training or op.saved else []
+        names = tuple(_read_names(node))
+        scope = {**node.attributes, **node.resolved}
+        wanted = needs(op.forward)
+        kept = [(r, n) for r, n in zip(reads, names, strict=True) if n.split(".")[0] in wanted]
+        step = Call(
+            tuple(r for r, _ in kept), (*targets, *saved), (node.uid,), op=op, rule=op.forward, role="forward",
+            names=tuple(n for _, n in kept), scope={**scope, "_all": tuple(zip(names, reads, strict=True))},
+            rows=self.widest(reads) if reads else first.rows, key=node.uid,
+        )
+        self.builder.emit(step)
+
+    def _updates(self, node: Node) -> None:
+        """Steps after the forward pass that write what the operator keeps."""
+        reads = self._operands(node)
+        exprs = [e.input_(f"b{n}") for n in reads]
+        scope = {**node.attributes, **node.resolved, **_by_name(node, exprs), "training": True}
+        by_name = dict(zip(_read_names(node), zip(reads, node.inputs, strict=True), strict=True))
+        for name, rule in node.op.updates.items():
+            number, variable = by_name[name]
+            if not isinstance(walk.resolve(variable), _Valued):
+                raise GraphError(f"{node.op_name}: '{name}' must be a parameter or constant, to be written", infer.where_of(node))
+            (formula,) = simplify((apply(rule, scope),))
+            used = [n for n in reads if f"b{n}" in e.inputs_of([formula])]
+            self.finals.append(map_step(self.builder, {number: formula}, [*used, number], nodes=(node.uid,)))
+
+
+def _read_names(node: Node) -> Iterable[str]:
+    """The rule parameter that each operand is: its name, or ``name.i`` for the operands of a variadic one."""
+    operands = node.op.operands
+    for i in range(len(node.inputs)):
+        p = operands[min(i, len(operands) - 1)]
+        yield f"{p.name}.{i - len(operands) + 1}" if p.variadic else p.name
+
+
+def _by_name(node: Node, exprs: list[e.Expr]) -> dict[str, Any]:
+    scope: dict[str, Any] = {}
+    for name, x in zip(_read_names(node), exprs, strict=True):
+        base, _, index = name.partition(".")
+        if index:
+            scope.setdefault(base, []).append(x)
+        else:
+            scope[base] = x
+    return scope
+
+
+def map_step(builder: Builder, outputs: dict[int, e.Expr], reads: Iterable[int], nodes: tuple[str, ...] = ()) -> Map:
+    """A step that computes formulas over the domain that its operands span.
+
+    Args:
+        builder: where the buffers are.
+        outputs: buffer -> formula over inputs named ``b<buffer>``.
+        reads: buffers that span the domain (also those that the formula does not use).
+        nodes: where the step comes from.
+    """
+    reads = list(dict.fromkeys(reads))
+    buffers = builder.buffers
+    used = [r for r in reads if f"b{r}" in set(e.inputs_of(outputs.values()))]
+    spanning = [buffers[r] for r in reads]
+    domain = broadcast(*(b.shape for b in spanning)) if spanning else buffers[next(iter(outputs))].shape
+    rows = max((b.rows for b in (*spanning, *([] if spanning else [buffers[o] for o in outputs]))), key=lambda r: r.count(",") + bool(r), default="")
+    targets = []
+    for number, formula in outputs.items():
+        b = buffers[number]
+        varies = axes_of(formula, {f"b{r}": buffers[r] for r in reads}, len(domain))
+        aligned = _aligned_output(b.shape, domain, varies)
+        targets.append((Operand(f"b{number}", aligned, bool(b.rows), b.dtype), formula))
+    kernel = Kernel(
+        domain, bool(rows), tuple(Operand(f"b{r}", align(buffers[r].shape, len(domain)), bool(buffers[r].rows), buffers[r].dtype) for r in used),
+        tuple(targets), buffers[next(iter(outputs))].dtype,
+    )
+    return Map(tuple(used), tuple(outputs), nodes, kernel=kernel, rows=rows)
+
+
+def align(shape: Shape, rank: int) -> Shape:
+    """A static shape with leading 1s up to a rank."""
+    return (1,) * (rank - len(shape)) + tuple(shape)
+
+
+def axes_of(formula: e.Expr, operands: dict[str, Any], rank: int) -> set[e.Axis]:
+    """The axes of the domain along which a formula's value may vary."""
+    varies: dict[int, set[e.Axis]] = {}
+    for x in e.topological([formula]):
+        if x.op == "input":
+            b = operands.get(str(x.data))
+            if b is None:
+                varies[id(x)] = {e.ROWS, *range(-rank, 0)}
+                continue
+            varies[id(x)] = {i - len(b.shape) for i, d in enumerate(b.shape) if d != 1} | ({e.ROWS} if b.rows else set())
+        elif x.op == "coordinate" and isinstance(x.data, tuple):
+            varies[id(x)] = set(x.data[1])
+        else:
+            below: set[e.Axis] = set().union(*(varies[id(a)] for a in x.args)) if x.args else set()
+            varies[id(x)] = below - set(x.data[1]) if x.op == "reduce" and isinstance(x.data, tuple) else below
+    return varies[id(formula)]
+
+
+def _aligned_output(shape: Shape, domain: Shape, varies: set[e.Axis]) -> Shape:
+    """How an output of a static shape lies in the domain: the domain's dimensions where it varies, else 1."""
+    if len(shape) == len(domain) and all(s in (d, 1) for s, d in zip(shape, domain, strict=True)):
+        return tuple(shape)
+    if len(shape) < len(domain) and all(s in (d, 1) for s, d in zip(align(shape, len(domain)), domain, strict=True)) and all(
+        i - len(domain) not in varies for i in range(len(domain) - len(shape))
+    ):
+        return align(shape, len(domain))
+    return tuple(d if i - len(domain) in varies else 1 for i, d in enumerate(domain))
+
+
+def loop_of(body: list[Step], rows: RowSymbol, *, reverse: bool, nodes: tuple[str, ...] = ()) -> Loop:
+    """A loop step around a body: what it reads from outside, and everything it writes."""
+    written = [w for s in body for w in s.writes]
+    inside = set(written)
+    reads = tuple(dict.fromkeys(r for s in body for r in s.reads if r not in inside))
+    return Loop(reads, tuple(written), nodes, body=body, rows=rows, reverse=reverse)
+
+
+def check_complete(roots: Iterable[Variable]) -> None:
+    """Check that shapes, axes and placeholders below ``roots`` are all known.
+
+    Raises:
+        GraphError: naming what is missing.
+    """
+    roots = list(roots)
+    found = list(walk.nodes(roots))
+    unknown = [o for n in found for o in n.outputs if o.type.shape is None or o.type.axes is None or o.type.dtype is None]
+    if unknown:
+        infer.infer_nodes(found)
+    for leaf in walk.flat_leaves(roots):
+        if leaf.is_placeholder:
+            raise GraphError(
+                f"placeholder '{leaf.name or leaf.uid}' is not replaced: the graph cannot be computed",
+                fix="call replace_placeholders, or apply the function to inputs",
+            )
+    for o in unknown:
+        if o.type.shape is None or o.type.axes is None:
+            assert o.node is not None
+            raise GraphError(f"the shape of {o} is not known", infer.where_of(o.node), "give its operands full shapes and dynamic axes")

@@ -1,0 +1,228 @@
+"""Plan: what will be computed, as plain printable data. Sizes are symbolic in the number of rows.
+
+A plan is a list of steps over buffers. A buffer is ``rows x static shape``; its rows are a *row symbol*: the dynamic axes of
+the value (``""`` none, ``"#"`` one row per sample, ``"#,*"`` one row per frame), never a number. So one plan serves every
+minibatch. Every value is written by one step; only parameters and learner state are written in place, by the last steps.
+Knows no operator by name and no backend.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from cntk_lab.axis import Axis
+from cntk_lab.formula.kernel import Kernel
+from cntk_lab.graph.opdef import Contraction, OpDef, Rule
+from cntk_lab.graph.variable import Variable
+from cntk_lab.tensor.shape import Shape, text
+
+RowSymbol = str
+_numbers = itertools.count(1)
+
+
+def row_symbol(axes: tuple[Axis, ...]) -> RowSymbol:
+    """The row symbol of dynamic axes.
+
+    Example:
+        >>> row_symbol((Axis.default_batch_axis(), Axis.default_dynamic_axis()))
+        '#,*'
+    """
+    return ",".join(a.short for a in axes)
+
+
+@dataclass(slots=True)
+class Buffer:
+    """One value of the plan."""
+
+    id: int
+    rows: RowSymbol
+    shape: Shape
+    dtype: str
+    role: str
+    """``input``, ``parameter``, ``constant``, ``state``, ``scalar``, ``temporary``."""
+    name: str = ""
+    sparse: bool = False
+    variable: Variable | None = None
+
+    def __str__(self) -> str:
+        dims = text(self.shape)
+        return f"%{self.id}{f' {self.name}' if self.name else ''} [{self.rows}]{dims}"
+
+
+@dataclass(slots=True)
+class Step:
+    """One step: what it reads and writes, and the nodes of the graph it comes from."""
+
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    nodes: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """The kind of step, for texts and tables."""
+        return type(self).__name__
+
+
+@dataclass(slots=True)
+class Map(Step):
+    """Formulas over one domain. Kernel operands are called ``b<buffer>``."""
+
+    kernel: Kernel = field(default_factory=lambda: Kernel((), False, (), ()))  # noqa: FBT003
+    rows: RowSymbol = ""
+    op: OpDef | None = None
+    scope: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Contract(Step):
+    """A product of matrices or tensors, by letters (see :class:`Contraction`)."""
+
+    spec: Contraction = field(default_factory=lambda: Contraction("", "", "", {}))
+    rows: RowSymbol = ""
+
+
+@dataclass(slots=True)
+class Call(Step):
+    """An operator's rule on whole arrays. ``names`` says which parameter of the rule each read is."""
+
+    op: OpDef | None = None
+    rule: Rule | None = None
+    role: str = "forward"
+    names: tuple[str, ...] = ()
+    scope: dict[str, Any] = field(default_factory=dict)
+    rows: RowSymbol = ""
+    key: str = ""
+    """Which state (random stream, continuation) belongs to this step."""
+
+
+@dataclass(slots=True)
+class View(Step):
+    """The same elements under another static shape."""
+
+    stops: bool = False
+    """Whether gradients end here."""
+
+
+@dataclass(slots=True)
+class Spread(Step):
+    """Rows per sample repeated for every frame of the sample's sequence."""
+
+    rows: RowSymbol = ""
+
+
+@dataclass(slots=True)
+class Gathered(Step):
+    """The opposite of Spread: frames summed per sequence."""
+
+    rows: RowSymbol = ""
+
+
+@dataclass(slots=True)
+class Delay(Step):
+    """Each frame's value ``offset`` frames earlier (negative: later); outside the sequence, the initial state.
+
+    ``reads`` are the source and, if there is one, the initial state.
+    """
+
+    offset: int = 1
+    rows: RowSymbol = ""
+    key: str = ""
+
+
+@dataclass(slots=True)
+class DelayInitial(Step):
+    """The gradient of a delay's initial state: what arrives where the initial state was taken."""
+
+    offset: int = 1
+    rows: RowSymbol = ""
+
+
+@dataclass(slots=True)
+class Loop(Step):
+    """Steps run slab by slab: forward in time, or backward. All their buffers hold every frame."""
+
+    body: list[Step] = field(default_factory=list)
+    rows: RowSymbol = ""
+    reverse: bool = False
+
+
+@dataclass(slots=True)
+class Plan:
+    """A list of steps over buffers, and what goes in and comes out."""
+
+    title: str
+    buffers: list[Buffer]
+    steps: list[Step]
+    outputs: dict[str, int] = field(default_factory=dict)
+    """What comes out: a name of ours -> buffer."""
+    training: bool = False
+    number: int = field(default_factory=lambda: next(_numbers))
+    forward: int = 0
+    """How many steps from the start are the forward pass."""
+    finals: int = 0
+    """How many steps, after forward and backward, write what operators keep."""
+    literals: list[tuple[Variable, int]] = field(default_factory=list)
+    """Constants whose numbers were written into formulas, with the version they had."""
+
+    def buffers_of(self, role: str) -> Iterator[Buffer]:
+        """The buffers with a role."""
+        return (b for b in self.buffers if b.role == role)
+
+    def explain(self) -> str:
+        """The steps, one a line: what is computed from what."""
+        return "\n".join(_lines(self.steps, self, ""))
+
+    def __str__(self) -> str:
+        return f"plan {self.number} {self.title}: {len(self.steps)} steps, {len(self.buffers)} buffers\n{self.explain()}"
+
+
+def _lines(steps: Iterable[Step], plan: Plan, indent: str) -> Iterator[str]:
+    for s in steps:
+        written = ", ".join(str(plan.buffers[w]) for w in s.writes)
+        read = ", ".join(f"%{r}" for r in s.reads)
+        yield f"{indent}{written} = {describe(s)}({read})"
+        if isinstance(s, Loop):
+            yield from _lines(s.body, plan, indent + "    ")
+
+
+def describe(step: Step) -> str:
+    """What a step does, in a few words."""
+    if isinstance(step, Map):
+        return "map {" + "; ".join(f"{o.name} = {e!r}" for o, e in step.kernel.outputs) + "}"
+    if isinstance(step, Contract):
+        return f"product {step.spec.left},{step.spec.right}->{step.spec.out}"
+    if isinstance(step, Call):
+        return f"{step.op.name if step.op else '?'}.{step.role}"
+    if isinstance(step, (Delay, DelayInitial)):
+        return f"{step.kind.lower()}[{step.offset}]"
+    if isinstance(step, Loop):
+        return f"loop over {step.rows}{' backward' if step.reverse else ''}"
+    return step.kind.lower()
+
+
+def all_steps(steps: Iterable[Step]) -> Iterator[Step]:
+    """Every step, those inside loops too."""
+    for s in steps:
+        yield s
+        if isinstance(s, Loop):
+            yield from all_steps(s.body)
+
+
+class Builder:
+    """A plan under construction: hands out buffers and collects steps."""
+
+    def __init__(self) -> None:
+        self.buffers: list[Buffer] = []
+        self.steps: list[Step] = []
+
+    def new(self, rows: RowSymbol, shape: Shape, dtype: str, role: str = "temporary", name: str = "", **more: Any) -> int:
+        """A new buffer; returns its number."""
+        self.buffers.append(Buffer(len(self.buffers), rows, shape, dtype, role, name, **more))
+        return len(self.buffers) - 1
+
+    def emit(self, step: Step) -> None:
+        """Add a step at the end."""
+        self.steps.append(step)

@@ -1,0 +1,482 @@
+"""Running a plan on arrays of any size: the NumPy tier, which is always there and which every other tier is checked against.
+
+Each step becomes one function of the array environment, made once per plan. Sizes come from the arrays themselves. The
+same interpreter runs on CuPy arrays with a GPU backend's kernels. Native tiers replace whole plans (see ``bind``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from cntk_lab.engine.plan import Call, Contract, Delay, DelayInitial, Gathered, Loop, Map, Plan, RowSymbol, Spread, Step, View
+from cntk_lab.errors import SequenceError
+from cntk_lab.formula.print_numpy import numpy_function
+from cntk_lab.graph.opdef import Contraction, needs
+from cntk_lab.tensor.layout import Layout
+from cntk_lab.tensor.randomness import open_stream
+from cntk_lab.tensor.shape import FREE
+from cntk_lab.tensor.sparse import SparseRows
+
+Environment = dict[int, Any]
+
+
+class State:
+    """What outlives one run of a plan: random streams and the frames that the next minibatch continues from."""
+
+    def __init__(self) -> None:
+        self.streams: dict[str, Any] = {}
+        self.carried: dict[str, Any] = {}
+
+    def stream(self, key: str, seed: int, xp: Any) -> Any:
+        """The random stream of one node."""
+        if key not in self.streams:
+            self.streams[key] = open_stream(seed, xp)
+        return self.streams[key]
+
+
+class Run:
+    """One run: the arrays, the layouts of the row symbols, and the state.
+
+    Args:
+        layouts: row symbol -> layout; for ``"#"`` one frame per sample.
+        state: what outlives the run.
+        xp: array module.
+        training: whether operators behave as in training.
+    """
+
+    def __init__(self, layouts: dict[RowSymbol, Layout], state: State, xp: Any = np, *, training: bool = False) -> None:
+        self.layouts, self.state, self.xp, self.training = layouts, state, xp, training
+        self.arrays: Environment = {}
+        self.slab: tuple[int, int, int] | None = None
+        """Inside a loop: slab number, first row and one past its last row."""
+
+    def rows(self, symbol: RowSymbol) -> int:
+        """How many rows values of a row symbol have."""
+        return 1 if not symbol else self.layouts[symbol].rows
+
+
+Action = Callable[[Run], None]
+
+
+class Interpreter:
+    """A plan made ready to run on arrays.
+
+    Args:
+        plan: the plan.
+        kernel: Kernel -> function of ``(xp, *arrays)``; default the NumPy printer's.
+    """
+
+    def __init__(self, plan: Plan, kernel: Callable[[Any], Callable[..., Any]] = numpy_function) -> None:
+        self.plan = plan
+        self._kernel = kernel
+        self.actions = [self.action(s) for s in plan.steps]
+
+    def run(self, run: Run) -> None:
+        """Run all steps; the arrays of inputs and parameters must be in place."""
+        for action in self.actions:
+            action(run)
+
+    def action(self, step: Step) -> Action:
+        """What one step does."""
+        make = {
+            Map: self._map, Contract: self._contract, Call: self._call, View: self._view, Spread: self._spread,
+            Gathered: self._gathered, Delay: self._delay, DelayInitial: self._delay_initial, Loop: self._loop,
+        }[type(step)]
+        return make(step)  # type: ignore[arg-type,operator]
+
+    def _map(self, step: Map) -> Action:
+        compute = self._kernel(step.kernel)
+        buffers = self.plan.buffers
+        rank = len(step.kernel.domain)
+        reads = [(r, buffers[r].rows != "", rank - len(buffers[r].shape)) for r in step.reads]
+        writes = [(w, buffers[w]) for w in step.writes]
+        in_place = [b.role in ("parameter", "constant", "state") for _, b in writes]
+        fixed = step.kernel.inputs == () and step.kernel.rows
+
+        def act(run: Run) -> None:
+            arrays = [_operand(run, r, has_rows, pad) for r, has_rows, pad in reads]
+            results = compute(run.xp, *arrays, rows=_rows_now(run, step.rows)) if fixed else compute(run.xp, *arrays)
+            for (w, b), result, keep in zip(writes, results, in_place, strict=True):
+                if keep:
+                    target = run.arrays[w]
+                    target[...] = result.reshape(target.shape)
+                else:
+                    _store(run, w, b, _shaped(result, b.shape, run))
+        return act
+
+    def _contract(self, step: Contract) -> Action:
+        left, right = step.reads
+        product = contraction(step.spec)
+        w = step.writes[0]
+        b = self.plan.buffers[w]
+
+        def act(run: Run) -> None:
+            result = product(run.xp, _slab(run, left, self.plan), _slab(run, right, self.plan))
+            _store(run, w, b, _shaped(result, b.shape, run))
+        return act
+
+    def _call(self, step: Call) -> Action:
+        assert step.rule is not None
+        assert step.op is not None
+        rule, op = step.rule, step.op
+        wanted = needs(rule)
+        backward = step.role != "forward"
+        buffers = self.plan.buffers
+
+        def act(run: Run) -> None:
+            scope = {**step.scope, "xp": run.xp, "training": run.training}
+            for r, name in zip(step.reads, step.names, strict=True):
+                base, _, index = name.partition(".")
+                value = _slab(run, r, self.plan)
+                if index:
+                    scope.setdefault("list:" + base, []).append(value)
+                else:
+                    scope[base] = value
+            for p in op.operands:
+                if p.variadic:
+                    scope[p.name] = scope.get("list:" + p.name, [])
+                scope.setdefault(p.name, None)
+            if "layout" in wanted:
+                scope["layout"] = run.layouts.get(step.rows)
+            if "layouts" in wanted:
+                scope["layouts"] = [run.layouts.get(buffers[n].rows) for _, n in step.scope["_all"]]
+            if "run" in wanted:
+                scope["run"] = run
+            if "target" in wanted:
+                scope["target"] = buffers[step.writes[0]]
+            if "random" in wanted:
+                scope["random"] = run.state.stream(step.key, int(step.scope["seed"]), run.xp)
+            result = rule(*(scope[n] for n in wanted))
+            results = result if isinstance(result, tuple) else (result,)
+            for w, value in zip(step.writes, results, strict=False):
+                b = buffers[w]
+                if backward:
+                    value = unbroadcast(run.xp, value, 1 if not b.rows else None, b.shape)
+                if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Layout):
+                    value, run.layouts[b.rows] = value
+                if run.slab is None or not b.rows:
+                    run.arrays[w] = value
+                else:
+                    _store(run, w, b, value)
+        return act
+
+    def _view(self, step: View) -> Action:
+        r, w = step.reads[0], step.writes[0]
+        b = self.plan.buffers[w]
+
+        def act(run: Run) -> None:
+            _store(run, w, b, _shaped(_slab(run, r, self.plan), b.shape, run))
+        return act
+
+    def _spread(self, step: Spread) -> Action:
+        r, w = step.reads[0], step.writes[0]
+
+        def act(run: Run) -> None:
+            run.arrays[w] = run.arrays[r][run.layouts[step.rows].sequence]
+        return act
+
+    def _gathered(self, step: Gathered) -> Action:
+        r, w = step.reads[0], step.writes[0]
+
+        def act(run: Run) -> None:
+            run.arrays[w] = sum_per_sequence(run.xp, run.arrays[r], run.layouts[step.rows])
+        return act
+
+    def _delay(self, step: Delay) -> Action:
+        w = step.writes[0]
+        b = self.plan.buffers[w]
+        source = step.reads[0]
+        initial = step.reads[1] if len(step.reads) > 1 else None
+
+        def act(run: Run) -> None:
+            layout = run.layouts[step.rows]
+            start = None if initial is None else initial_frames(run, run.arrays[initial], self.plan.buffers[initial], layout, step)
+            if run.slab is None:
+                run.arrays[w] = delayed(run, run.arrays[source], layout, step.offset, start)
+                if step.key and step.offset > 0:
+                    _carry(run, step, run.arrays[source], layout)
+                return
+            slab, lo, hi = run.slab
+            target = _whole(run, w, b)
+            filled = delay_slab(layout, slab, step.offset)
+            if filled is None:
+                taken = 0
+            else:
+                a, taken = filled
+                target[lo : lo + taken] = _whole(run, source, self.plan.buffers[source])[a : a + taken]
+            if taken < hi - lo:
+                target[lo + taken : hi] = 0 if start is None else initial_slab(start, layout, slab, step.offset, lo + taken, hi)
+        return act
+
+    def _delay_initial(self, step: DelayInitial) -> Action:
+        r, w = step.reads[0], step.writes[0]
+        b = self.plan.buffers[w]
+
+        def act(run: Run) -> None:
+            run.arrays[w] = delay_initial_gradient(run, run.arrays[r], b, step)
+        return act
+
+    def _loop(self, step: Loop) -> Action:
+        body = [self.action(s) for s in step.body]
+        delays = [s for s in step.body if isinstance(s, Delay) and s.key and s.offset > 0]
+
+        def act(run: Run) -> None:
+            layout = run.layouts[step.rows]
+            offsets = layout.offsets.tolist()
+            numbers = range(layout.longest - 1, -1, -1) if step.reverse else range(layout.longest)
+            outside = run.slab
+            for t in numbers:
+                run.slab = (t, offsets[t], offsets[t + 1])
+                for action in body:
+                    action(run)
+            run.slab = outside
+            for d in delays:
+                _carry(run, d, run.arrays[d.reads[0]], layout)
+        return act
+
+
+# ---- arrays
+
+
+def _rows_now(run: Run, symbol: RowSymbol) -> int:
+    return run.rows(symbol) if run.slab is None else run.slab[2] - run.slab[1]
+
+
+def _slab(run: Run, number: int, plan: Plan) -> Any:
+    array = run.arrays[number]
+    if run.slab is None or not plan.buffers[number].rows:
+        return array
+    return array[run.slab[1] : run.slab[2]]
+
+
+def _operand(run: Run, number: int, has_rows: bool, pad: int) -> Any:  # noqa: FBT001
+    array = run.arrays[number]
+    if isinstance(array, SparseRows):
+        array = array.toarray()
+    if has_rows and run.slab is not None:
+        array = array[run.slab[1] : run.slab[2]]
+    return array if not pad else array.reshape(array.shape[:1] + (1,) * pad + array.shape[1:])
+
+
+def _shaped(array: Any, shape: tuple[int, ...], run: Run) -> Any:
+    if tuple(array.shape[1:]) == shape:
+        return array
+    return array.reshape((array.shape[0], *(-1 if d == FREE else d for d in shape)))
+
+
+def _whole(run: Run, number: int, b: Any) -> Any:
+    array = run.arrays.get(number)
+    if array is None:
+        array = run.arrays[number] = run.xp.zeros((run.rows(b.rows), *b.shape), b.dtype)
+    return array
+
+
+def _store(run: Run, number: int, b: Any, value: Any) -> None:
+    """Keep a result: whole, or the rows of the present slab."""
+    if run.slab is None or not b.rows:
+        run.arrays[number] = value
+        return
+    array = run.arrays.get(number)
+    if array is None:
+        array = run.arrays[number] = run.xp.empty((run.rows(b.rows), *value.shape[1:]), value.dtype)
+    array[run.slab[1] : run.slab[2]] = value
+
+
+def unbroadcast(xp: Any, gradient: Any, rows: int | None, shape: tuple[int, ...]) -> Any:
+    """A gradient summed over the axes along which its operand was repeated."""
+    if not hasattr(gradient, "ndim") or isinstance(gradient, SparseRows):
+        return gradient
+    extra = gradient.ndim - 1 - len(shape)
+    if extra > 0:
+        gradient = gradient.sum(axis=tuple(range(1, 1 + extra)))
+    axes = [i + 1 for i, d in enumerate(shape) if d == 1 and gradient.shape[i + 1] != 1]
+    if rows == 1 and gradient.shape[0] != 1:
+        axes.append(0)
+    return gradient.sum(axis=tuple(axes), keepdims=True) if axes else gradient
+
+
+def sum_per_sequence(xp: Any, rows: Any, layout: Layout) -> Any:
+    """Frames summed per sequence, in the user's order."""
+    result = xp.zeros((layout.count, *rows.shape[1:]), rows.dtype)
+    offsets, order = layout.offsets.tolist(), layout.order
+    for t in range(layout.longest):
+        live = offsets[t + 1] - offsets[t]
+        result[order[:live]] += rows[offsets[t] : offsets[t + 1]]
+    return result
+
+
+# ---- products
+
+
+def contraction(spec: Contraction) -> Callable[[Any, Any, Any], Any]:
+    """The product that letters describe, as a function of ``(xp, left, right)`` on arrays with a row axis."""
+    def letters(word: str) -> tuple[str, bool]:
+        return (word, False) if "r" in word else ("r" + word, True)
+
+    left, left_single = letters(spec.left)
+    right, right_single = letters(spec.right)
+    out = spec.out
+
+    def product(xp: Any, x: Any, y: Any) -> Any:
+        sizes = spec.sizes
+        if isinstance(x, SparseRows) or isinstance(y, SparseRows):
+            return sparse_product(xp, x, y, spec)
+        a = x.reshape(_dims(spec.left, sizes, x.shape[0]))
+        b = y.reshape(_dims(spec.right, sizes, y.shape[0]))
+        result = _matmul(xp, a, b, spec)
+        return result if "r" in out else result[None]
+
+    del left, left_single, right, right_single
+    return product
+
+
+def _dims(word: str, sizes: Mapping[str, int], rows: int) -> tuple[int, ...]:
+    return tuple(rows if c == "r" else (-1 if sizes[c] == FREE else sizes[c]) for c in word)
+
+
+def _matmul(xp: Any, a: Any, b: Any, spec: Contraction) -> Any:
+    """The product by matmul where letters allow, else by einsum."""
+    left, right, out = spec.left, spec.right, spec.out
+    shared = [c for c in left if c in right and c not in out]
+    batch = [c for c in left if c in right and c in out]
+    only_left = [c for c in left if c not in right]
+    only_right = [c for c in right if c not in left]
+    if any(c not in out for c in only_left + only_right):
+        return xp.einsum(f"{left},{right}->{out}", a, b, optimize=True)
+    a = a.transpose([left.index(c) for c in (*batch, *only_left, *shared)])
+    b = b.transpose([right.index(c) for c in (*batch, *shared, *only_right)])
+    n, m, k = (tuple(a.shape[i] for i in range(len(batch))), a.shape[len(batch) : len(batch) + len(only_left)], a.shape[len(batch) + len(only_left) :])
+    o = b.shape[len(batch) + len(shared) :]
+    m_size, k_size, o_size = (int(np.prod(s, dtype=np.int64)) for s in (m, k, o))
+    product = xp.matmul(a.reshape((*n, m_size, k_size)), b.reshape((*n, k_size, o_size)))
+    full = product.reshape((*n, *m, *o))
+    order = "".join((*batch, *only_left, *only_right))
+    return full if order == out else xp.ascontiguousarray(full.transpose([order.index(c) for c in out]))
+
+
+def sparse_product(xp: Any, x: Any, y: Any, spec: Contraction) -> Any:
+    """A product in which one operand is sparse rows (its static axes are summed, or it is summed over rows)."""
+    left, right, out = spec.left, spec.right, spec.out
+    if isinstance(y, SparseRows) and not isinstance(x, SparseRows):
+        return sparse_product(xp, y, x, Contraction(right, left, out, spec.sizes))
+    matrix = x.matrix
+    sizes = spec.sizes
+    if isinstance(y, SparseRows):
+        y = y.toarray()
+    dense = y.reshape(_dims(right, sizes, y.shape[0]))
+    static = left.replace("r", "")
+    if "r" in left and static == "k" and "r" not in right:
+        order = [right.index(c) for c in ("k", *(c for c in right if c != "k"))]
+        flat = dense.transpose(order).reshape(matrix.shape[1], -1)
+        rest = "".join(c for c in right if c != "k")
+        result = np.asarray(matrix @ flat).reshape((matrix.shape[0], *(dense.shape[right.index(c)] for c in rest)))
+        order_now = "r" + rest
+        return result if order_now == out else result.transpose([order_now.index(c) for c in out])
+    if "r" in left and "r" in right and "r" not in out and static == "k" and "k" not in right:
+        rest = right.replace("r", "")
+        flat = dense.transpose([right.index(c) for c in ("r", *rest)]).reshape(matrix.shape[0], -1)
+        result = np.asarray(matrix.T @ flat).reshape((matrix.shape[1], *(dense.shape[right.index(c)] for c in rest)))
+        order_now = "k" + rest
+        return (result if order_now == out else result.transpose([order_now.index(c) for c in out]))[None]
+    a = x.toarray().reshape(_dims(left, sizes, matrix.shape[0]))
+    result = _matmul(xp, a, dense, spec)
+    return result if "r" in out else result[None]
+
+
+# ---- delays
+
+
+def delay_slab(layout: Layout, slab: int, offset: int) -> tuple[int, int] | None:
+    """Where a slab's delayed rows come from: first row and how many (the slab's first ones); None if all are initial."""
+    source = slab - offset
+    if source < 0 or source >= layout.longest:
+        return None
+    return int(layout.offsets[source]), int(min(layout.live[slab], layout.live[source]))
+
+
+def delayed(run: Run, rows: Any, layout: Layout, offset: int, start: Any) -> Any:
+    """All rows delayed at once; where there is no earlier frame, rows of the initial state (or 0)."""
+    position = layout.position - offset
+    inside = (position >= 0) & (position < layout.lengths[layout.sequence])
+    index = layout.row(layout.sequence[inside], position[inside])
+    result = run.xp.zeros_like(rows)
+    result[inside] = rows[index]
+    if start is not None and not inside.all():
+        outside = ~inside
+        result[outside] = start(layout.sequence[outside], position[outside])
+    return result
+
+
+def initial_frames(run: Run, array: Any, b: Any, layout: Layout, step: Delay) -> Callable[[Any, Any], Any]:
+    """A function (sequence numbers, positions before or after the sequence) -> rows of the initial state."""
+    carried = run.state.carried.get(step.key) if step.key and layout.begins is not None else None
+
+    def given(sequence: Any, position: Any) -> Any:
+        if not b.rows:
+            return array
+        if "," not in b.rows:
+            return array[sequence]
+        other = run.layouts[b.rows]
+        # a sequence as initial state: its last (for the past) or first (for the future) frames stand there
+        at = other.lengths[sequence] + position if step.offset > 0 else position - layout.lengths[sequence]
+        return array[other.row(sequence, at)]
+
+    def start(sequence: Any, position: Any) -> Any:
+        rows = given(sequence, position)
+        if carried is None or step.offset < 0:
+            return rows
+        assert layout.begins is not None
+        continues = ~np.asarray(layout.begins)[sequence]
+        rows = np.broadcast_to(rows, (len(sequence), *carried.shape[2:])).copy()
+        rows[continues] = carried[sequence[continues], carried.shape[1] + position[continues]]
+        return rows
+    return start
+
+
+def initial_slab(start: Callable[[Any, Any], Any], layout: Layout, slab: int, offset: int, lo: int, hi: int) -> Any:
+    """The initial state for rows ``lo:hi`` of a slab."""
+    sequence = layout.sequence[lo:hi]
+    return start(sequence, np.full(hi - lo, slab - offset, np.int64))
+
+
+def _carry(run: Run, step: Delay, rows: Any, layout: Layout) -> None:
+    """Keep the last frames of every sequence for a minibatch that continues them."""
+    k = step.offset
+    before = run.state.carried.get(step.key)
+    kept = run.xp.zeros((layout.count, k, *rows.shape[1:]), rows.dtype)
+    for j in range(k):
+        position = layout.lengths - k + j
+        inside = position >= 0
+        sequence = np.arange(layout.count)[inside]
+        kept[inside, j] = rows[layout.row(sequence, position[inside])]
+        if before is not None and layout.begins is not None and len(before) == layout.count and not inside.all():
+            old = ~inside & ~np.asarray(layout.begins)
+            kept[old, j] = before[np.arange(layout.count)[old], k + position[old]]
+    run.state.carried[step.key] = kept
+
+
+def delay_initial_gradient(run: Run, dy: Any, b: Any, step: DelayInitial) -> Any:
+    """The gradient of an initial state: what arrives at the frames that took it."""
+    layout = run.layouts[step.rows]
+    position = layout.position - step.offset
+    outside = (position < 0) | (position >= layout.lengths[layout.sequence])
+    arriving, sequence = dy[outside], layout.sequence[outside]
+    if layout.begins is not None and step.offset > 0:
+        fresh = np.asarray(layout.begins)[sequence]
+        arriving, sequence, outside = arriving[fresh], sequence[fresh], np.flatnonzero(outside)[fresh]
+    if not b.rows:
+        return unbroadcast(run.xp, arriving.sum(axis=0, keepdims=True), 1, b.shape)
+    result = run.xp.zeros((run.rows(b.rows), *b.shape), dy.dtype)
+    if "," not in b.rows:
+        np.add.at(result, sequence, unbroadcast(run.xp, arriving, None, b.shape))
+        return result
+    other = run.layouts[b.rows]
+    place = position[outside]
+    at = other.lengths[sequence] + place if step.offset > 0 else place - layout.lengths[sequence]
+    if ((at < 0) | (at >= other.lengths[sequence])).any():
+        raise SequenceError("the initial state has fewer frames than the delay", fix="give it at least time_step frames")
+    np.add.at(result, other.row(sequence, at), arriving)
+    return result

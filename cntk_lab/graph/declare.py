@@ -1,0 +1,162 @@
+"""Declaring operators: a Python signature, a docstring and the facts become an OpDef and the public function.
+
+Three kinds: ``elementwise`` (a formula, which may reduce along axes), ``tensor_op`` (works on whole arrays), ``composite``
+(built from other operators). The signature *is* the API: parameters without default (and those listed in ``operands``)
+are operands, the rest are attributes, ``name`` names the node.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from cntk_lab.errors import GraphError, SignatureError
+from cntk_lab.graph import infer, registry
+from cntk_lab.graph.block import Block, stand_in
+from cntk_lab.graph.compose import block_node
+from cntk_lab.graph.function import Function, outputs_of
+from cntk_lab.graph.node import Node
+from cntk_lab.graph.opdef import CntkRule, OpDef, OpParameter, Rule, Trait
+from cntk_lab.graph.operand import bind_symbol, constant_array
+from cntk_lab.graph.variable import Constant, Variable
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def elementwise(*, formula: Rule, cntk: CntkRule, derivative: Mapping[str, Rule] | None = None, **facts: Any) -> Callable[[F], F]:
+    """Declare an operator by a formula of one element, of expressions named as the operands.
+
+    Args:
+        formula: operands and attributes -> expression; with ``reduce`` it may look along axes (softmax).
+        cntk: how CNTK's files write it.
+        derivative: operand -> rule of ``dy`` (expression of the output's gradient), ``y`` and the operands; default: derived.
+        facts: the remaining fields of :class:`OpDef`.
+    """
+    return _declare("elementwise", formula=formula, cntk=cntk, derivative=derivative, **facts)
+
+
+def tensor_op(*, cntk: CntkRule, **facts: Any) -> Callable[[F], F]:
+    """Declare an operator on whole arrays ``(rows x static shape)``: rules ``shape``, ``forward``, ``gradient`` and so on."""
+    return _declare("tensor", cntk=cntk, **facts)
+
+
+def composite(*, cntk: CntkRule, **facts: Any) -> Callable[[F], F]:
+    """Declare an operator built from others; the function's body builds it."""
+
+    def decorate(function: F) -> F:
+        return _declare("composite", cntk=cntk, body=function, **facts)(function)
+
+    return decorate
+
+
+def _declare(kind: str, *, operands: Sequence[str] = (), traits: Iterable[Trait] = (), **facts: Any) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        parameters = tuple(_parameters(function, operands))
+        op = registry.register(
+            OpDef(function.__name__, kind, parameters, inspect.getdoc(function) or "", traits=frozenset(traits), **facts)
+        )
+        public = _public(op, function)
+        if op.operator:
+            bind_symbol(op.operator, public)
+        return public  # type: ignore[return-value]
+
+    return decorate
+
+
+def _parameters(function: Callable[..., Any], operands: Sequence[str]) -> Iterable[OpParameter]:
+    for p in inspect.signature(function).parameters.values():
+        if p.name == "name":
+            continue
+        variadic = p.kind is inspect.Parameter.VAR_POSITIONAL
+        operand = variadic or p.name in operands or (p.default is inspect.Parameter.empty and not operands)
+        yield OpParameter(p.name, operand, variadic, p.default)
+
+
+def _public(op: OpDef, function: Callable[..., Any]) -> Callable[..., Any]:
+    signature = inspect.signature(function)
+    names = [p.name for p in op.parameters]
+
+    @functools.wraps(function)
+    def build(*args: Any, **kwargs: Any) -> Any:
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise SignatureError(f"{op.name}: {error}", fix=f"the signature is {op.name}{signature}") from None
+        bound.apply_defaults()
+        values = bound.arguments
+        given: list[Any] = []
+        for p in op.operands:
+            given.extend(values[p.name]) if p.variadic else given.append(values[p.name])
+        while given and given[-1] is None:
+            given.pop()
+        attributes = {n: values[n] for n, p in zip(names, op.parameters, strict=True) if not p.operand}
+        return use(op, given, attributes, values.get("name", ""))
+
+    build.op = op  # type: ignore[attr-defined]
+    return build
+
+
+def use(op: OpDef, given: Sequence[Any], attributes: Mapping[str, Any], name: str = "") -> Any:
+    """One use of an operator: converts the operands, infers the types, and returns the composite Function."""
+    variables = as_operands(op, given)
+    if op.kind != "composite":
+        node = Node(op, variables, attributes, name)
+        infer.infer_node(node)
+        return Function.of(node)
+    assert op.body is not None
+    body = op.body
+    if op.cntk.block is None:
+        result = body(*variables, **attributes)
+        return named(result, name)
+
+    def build(placeholders: Sequence[Variable]) -> Sequence[Variable]:
+        return outputs_of(body(*placeholders, **attributes))
+
+    # one placeholder for each operand; the body is built at once when all shapes are known
+    placeholders = [stand_in(v) for v in variables]
+    block = Block([], placeholders, build)
+    return block_node(op, block, variables, dict(attributes), name, op.cntk.block, len(op.outputs))
+
+
+def named(function: Any, name: str) -> Any:
+    """The function with its root named, if a name is given."""
+    if name and isinstance(function, Function) and not function.name:
+        function.name = name
+    return function
+
+
+def as_operands(op: OpDef, given: Sequence[Any]) -> list[Variable]:
+    """Functions, variables, numbers and arrays as operand variables; numbers take the other operands' element type.
+
+    Raises:
+        SignatureError: if something cannot be an operand.
+    """
+    dtype = next((t for t in (_dtype_of(g) for g in given) if t is not None), None)
+    result = []
+    for position, g in enumerate(given):
+        if isinstance(g, Variable):
+            result.append(g)
+        elif isinstance(g, Function):
+            if len(g.outputs) != 1:
+                raise GraphError(
+                    f"{op.name}: operand {position} is a function with {len(g.outputs)} outputs",
+                    fix="take one of its .outputs",
+                )
+            result.append(g.output)
+        elif g is None or isinstance(g, (str, bytes, dict, set)) or callable(g):
+            raise SignatureError(
+                f"{op.name}: operand {position} is {g!r:.60}: expected a variable, a Function, a number or an array",
+            )
+        else:
+            result.append(Constant(constant_array(g, dtype)))
+    return result
+
+
+def _dtype_of(thing: Any) -> str | None:
+    if isinstance(thing, Variable):
+        return thing.type.dtype
+    if isinstance(thing, Function) and len(thing.outputs) == 1:
+        return thing.output.type.dtype
+    return None

@@ -1,0 +1,255 @@
+"""Inference: shapes, element types and dynamic axes through a graph; where type errors get their words.
+
+Each node's output types follow from its operands' types by the rules of its operator. While something below is unknown (a
+placeholder not bound yet) the output stays unknown, unless it is certain anyway. Cycles are closed by assuming the most
+that is known and then checking it. Knows no engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from cntk_lab.axis import Axis, format_axes
+from cntk_lab.errors import AxisError, DTypeError, LabError, ShapeError
+from cntk_lab.graph import walk
+from cntk_lab.graph.node import Node
+from cntk_lab.graph.opdef import TensorType, apply, needs
+from cntk_lab.graph.variable import PARAMETER, CONSTANT, Variable
+from cntk_lab.tensor.dtype import CNTK_NAME
+from cntk_lab.tensor.shape import INFERRED, Shape, broadcast, fill_inferred, is_known
+
+_MAX_PASSES = 50
+_UNKNOWN = TensorType(None, None, None)
+
+
+def infer_node(node: Node, *, hopeful: bool = False) -> bool:
+    """Set the types of the node's outputs from its operands; whether anything changed.
+
+    Args:
+        node: the node.
+        hopeful: assume that what is unknown will fit what is known (used to close cycles).
+
+    Raises:
+        LabError: if the operands do not fit; the message names the node's place in the user's program.
+    """
+    try:
+        types = _block_types(node) if node.block is not None else _output_types(node, hopeful=hopeful)
+    except LabError as error:
+        if error.where:
+            raise
+        raise type(error)(error.what, where_of(node), error.fix) from None
+    changed = False
+    for output, new in zip(node.outputs, types, strict=True):
+        if output.type != new:
+            output.type = new
+            changed = True
+        output.needs_gradient = any(v.needs_gradient for v in node.inputs)
+    return changed
+
+
+def infer_nodes(nodes: Sequence[Node]) -> None:
+    """Bring the types of all these nodes (operands before users where there is no cycle) up to date."""
+    _settle(nodes, hopeful=False)
+    unknown = [n for n in nodes if any(not _complete(o) for o in n.outputs)]
+    if unknown and not any(v.is_placeholder for v in walk.flat_leaves([o for n in unknown for o in n.outputs])):
+        _settle(nodes, hopeful=True)
+        _settle(nodes, hopeful=False, keep_known=True)
+
+
+def _settle(nodes: Sequence[Node], *, hopeful: bool, keep_known: bool = False) -> None:
+    for _ in range(_MAX_PASSES):
+        changed = False
+        for node in nodes:
+            before = [o.type for o in node.outputs]
+            changed |= infer_node(node, hopeful=hopeful or keep_known)
+            if keep_known and [o.type for o in node.outputs] != before and all(t.shape is not None for t in before):
+                changed = True
+        if not changed:
+            return
+    raise ShapeError(
+        "shapes in a cycle do not settle: each pass around it changes them",
+        where_of(nodes[-1]),
+        "give the placeholder or the initial state its full shape",
+    )
+
+
+def _block_types(node: Node) -> list[TensorType]:
+    """The types of a block's outputs from the types outside; builds the body once the operands' shapes are known."""
+    block = node.block
+    assert block is not None
+    block.connect(node)
+    for placeholder in block.arguments:
+        outside = placeholder.block_input
+        assert outside is not None
+        placeholder.type, placeholder.needs_gradient = outside.type, outside.needs_gradient
+    if not block.built:
+        assert block.build is not None
+        if any(p.type.shape is None or p.type.dtype is None for p in block.arguments):
+            return [_UNKNOWN] * len(node.outputs)
+        block.outputs = list(block.build(block.arguments))
+    infer_nodes(list(walk.nodes(block.outputs)))
+    return [o.type for o in block.outputs]
+
+
+def _complete(variable: Variable) -> bool:
+    t = variable.type
+    return t.shape is not None and t.axes is not None and t.dtype is not None
+
+
+def _output_types(node: Node, *, hopeful: bool) -> list[TensorType]:
+    op = node.op
+    types = node.types
+    dtype = _common_dtype(node, types)
+    axes = _axes(node, types, hopeful=hopeful)
+    shapes: list[Shape | None]
+    if any(t.shape is None for t in types):
+        shapes = [_partial(node, types, hopeful=hopeful)] * len(node.outputs)
+    else:
+        _complete_parameters(node, types)
+        types = node.types
+        scope = scope_of(node, types)
+        if op.resolve is not None:
+            node.resolved = dict(apply(op.resolve, scope))
+            scope.update(node.resolved)
+        if op.shape is None:
+            shapes = [broadcast(*(t.dims for t in types))] * len(node.outputs)
+        else:
+            found = apply(op.shape, scope)
+            shapes = list(found) if len(node.outputs) > 1 else [found]
+    sparse = False
+    if op.dtype is not None:
+        dtype = apply(op.dtype, scope_of(node, types))
+    if op.sparse_operands and any(t.sparse for t in types) and op.name in _KEEPS_SPARSE:
+        sparse = True
+    return [TensorType(s, dtype, axes, sparse) for s in shapes]
+
+
+_KEEPS_SPARSE = frozenset({"reshape", "alias", "sequence_first", "sequence_last", "sequence_slice", "sequence_gather", "stop_gradient"})
+
+
+def scope_of(node: Node, types: Iterable[TensorType]) -> dict[str, Any]:
+    """What a type rule may ask for by name: the types of the operands and the attributes."""
+    types = list(types)
+    scope: dict[str, Any] = dict(node.attributes)
+    position = 0
+    for p in node.op.operands:
+        if p.variadic:
+            scope[p.name] = types[position:]
+            position = len(types)
+        elif position < len(types):
+            scope[p.name] = types[position]
+            position += 1
+        else:
+            scope[p.name] = None
+    scope["node"] = node
+    return scope
+
+
+def _common_dtype(node: Node, types: Sequence[TensorType]) -> str | None:
+    if node.op.dtype is not None and "mixed" in needs(node.op.dtype):
+        return None
+    known = [(v, v.type.dtype) for v in node.inputs if v.type.dtype is not None]
+    if not known:
+        return None
+    first = known[0]
+    for other in known[1:]:
+        if other[1] != first[1] and node.op.dtype is None:
+            raise DTypeError(
+                f"{node.op_name}: operands have different element types: '{first[0].name or first[0].uid}' is "
+                f"{CNTK_NAME[first[1]]}, '{other[0].name or other[0].uid}' is {CNTK_NAME[other[1]]}",
+                fix="give both the same dtype, or convert one with cast(x, dtype)",
+            )
+    return first[1]
+
+
+def union_axes(node: Node, types: Sequence[TensorType], *, hopeful: bool) -> tuple[Axis, ...] | None:
+    """The dynamic axes of an operator that works row by row: the most that any operand has.
+
+    Raises:
+        AxisError: if two operands have different sequence axes.
+    """
+    best: tuple[Axis, ...] = ()
+    unknown = False
+    for v, t in zip(node.inputs, types, strict=True):
+        if t.axes is None:
+            unknown = True
+            continue
+        if not t.axes:
+            continue
+        if len(best) > 1 and len(t.axes) > 1 and best != t.axes:
+            raise AxisError(
+                f"{node.op_name}: operand '{v.name or v.uid}' has dynamic axes {format_axes(t.axes)}, the other operands "
+                f"{format_axes(best)}: sequences of two different axes cannot be combined frame by frame",
+                fix="relabel one with sequence.reconcile: reconcile_dynamic_axes(x, like), or reduce/broadcast one of them",
+            )
+        if len(t.axes) > len(best):
+            best = t.axes
+    if unknown and len(best) < 2 and not (hopeful and best):
+        return None
+    return best
+
+
+def _axes(node: Node, types: Sequence[TensorType], *, hopeful: bool) -> tuple[Axis, ...] | None:
+    rule = node.op.axes
+    if rule is None:
+        return union_axes(node, types, hopeful=hopeful)
+    scope = scope_of(node, types)
+    wanted = [scope[n] for n in needs(rule)]
+    if any(isinstance(t, TensorType) and t.axes is None for t in wanted):
+        return None
+    return apply(rule, scope)  # type: ignore[no-any-return]
+
+
+def _partial(node: Node, types: Sequence[TensorType], *, hopeful: bool) -> Shape | None:
+    if node.op.partial is not None:
+        return apply(node.op.partial, scope_of(node, types))  # type: ignore[no-any-return]
+    if hopeful and node.op.shape is None:
+        known = [t.shape for t in types if t.shape is not None and is_known(t.shape)]
+        return broadcast(*known) if known else None
+    return None
+
+
+def _complete_parameters(node: Node, types: Sequence[TensorType]) -> None:
+    """Resolve the inferred dimensions of parameters among the operands."""
+    open_ = [
+        i for i, v in enumerate(node.inputs)
+        if v.kind in (PARAMETER, CONSTANT) and INFERRED in (v.type.shape or ())
+    ]
+    if not open_:
+        return
+    if node.op.complete is not None:
+        found = apply(node.op.complete, scope_of(node, types))
+        names = [p.name for p in node.op.operands]
+        for i in open_:
+            if names[i] in found:
+                _resolve(node.inputs[i], found[names[i]])
+        return
+    if node.op.shape is None:
+        pattern = broadcast(*(t.dims for t in types))
+        for i in open_:
+            _resolve(node.inputs[i], fill_inferred(node.inputs[i].type.dims, pattern))
+
+
+def _resolve(variable: Variable, shape: Shape) -> None:
+    variable.resolve_shape(shape)  # type: ignore[attr-defined]
+
+
+def where_of(node: Node) -> str:
+    """The operation in the user's words: operator, operands with shapes, layer, line."""
+    operands = ", ".join(describe(v) for v in node.inputs)
+    text = f"{node.op.name}({operands})"
+    if node.name:
+        text += f" named '{node.name}'"
+    if node.layer:
+        text += f" in layer {node.layer}"
+    if node.source:
+        text += f", built at {node.source}"
+    return text
+
+
+def describe(variable: Variable) -> str:
+    """A variable in messages: its name and static shape."""
+    shape = variable.type.shape
+    dims = "???" if shape is None else " x ".join({-1: "?", -3: "*"}.get(d, str(d)) for d in shape)
+    return f"{variable.name or variable.uid} [{dims}]"

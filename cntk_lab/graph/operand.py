@@ -1,0 +1,96 @@
+"""Operator overloads shared by variables and functions, and turning numbers and arrays into operands.
+
+Which operator a symbol means is said by the operator's own declaration (``operator="__add__"``), not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cntk_lab.errors import DTypeError
+from cntk_lab.tensor import dtype as dtypes
+
+_symbols: dict[str, Callable[..., Any]] = {}
+
+
+def bind_symbol(name: str, function: Callable[..., Any]) -> None:
+    """Let a Python operator (``"__add__"``, ``"__getitem__"``) build this operator's node."""
+    _symbols[name] = function
+
+
+def symbol(name: str) -> Callable[..., Any]:
+    """What a Python operator, or another act of a Function, means."""
+    return _symbols[name]
+
+
+class Operable:
+    """What variables and functions have in common: they can be operands of Python's operators."""
+
+    __slots__ = ()
+
+    def __add__(self, other: Any) -> Any:
+        return _symbols["__add__"](self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return _symbols["__add__"](other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return _symbols["__sub__"](self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return _symbols["__sub__"](other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return _symbols["__mul__"](self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return _symbols["__mul__"](other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return _symbols["__truediv__"](self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return _symbols["__truediv__"](other, self)
+
+    def __matmul__(self, other: Any) -> Any:
+        return _symbols["__matmul__"](self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return _symbols["__matmul__"](other, self)
+
+    def __neg__(self) -> Any:
+        return _symbols["__neg__"](self)
+
+    def __pos__(self) -> Any:
+        return self
+
+    def __abs__(self) -> Any:
+        return _symbols["__abs__"](self)
+
+    def __getitem__(self, key: Any) -> Any:
+        return _symbols["__getitem__"](self, key)
+
+    # NumPy arrays on the left must not try to broadcast over a variable
+    __array_ufunc__ = None
+
+
+def constant_array(value: Any, dtype: str | None) -> np.ndarray[Any, Any]:
+    """A number, list or array as the array of a constant, cast to the other operands' element type.
+
+    Raises:
+        DTypeError: for arrays of integers beside variables, which CNTK rejects too.
+    """
+    array = np.asarray(value)
+    if isinstance(value, np.ndarray) and array.dtype.kind in "iub" and dtype is not None:
+        raise DTypeError(
+            f"NumPy type {array.dtype.name!r} is not supported as an operand",
+            fix=f"convert the array first: value.astype(numpy.{dtype})",
+        )
+    if array.dtype.kind in "OUS":
+        raise DTypeError(f"a value of type {type(value).__name__} cannot be an operand: {str(value)[:60]!r}")
+    if dtype is None:
+        dtype = array.dtype.name if array.dtype.name in dtypes.FLOATS and isinstance(value, np.ndarray) else "float32"
+    return array.astype(dtype)

@@ -1,0 +1,360 @@
+"""Variable and its kinds: inputs, outputs, placeholders, parameters and constants.
+
+A variable is a value in the graph: a static shape, an element type and dynamic axes, and for parameters and constants the
+numbers themselves. Knows no operators; ``node`` points to the node that computes an output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cntk_lab import device as devices
+from cntk_lab import initializer as initializers
+from cntk_lab.axis import UNKNOWN_AXES, Axis, format_axes
+from cntk_lab.device import DeviceDescriptor
+from cntk_lab.errors import DataError, GraphError, ShapeError
+from cntk_lab.graph import ports
+from cntk_lab.graph.naming import new_uid, user_line, where_text
+from cntk_lab.graph.opdef import TensorType
+from cntk_lab.graph.operand import Operable, constant_array
+from cntk_lab.tensor import dtype as dtypes
+from cntk_lab.tensor.arrays import NDArrayView, Storage, to_host
+from cntk_lab.tensor.shape import UNKNOWN_SHAPE, Shape, as_shape, fill_inferred, is_known, text
+
+if TYPE_CHECKING:
+    from cntk_lab.graph.node import Node
+
+INPUT, OUTPUT, PARAMETER, CONSTANT, PLACEHOLDER = "Input", "Output", "Parameter", "Constant", "Placeholder"
+
+
+class VariableKind:
+    """The kinds of variables, as CNTK numbers them."""
+
+    INPUT, OUTPUT, PARAMETER, CONSTANT, PLACEHOLDER = range(5)
+
+
+class Variable(Operable):
+    """A value in the graph.
+
+    Not built directly: use ``input_variable``, ``parameter``, ``constant``, ``placeholder``, or any operator.
+
+    Source: CNTK 2.7 ``variables.Variable``.
+    """
+
+    __slots__ = ("__weakref__", "_name", "block_input", "index", "kind", "needs_gradient", "node", "source", "type", "uid")
+
+    def __init__(self, kind: str, type_: TensorType, name: str = "", *, needs_gradient: bool = False, uid: str = "") -> None:
+        self.kind = kind
+        self.type = type_
+        self._name = name
+        self.uid = uid or new_uid(kind)
+        self.needs_gradient = needs_gradient
+        self.node: Node | None = None
+        self.index = 0
+        self.block_input: Variable | None = None
+        """For a placeholder inside a block: the variable outside that it stands for."""
+        self.source = user_line()
+
+    @property
+    def name(self) -> str:
+        """Name given by the user; empty if there is none."""
+        return self._name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        if self._name and value != self._name:
+            raise GraphError(f"variable '{self._name}' already has a name: it cannot be renamed to '{value}'")
+        self._name = value
+
+    @property
+    def shape(self) -> Shape:
+        """Static shape; ``(-2,)`` while unknown, -1 for dimensions to be inferred, -3 for free ones."""
+        return UNKNOWN_SHAPE if self.type.shape is None else self.type.shape
+
+    @property
+    def rank(self) -> int:
+        """Number of static axes."""
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> Any:
+        """NumPy element type; None while unknown."""
+        return None if self.type.dtype is None else np.dtype(self.type.dtype).type
+
+    @property
+    def dynamic_axes(self) -> tuple[Axis, ...]:
+        """Batch and sequence axes."""
+        return UNKNOWN_AXES if self.type.axes is None else self.type.axes
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether values are sparse rows."""
+        return self.type.sparse
+
+    @property
+    def is_input(self) -> bool:
+        """Whether data are fed here."""
+        return self.kind == INPUT
+
+    @property
+    def is_output(self) -> bool:
+        """Whether an operator computes this."""
+        return self.kind == OUTPUT
+
+    @property
+    def is_parameter(self) -> bool:
+        """Whether this is a parameter."""
+        return self.kind == PARAMETER
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether this is a constant."""
+        return self.kind == CONSTANT
+
+    @property
+    def is_placeholder(self) -> bool:
+        """Whether this stands for a variable that is bound later."""
+        return self.kind == PLACEHOLDER
+
+    @property
+    def owner(self) -> Any:
+        """The primitive Function that computes this output; None for leaves."""
+        return None if self.node is None else self.node.function
+
+    @property
+    def variable(self) -> Variable:
+        """The variable itself (parameters and constants of CNTK scripts ask for it)."""
+        return self
+
+    def has_batch_axis(self) -> bool:
+        """Whether samples of a minibatch lie along an axis of this variable."""
+        return any(not a.is_ordered for a in self.type.axes or ())
+
+    def has_sequence_axis(self) -> bool:
+        """Whether this is a sequence."""
+        return any(a.is_ordered for a in self.type.axes or ())
+
+    def is_initialized(self) -> bool:
+        """Whether a value exists (always, for variables that hold none)."""
+        return True
+
+    def as_string(self) -> str:
+        """One line: kind, name or uid, dynamic axes, static shape."""
+        return str(self)
+
+    def __str__(self) -> str:
+        axes = "[???]" if self.type.axes is None else format_axes(self.type.axes)
+        return f"{self.kind}('{self._name or self.uid}', {axes}, {text(self.type.shape)})"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __iter__(self) -> Any:
+        raise TypeError(f"{self} is not iterable: take parts with slice() or [begin:end]")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(f"{self} is a variable, not a function: it cannot be called")
+
+    def __hash__(self) -> int:
+        return id(self) >> 4
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class _Valued(Variable):
+    """A variable that holds numbers: what parameters and constants share."""
+
+    __slots__ = ("_init", "_storage", "device", "seed")
+
+    def __init__(
+        self, kind: str, shape: Shape | None, init: object, dtype: str | None, device: DeviceDescriptor | None, name: str
+    ) -> None:
+        self._storage: Storage | None = None
+        self._init: initializers.Initializer | np.ndarray[Any, Any] | None = None
+        self.seed: int | None = None
+        self.device = device
+        array: np.ndarray[Any, Any] | None = None
+        if isinstance(init, NDArrayView):
+            init = init.asarray()
+        if isinstance(init, dict) and not isinstance(init, initializers.Initializer):
+            init = initializers.Initializer(init)
+        if isinstance(init, initializers.Initializer):
+            self._init, self.seed = init, init.claim_seed()
+            if shape is None:
+                raise ShapeError(f"a {kind.lower()} with an initializer needs a shape", fix="give shape=...")
+        else:
+            array = constant_array(init, dtype)
+            if shape is None:
+                shape = array.shape
+        dtype = dtype or (array.dtype.name if array is not None else "float32")
+        super().__init__(kind, TensorType(shape, dtype, ()), name)
+        if array is not None:
+            if array.ndim and array.shape != shape and array.size != 1:
+                self._refuse(array, shape)
+            self._init_array(array)
+
+    def _refuse(self, array: np.ndarray[Any, Any], shape: Shape) -> None:
+        try:
+            np.broadcast_to(array, shape if is_known(shape) else fill_inferred(shape, array.shape))
+        except ValueError:
+            raise ShapeError(
+                f"{self.kind.lower()} of shape {text(shape)} cannot be filled from an array of shape {text(array.shape)}",
+                where=where_text(self.kind, self._name),
+            ) from None
+
+    def _init_array(self, array: np.ndarray[Any, Any]) -> None:
+        if is_known(self.type.shape):
+            full = np.broadcast_to(array, self.type.dims)
+            self._storage = Storage(np.array(full, self.type.dtype, order="C"), self.device or devices.use_default_device())
+        else:
+            self._init = array  # filled in when the shape is known
+
+    def resolve_shape(self, shape: Shape) -> None:
+        """Fix the inferred dimensions. Called by inference."""
+        self.type = TensorType(shape, self.type.dtype, (), self.type.sparse)
+
+    def is_initialized(self) -> bool:
+        """Whether the shape is known, so that a value exists or can be made."""
+        return self._storage is not None or is_known(self.type.shape)
+
+    @property
+    def storage(self) -> Storage:
+        """The array that kernels work on; made from the initializer when first asked for.
+
+        Raises:
+            ShapeError: while dimensions are still to be inferred.
+        """
+        if self._storage is None:
+            shape = self.type.shape
+            if not is_known(shape) or shape is None:
+                raise ShapeError(
+                    f"{self.kind} '{self._name or self.uid}' has no value yet: its shape {text(shape)} has unknown dimensions",
+                    fix="apply the layer to an input first, so that the dimensions are inferred",
+                )
+            init, dtype = self._init, self.type.dtype or "float32"
+            assert init is not None
+            array = init.fill(shape, dtype, self.seed) if isinstance(init, initializers.Initializer) else np.full(shape, init, dtype)
+            self._storage = Storage(array, self.device or devices.use_default_device())
+        return self._storage
+
+    @property
+    def value(self) -> np.ndarray[Any, Any]:
+        """A copy of the numbers, in host memory."""
+        return to_host(self.storage.array).copy()
+
+    @value.setter
+    def value(self, value: object) -> None:
+        new = value.asarray() if isinstance(value, NDArrayView) else np.asarray(value)
+        shape = tuple(new.shape)
+        if self._storage is None and not is_known(self.type.shape):
+            self.resolve_shape(shape)
+        if shape != self.type.shape and new.size != 1:
+            raise ShapeError(
+                f"{self.kind} '{self._name or self.uid}' has shape {text(self.type.shape)}, the new value {text(shape)}",
+                fix="give an array of the same shape",
+            )
+        self.storage.write(new)
+
+    def data(self) -> NDArrayView:
+        """A view of the numbers that shares their memory."""
+        return NDArrayView._wrap(self.storage.array, self.storage.device, self.storage)  # noqa: SLF001
+
+    def set_value(self, value: object) -> None:
+        """Overwrite the numbers."""
+        self.value = value  # type: ignore[assignment]
+
+    def asarray(self) -> np.ndarray[Any, Any]:
+        """A copy of the numbers, in host memory."""
+        return self.value
+
+
+class Parameter(_Valued):
+    """Numbers that training changes.
+
+    Args:
+        shape: static shape; -1 is inferred from what the parameter is combined with.
+        init: a number, an array or an initializer; default ``glorot_uniform()`` when a shape is given alone is CNTK's 0.
+        dtype: element type; default from ``default_options`` or float32.
+        device: where the numbers live.
+        name: name for look-ups and files.
+
+    Example:
+        >>> Parameter((2, 3), init=1.5).value.sum().item()
+        9.0
+
+    Source: CNTK 2.7 ``variables.Parameter``.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self, shape: object = None, init: object = None, dtype: object = None, device: DeviceDescriptor | None = None, name: str = ""
+    ) -> None:
+        super().__init__(PARAMETER, _shape(shape), _init(init, shape, PARAMETER), _dtype(dtype, init), device, name)
+        self.needs_gradient = True
+
+
+class Constant(_Valued):
+    """Numbers that training does not change.
+
+    Args:
+        value: a number, an array or an initializer.
+        shape: static shape, filled with the value; default the value's own.
+        dtype: element type; default the array's, else float32.
+        device: where the numbers live.
+        name: name for look-ups and files.
+
+    Example:
+        >>> Constant(3, shape=(2,)).value.tolist()
+        [3.0, 3.0]
+
+    Source: CNTK 2.7 ``variables.Constant``.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self, value: object = None, shape: object = None, dtype: object = None, device: DeviceDescriptor | None = None, name: str = ""
+    ) -> None:
+        super().__init__(CONSTANT, _shape(shape), _init(value, shape, CONSTANT), _dtype(dtype, value), device, name)
+
+
+def _shape(shape: object) -> Shape | None:
+    return None if shape is None else as_shape(shape)
+
+
+def _init(init: object, shape: object, kind: str) -> object:
+    if init is not None:
+        return init
+    if shape is None:
+        raise DataError(f"a {kind.lower()} needs a shape or a value", fix="give shape=... or init=... (value=... for a constant)")
+    return 0
+
+
+def _dtype(dtype: object, init: object) -> str | None:
+    if dtype is not None:
+        return dtypes.name_of(dtype)
+    if isinstance(init, (np.ndarray, np.generic)) and init.dtype.name in dtypes.FLOATS:
+        return str(init.dtype.name)
+    return dtypes.name_of(ports.use("default_option")("dtype", "float32"))
+
+
+def input_type(shape: object, dtype: object, axes: Iterable[Axis] | Axis | None, *, sparse: bool) -> TensorType:
+    """The type of an input variable given in the user's words."""
+    if isinstance(axes, Axis):
+        axes = (axes,)
+    return TensorType(as_shape(shape), dtypes.name_of(dtype), tuple(axes or ()), sparse)
+
+
+def new_placeholder(shape: object = None, axes: Iterable[Axis] | None = None, name: str = "", dtype: str | None = None) -> Variable:
+    """A variable that stands for another one until it is replaced."""
+    return Variable(
+        PLACEHOLDER,
+        TensorType(None if shape is None or tuple(np.atleast_1d(shape)) == UNKNOWN_SHAPE else as_shape(shape), dtype,  # type: ignore[call-overload]
+                   None if axes is None or tuple(axes) == UNKNOWN_AXES else tuple(axes)),
+        name,
+    )

@@ -1,0 +1,191 @@
+"""Feeding: data in the many forms that users give them, as packed rows and a layout for one variable.
+
+Accepted are arrays, nested lists, one array per sequence, SciPy CSR matrices, Values and minibatches of a reader; the
+variable's static shape and dynamic axes decide what the axes of the data mean. Source: CNTK 2.7, as observed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cntk_lab.errors import DataError, DTypeError
+from cntk_lab.tensor import dtype as dtypes
+from cntk_lab.tensor.layout import Layout
+from cntk_lab.tensor.shape import FREE, Shape, size, text
+from cntk_lab.tensor.sparse import SparseRows, is_csr, is_sparse_matrix
+from cntk_lab.tensor.value import Value
+
+
+def read(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout | None]:
+    """Packed rows and layout of data for a variable.
+
+    Args:
+        type_: the variable's type (shape, dtype, axes, sparse).
+        data: the data.
+        begins: for each sequence whether it begins here.
+        name: the variable's name, for messages.
+
+    Returns:
+        Rows ``(rows x static shape)``, or SparseRows, in packed order; and the layout (None without dynamic axes).
+
+    Raises:
+        DataError: if the data do not fit the variable.
+    """
+    if hasattr(data, "end_of_sweep") and hasattr(data, "data"):
+        data = data.data
+    if hasattr(data, "asarray") and not isinstance(data, (Value, np.ndarray)):
+        data = data.asarray()
+    if isinstance(data, Value):
+        if data.rows is not None:
+            return _from_value(type_, data, begins, name)
+        begins = begins if begins is not None else data.seq_starts
+        data = data.raw
+    axes = type_.axes or ()
+    if begins is not None and len(axes) < 2:  # noqa: PLR2004  (batch and sequence)
+        raise DataError("you specified sequence begin markers, but your input does not contain a sequence axis.")
+    if not axes:
+        array = _dense(data, type_, name)
+        _check(array.shape, type_.dims, type_, name)
+        return array[None], None
+    if is_sparse_matrix(data) and not is_csr(data):
+        raise DataError("batch must be a list of NumPy arrays or SciPy CSR matrices", f"data for '{name}'", "convert with .tocsr()")
+    if is_csr(data) or (isinstance(data, (list, tuple)) and data and is_csr(data[0])):
+        return _from_csr(type_, data, begins, name)
+    if type_.sparse and not _is_index_list(data):
+        raise DataError(
+            f"Dense input data supplied for sparse input Variable '{name}'",
+            fix="give a scipy.sparse.csr_matrix, or Value.one_hot(indices, num_classes)",
+        )
+    if type_.sparse:
+        value = Value.one_hot(data, type_.dims, type_.dtype)
+        return _from_value(type_, value, begins, name)
+    if len(axes) > 1:
+        return _sequences(type_, data, begins, name)
+    return _samples(type_, data, name)
+
+
+def _is_index_list(data: Any) -> bool:
+    """Whether data are class numbers: a list of whole numbers, or of lists of them."""
+    if not isinstance(data, (list, tuple)) or not data:
+        return False
+    first = data[0]
+    while isinstance(first, (list, tuple)) and first:
+        first = first[0]
+    return isinstance(first, (int, np.integer)) and not isinstance(first, bool)
+
+
+def _dense(data: Any, type_: Any, name: str) -> np.ndarray[Any, Any]:
+    try:
+        array = np.asarray(data)
+    except ValueError:
+        raise DataError(
+            f"data for '{name}' are ragged: its samples have different shapes", fix="give a variable with a sequence axis, or equal shapes"
+        ) from None
+    if array.dtype == object:
+        raise DTypeError(f"dtype object is not supported for data of '{name}'", fix="give numbers, all samples of one shape")
+    dtypes.convertible(array.dtype)
+    return array if array.dtype.name == type_.dtype else array.astype(type_.dtype)
+
+
+def _fits(have: Sequence[int], want: Shape) -> bool:
+    return len(have) == len(want) and all(w in (FREE, h) for h, w in zip(have, want, strict=True))
+
+
+def _check(have: Sequence[int], want: Shape, type_: Any, name: str, whole: Sequence[int] | None = None) -> None:
+    if not _fits(have, want):
+        from cntk_lab.axis import format_axes  # noqa: PLC0415
+
+        raise DataError(
+            f"The trailing dimensions of the Value shape '{text(tuple(whole or have))}' do not match the Variable "
+            f"'Input('{name}', {format_axes(type_.axes or ())}, {text(want)})' shape '{text(want)}'.",
+            fix=f"give data whose last {len(want)} axes are {text(want)}" if want else "give one number per sample",
+        )
+
+
+def _samples(type_: Any, data: Any, name: str) -> tuple[Any, Layout]:
+    shape = type_.dims
+    rank = len(shape)
+    array = _dense(data, type_, name)
+    if array.ndim == rank and _fits(array.shape, shape):
+        array = array[None]
+    elif array.ndim == rank + 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != rank + 1 and array.ndim >= 1 and rank and size(array.shape[1:]) == size([d for d in shape if d > 0]) and array.shape[-rank:] == shape:
+        array = array.reshape((-1, *shape))
+    _check(array.shape[1:], shape, type_, name, array.shape)
+    return array, Layout.of(np.ones(len(array), np.int64))
+
+
+def _sequences(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout]:
+    shape = type_.dims
+    rank = len(shape)
+    if isinstance(data, (list, tuple)):
+        if data and all(np.ndim(d) == rank for d in data) and not isinstance(data[0], (list, tuple)) and _fits(np.shape(data[0]), shape):
+            data = [np.asarray(data)] if rank or not isinstance(data[0], np.ndarray) else data
+        parts = [_dense(d, type_, name) for d in data]
+    else:
+        array = _dense(data, type_, name)
+        if array.ndim == rank + 2:
+            parts = list(array)
+        elif array.ndim == rank + 1:
+            parts = [array]
+        elif array.ndim == rank:
+            parts = [array[None]]
+        else:
+            _check(array.shape, shape, type_, name)
+            parts = []
+    parts = [p[None] if p.ndim == rank and _fits(p.shape, shape) else p for p in parts]
+    for p in parts:
+        _check(p.shape[1:], shape, type_, name, p.shape)
+    layout = _layout([len(p) for p in parts], begins)
+    flat = np.concatenate(parts) if len(parts) != 1 else parts[0]
+    return layout.pack_rows(flat), layout
+
+
+def _layout(lengths: Sequence[int], begins: Sequence[bool] | None) -> Layout:
+    if begins is not None and len(begins) != len(lengths):
+        raise DataError(
+            f"you have {len(lengths)} sequences, but only {len(begins)} sequence begin markers", fix="give one marker per sequence"
+        )
+    return Layout.of(lengths, begins)
+
+
+def _from_csr(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout]:
+    from scipy import sparse  # noqa: PLC0415  (scipy is there: the data are its)
+
+    has_sequence = len(type_.axes) > 1
+    parts = list(data) if isinstance(data, (list, tuple)) else [data]
+    for p in parts:
+        if p.shape[1] != size(type_.dims):
+            _check((p.shape[1],), type_.dims, type_, name, p.shape)
+            raise DataError(f"sparse data for '{name}' have {p.shape[1]} columns, its shape {text(type_.dims)} has {size(type_.dims)} elements")
+    matrix = parts[0] if len(parts) == 1 else sparse.vstack(parts, format="csr")
+    matrix = matrix.astype(type_.dtype)
+    layout = _layout([p.shape[0] for p in parts] if has_sequence else [1] * matrix.shape[0], begins)
+    rows = layout.pack_rows(SparseRows(matrix, type_.dims))
+    return (rows if type_.sparse else rows.toarray()), layout
+
+
+def _from_value(type_: Any, value: Value, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout | None]:
+    rows, layout = value.rows, value.layout
+    if isinstance(rows, SparseRows):
+        if size(rows.static) != size([d for d in type_.dims if d > 0]):
+            _check(rows.static, type_.dims, type_, name, value.shape)
+        rows = SparseRows(rows.matrix, type_.dims)
+        rows = rows if type_.sparse else rows.toarray()
+    else:
+        _check(rows.shape[1:], type_.dims, type_, name, value.shape)
+    if layout is not None and len(type_.axes or ()) == 1 and value.has_sequence:
+        if layout.longest > 1:
+            raise DataError(f"'{name}' has no sequence axis, but sequences of up to {layout.longest} frames are given")
+        layout = Layout.of(np.ones(layout.count, np.int64))
+    if layout is not None and len(type_.axes or ()) > 1 and not value.has_sequence:
+        layout = Layout.of([layout.count]) if layout.longest <= 1 and layout.count > 1 and not value.has_sequence else layout
+    if begins is not None and layout is not None:
+        layout = _layout(layout.lengths.tolist(), begins)
+    if rows.dtype.name != type_.dtype:
+        rows = rows.astype(type_.dtype)
+    return rows, layout

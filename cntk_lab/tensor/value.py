@@ -1,0 +1,182 @@
+"""Value: what is fed to a variable or comes out of one: packed rows and their layout, dense or sparse.
+
+A Value made from a plain array keeps it as it is until it meets a variable, because only the variable knows whether the
+second axis is a sequence. Knows no graph: a variable is anything with a ``type``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cntk_lab import device as devices
+from cntk_lab.device import DeviceDescriptor
+from cntk_lab.errors import DataError
+from cntk_lab.tensor import dtype as dtypes
+from cntk_lab.tensor.arrays import NDArrayView, to_host
+from cntk_lab.tensor.layout import Layout
+from cntk_lab.tensor.shape import Shape, as_shape, size
+from cntk_lab.tensor.sparse import SparseRows, from_one_hot, is_csr
+
+ONE_HOT_SKIP = 4294967295
+
+
+class Value:
+    """A minibatch of one variable.
+
+    Args:
+        batch: array, CSR matrix, NDArrayView, or list of those (one for each sequence).
+        seq_starts: for each sequence whether it begins here.
+        device: accepted for CNTK programs.
+
+    Source: CNTK 2.7 ``core.Value``.
+    """
+
+    ONE_HOT_SKIP = ONE_HOT_SKIP
+    """In one_hot: an index that gives a frame of zeros."""
+
+    def __init__(self, batch: Any, seq_starts: Sequence[bool] | None = None, device: DeviceDescriptor | None = None) -> None:
+        if isinstance(batch, NDArrayView):
+            batch = batch.asarray()
+        self.raw: Any = batch if is_csr(batch) or isinstance(batch, (list, tuple)) else np.asarray(batch)
+        self.rows: Any = None
+        self.layout: Layout | None = None
+        self.has_sequence = False
+        self.seq_starts = seq_starts
+        self.device = device or devices.cpu()
+        self.is_read_only = False
+
+    @classmethod
+    def packed(cls, rows: Any, layout: Layout | None, *, has_sequence: bool) -> Value:
+        """A value of rows in packed order (``layout`` None: no dynamic axes; then rows has a leading 1)."""
+        value = cls.__new__(cls)
+        value.raw, value.rows, value.layout, value.has_sequence = None, rows, layout, has_sequence
+        value.seq_starts, value.device, value.is_read_only = None, devices.cpu(), False
+        return value
+
+    @staticmethod
+    def create(
+        var: Any, data: Any, seq_starts: Sequence[bool] | None = None, device: DeviceDescriptor | None = None, read_only: bool = False  # noqa: FBT001, FBT002
+    ) -> Value:
+        """A value for a variable: data are checked against its shape and packed."""
+        from cntk_lab.tensor.feed import read  # noqa: PLC0415  (feed makes values, values offer feed)
+
+        rows, layout = read(var.type, data, seq_starts, var.name or var.uid)
+        value = Value.packed(rows, layout, has_sequence=len(var.type.axes or ()) > 1)
+        value.is_read_only = read_only
+        value.device = device or devices.cpu()
+        return value
+
+    @staticmethod
+    def one_hot(batch: Any, num_classes: Any, dtype: Any = None, device: DeviceDescriptor | None = None) -> Value:  # noqa: ARG004
+        """Sparse one-hot rows from class numbers: a list gives samples, a list of lists gives sequences.
+
+        Raises:
+            DataError: if a number is not whole, or not below ``num_classes``.
+        """
+        shape = as_shape(num_classes)
+        items = batch.tolist() if isinstance(batch, np.ndarray) else list(batch)
+        nested = bool(items) and isinstance(items[0], (list, tuple, np.ndarray))
+        lists: list[list[Any]] = [list(i) for i in items] if nested else [[i] for i in items]
+        flat = [i for one in lists for i in one]
+        for i in flat:
+            if not isinstance(i, (int, np.integer)) or isinstance(i, bool):
+                raise DataError(f"one_hot: {i!r} is not a class number", fix="class numbers are whole numbers")
+            if i != ONE_HOT_SKIP and not 0 <= i < size(shape):
+                raise DataError(
+                    f"Value::Create: one-hot index value ({i}) exceeds vocabulary size ({size(shape)}).",
+                    fix=f"indices go from 0 to {size(shape) - 1}",
+                )
+        indices = np.array([-1 if i == ONE_HOT_SKIP else i for i in flat], np.int64)
+        layout = Layout.of([len(one) for one in lists])
+        matrix = from_one_hot(indices, size(shape), dtypes.name_of(dtype or "float32"))
+        return Value.packed(layout.pack_rows(SparseRows(matrix, shape)), layout, has_sequence=nested)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether rows are sparse."""
+        return isinstance(self.rows, SparseRows) or is_csr(self.raw)
+
+    @property
+    def dtype(self) -> Any:
+        """NumPy element type."""
+        data = self.rows if self.raw is None else self.raw
+        return np.dtype(data.dtype).type if hasattr(data, "dtype") else np.dtype(np.asarray(data[0]).dtype).type
+
+    @property
+    def static_shape(self) -> Shape:
+        """Shape of one row."""
+        return tuple(self.rows.shape[1:]) if self.rows is not None else ()
+
+    @property
+    def shape(self) -> Shape:
+        """Samples x static shape, or sequences x longest length x static shape."""
+        if self.rows is None:
+            return tuple(self.raw.shape) if hasattr(self.raw, "shape") else (len(self.raw),)
+        if self.layout is None:
+            return self.static_shape
+        if not self.has_sequence:
+            return (self.layout.count, *self.static_shape)
+        return (self.layout.count, self.layout.longest, *self.static_shape)
+
+    @property
+    def mask(self) -> NDArray[np.int8] | None:
+        """For sequences: 2 where one begins, 1 for further frames, 0 where there is none."""
+        if not self.has_sequence or self.layout is None:
+            return None
+        codes = (np.arange(self.layout.longest)[None, :] < self.layout.lengths[:, None]).astype(np.int8)
+        begins = np.ones(self.layout.count, bool) if self.layout.begins is None else np.asarray(self.layout.begins)
+        codes[begins, 0] = 2
+        return codes
+
+    @property
+    def num_samples(self) -> int:
+        """Number of rows."""
+        return self.layout.rows if self.layout is not None else len(self)
+
+    def as_sequences(self, variable: Any = None) -> list[Any]:
+        """One array (or CSR matrix) per sequence, without padding."""
+        value = Value.create(variable, self) if self.rows is None and variable is not None else self
+        if value.rows is None:
+            return [np.asarray(d) for d in value.raw]
+        rows = value.rows
+        if value.layout is None:
+            return [to_host(rows[0])]
+        parts = value.layout.split(rows)
+        return [p.matrix if isinstance(p, SparseRows) else to_host(p) for p in parts]
+
+    def asarray(self) -> Any:
+        """The data as one array, sequences padded with zeros; a CSR matrix if sparse without sequences."""
+        if self.rows is None:
+            return self.raw if is_csr(self.raw) else np.asarray(self.raw)
+        if isinstance(self.rows, SparseRows):
+            if self.has_sequence:
+                raise DataError("sparse sequences have no array form", fix="use as_sequences()")
+            return self.rows.matrix
+        rows = to_host(self.rows)
+        if self.layout is None:
+            return rows[0]
+        if not self.has_sequence:
+            return rows
+        padded = np.zeros(self.shape, rows.dtype)
+        padded[self.layout.sequence, self.layout.position] = rows
+        return padded
+
+    @property
+    def data(self) -> NDArrayView:
+        """The data as a view, sequences padded with zeros."""
+        array = self.asarray()
+        return NDArrayView._wrap(array, self.device)  # noqa: SLF001  (same package's own constructor)
+
+    def __len__(self) -> int:
+        if self.layout is not None:
+            return self.layout.count
+        return len(self.raw) if self.raw is not None else 1
+
+
+def asvalue(data: Any) -> Value:
+    """Data as a Value, if it is not one."""
+    return data if isinstance(data, Value) else Value(data)
