@@ -12,6 +12,8 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+
 from cntk_lab.errors import GraphError, SignatureError
 from cntk_lab.graph import infer, registry
 from cntk_lab.graph.block import Block, stand_in
@@ -150,7 +152,9 @@ def as_operands(op: OpDef, given: Sequence[Any]) -> list[Variable]:
                 f"{op.name}: operand {position} is {g!r:.60}: expected a variable, a Function, a number or an array",
             )
         else:
-            result.append(Constant(constant_array(g, dtype)))
+            constant = Constant(constant_array(g, dtype))
+            constant.soft = dtype is None and not isinstance(g, (np.ndarray, np.generic))
+            result.append(constant)
     return result
 
 

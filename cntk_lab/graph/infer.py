@@ -15,7 +15,7 @@ from cntk_lab.errors import AxisError, DTypeError, LabError, ShapeError
 from cntk_lab.graph import walk
 from cntk_lab.graph.node import Node
 from cntk_lab.graph.opdef import TensorType, apply, needs
-from cntk_lab.graph.variable import PARAMETER, CONSTANT, Variable
+from cntk_lab.graph.variable import CONSTANT, PARAMETER, Variable, _Valued
 from cntk_lab.tensor.dtype import CNTK_NAME
 from cntk_lab.tensor.shape import INFERRED, Shape, broadcast, fill_inferred, is_known
 
@@ -149,10 +149,14 @@ def scope_of(node: Node, types: Iterable[TensorType]) -> dict[str, Any]:
 def _common_dtype(node: Node, types: Sequence[TensorType]) -> str | None:
     if node.op.dtype is not None and "mixed" in needs(node.op.dtype):
         return None
-    known = [(v, v.type.dtype) for v in node.inputs if v.type.dtype is not None]
+    soft = [v for v in node.inputs if isinstance(v, _Valued) and v.soft]
+    known = [(v, v.type.dtype) for v in node.inputs if v.type.dtype is not None and not (isinstance(v, _Valued) and v.soft)]
     if not known:
-        return None
+        return soft[0].type.dtype if soft and len(soft) == len(node.inputs) else None
     first = known[0]
+    for v in soft:
+        if first[1] is not None:
+            v.harden(first[1])
     for other in known[1:]:
         if other[1] != first[1] and node.op.dtype is None:
             raise DTypeError(

@@ -168,12 +168,14 @@ class Variable(Operable):
 class _Valued(Variable):
     """A variable that holds numbers: what parameters and constants share."""
 
-    __slots__ = ("_init", "_storage", "device", "seed")
+    __slots__ = ("_init", "_storage", "device", "seed", "soft")
 
     def __init__(
         self, kind: str, shape: Shape | None, init: object, dtype: str | None, device: DeviceDescriptor | None, name: str
     ) -> None:
         self._storage: Storage | None = None
+        self.soft = False
+        """Whether this is a number of the program that takes the element type of what it is combined with."""
         self._init: initializers.Initializer | np.ndarray[Any, Any] | None = None
         self.seed: int | None = None
         self.device = device
@@ -212,6 +214,14 @@ class _Valued(Variable):
             self._storage = Storage(np.array(full, self.type.dtype, order="C"), self.device or devices.use_default_device())
         else:
             self._init = array  # filled in when the shape is known
+
+    def harden(self, dtype: str) -> None:
+        """Take the element type of the other operands. Called by inference, for soft constants."""
+        self.soft = False
+        if dtype != self.type.dtype:
+            value = self.value
+            self.type = TensorType(self.type.shape, dtype, (), self.type.sparse)
+            self._storage = Storage(value.astype(dtype), self.device or devices.use_default_device())
 
     def resolve_shape(self, shape: Shape) -> None:
         """Fix the inferred dimensions. Called by inference."""
