@@ -1,15 +1,197 @@
 """Fusing: neighbouring formulas become one kernel, so that what is computed stays in registers and caches.
 
-Two map steps over the same rows may share a kernel if their domains agree and nothing between them stands in the way. A
-value that only its own kernel reads is not stored at all. Nothing is recognised by name: softmax with its loss and
-gradient, activation gradients with bias sums, and learners' updates all become one kernel because they are formulas.
+Two map steps over the same rows may share a kernel if one's domain contains the other's and nothing between them stands in
+the way. A value that only its own kernel reads is not stored at all. Nothing is recognised by name: softmax with its loss
+and gradient, activation gradients with bias sums, and learners' updates become one kernel because they are formulas.
 """
 
 from __future__ import annotations
 
-from cntk_lab.engine.plan import Plan
+from collections.abc import Callable, Iterable
+
+from cntk_lab.engine.plan import Loop, Map, Plan, Step, all_steps
+from cntk_lab.formula import expr as e
+from cntk_lab.formula.kernel import Kernel, Operand
+from cntk_lab.formula.simplify import simplify
+from cntk_lab.tensor.shape import FREE, Shape, size
+
+_IN_PLACE = ("parameter", "constant", "state")
+_MOST_OPERANDS = 24
+_LOOK_BACK = 64
+"""How many steps back a partner is looked for: keeps fusing linear in the length of the plan."""
+
+Judge = Callable[[Kernel], bool]
 
 
-def fuse(plan: Plan) -> Plan:
-    """The plan with neighbouring formulas fused; results are the same up to rounding."""
+def fuse(plan: Plan, judge: Judge = lambda kernel: True) -> Plan:
+    """The plan with neighbouring formulas fused; results are the same up to rounding.
+
+    Args:
+        plan: the plan; its steps are replaced.
+        judge: says of a kernel whether the tiers at hand can run it as one.
+    """
+    kept = set(plan.outputs.values())
+    steps = _inline_constants(plan, plan.steps)
+    steps = _without_dead(plan, steps, kept)
+    plan.steps = _fuse_list(plan, steps, kept, judge)
     return plan
+
+
+def _fuse_list(plan: Plan, steps: list[Step], kept: set[int], judge: Judge) -> list[Step]:
+    fused: list[Step] = []
+    for s in steps:
+        if isinstance(s, Loop):
+            outside = kept | {r for t in steps if t is not s for u in all_steps([t]) for r in u.reads}
+            carried = {r for t in s.body for r in t.reads if not isinstance(t, Map)}
+            s.body = _fuse_list(plan, s.body, outside | carried, judge)
+            written = tuple(w for t in s.body for w in t.writes)
+            s.writes = written
+            s.reads = tuple(dict.fromkeys(r for t in s.body for r in t.reads if r not in set(written)))
+            fused.append(s)
+        elif isinstance(s, Map) and s.kernel.domain is not None and FREE not in s.kernel.domain:
+            _place(plan, fused, s, judge)
+        else:
+            fused.append(s)
+    return _store_only_needed(plan, fused, kept)
+
+
+def _place(plan: Plan, items: list[Step], step: Map, judge: Judge) -> None:
+    """Merge a step into the best earlier one, or put it at the end."""
+    for i in range(len(items) - 1, max(-1, len(items) - 1 - _LOOK_BACK), -1):
+        other = items[i]
+        if not isinstance(other, Map) or not _related(other, step):
+            continue
+        moved_up = all(not _conflict(items[j], step) for j in range(i + 1, len(items)))
+        moved_down = not moved_up and all(not _conflict(other, items[j]) for j in range(i + 1, len(items)))
+        if not (moved_up or moved_down):
+            continue
+        merged = _merge(plan, other, step)
+        if merged is None or not judge(merged.kernel):
+            continue
+        if moved_up:
+            items[i] = merged
+        else:
+            del items[i]
+            items.append(merged)
+        return
+    items.append(step)
+
+
+def _related(a: Map, b: Map) -> bool:
+    """Whether two steps have data in common, so that one kernel for both saves something."""
+    mine = set(a.reads) | set(a.writes)
+    return any(r in mine for r in b.reads)
+
+
+def _conflict(first: Step, second: Step) -> bool:
+    """Whether two steps must stay in this order."""
+    a_writes, b_writes = set(first.writes), set(second.writes)
+    return bool(a_writes & (set(second.reads) | b_writes) or set(first.reads) & b_writes)
+
+
+def _merge(plan: Plan, a: Map, b: Map) -> Map | None:
+    """Both steps as one kernel, storing everything that either stores; None if they do not fit."""
+    ka, kb = a.kernel, b.kernel
+    if ka.rows and kb.rows and a.rows != b.rows:
+        return None
+    if kb.rows and not ka.rows:
+        # what is computed once would be computed for every row
+        return None
+    rank = max(len(ka.domain), len(kb.domain))
+    da, db = _pad(ka.domain, rank), _pad(kb.domain, rank)
+    if not (_contains(da, db) or _contains(db, da)) or ka.dtype != kb.dtype:
+        return None
+    domain = da if _contains(da, db) else db
+    if ka.rows and not kb.rows and size(db) != size(da):
+        return None
+    produced = {o.name: f for o, f in ka.outputs}
+    formulas_b = e.substitute([f for _, f in kb.outputs], produced)
+    outputs = [(_padded(o, rank), f) for o, f in ka.outputs]
+    outputs += [(_padded(o, rank), f) for (o, _), f in zip(kb.outputs, formulas_b, strict=True)]
+    formulas = simplify(f for _, f in outputs)
+    operands = {o.name: _padded(o, rank) for o in (*ka.inputs, *kb.inputs)}
+    used = [n for n in dict.fromkeys(e.inputs_of(formulas)) if n in operands]
+    if len(used) + len(outputs) > _MOST_OPERANDS:
+        return None
+    if not _row_sums_end(formulas, [o for o, _ in outputs], ka.rows):
+        return None
+    kernel = Kernel(
+        domain, ka.rows, tuple(operands[n] for n in used),
+        tuple((o, f) for (o, _), f in zip(outputs, formulas, strict=True)), ka.dtype,
+    )
+    nodes = tuple(dict.fromkeys((*a.nodes, *b.nodes)))
+    return Map(tuple(int(n[1:]) for n in used), (*a.writes, *b.writes), nodes, kernel=kernel, rows=a.rows or b.rows)
+
+
+def _row_sums_end(formulas: Iterable[e.Expr], outputs: list[Operand], rows: bool) -> bool:  # noqa: FBT001
+    """Whether sums over rows are only used in results without rows (else the rows would be passed over twice)."""
+    if not rows:
+        return True
+    for formula, operand in zip(formulas, outputs, strict=True):
+        if operand.rows and any(x.op == "reduce" and isinstance(x.data, tuple) and e.ROWS in x.data[1] for x in e.topological([formula])):
+            return False
+    return True
+
+
+def _pad(shape: Shape, rank: int) -> Shape:
+    return (1,) * (rank - len(shape)) + tuple(shape)
+
+
+def _padded(operand: Operand, rank: int) -> Operand:
+    return Operand(operand.name, _pad(operand.shape, rank), operand.rows, operand.dtype)
+
+
+def _contains(large: Shape, small: Shape) -> bool:
+    return all(s in (d, 1) for s, d in zip(small, large, strict=True))
+
+
+def _store_only_needed(plan: Plan, steps: list[Step], kept: set[int]) -> list[Step]:
+    """Drop outputs that only their own kernel read."""
+    read = set(kept)
+    for s in all_steps(steps):
+        read.update(s.reads)
+    result: list[Step] = []
+    for s in steps:
+        if isinstance(s, Map):
+            stays = [(w, o) for w, o in zip(s.writes, s.kernel.outputs, strict=True) if w in read or plan.buffers[w].role in _IN_PLACE]
+            if not stays:
+                continue
+            if len(stays) != len(s.writes):
+                outputs = tuple(o for _, o in stays)
+                used = set(e.inputs_of(f for _, f in outputs))
+                inputs = tuple(i for i in s.kernel.inputs if i.name in used)
+                s.kernel = Kernel(s.kernel.domain, s.kernel.rows, inputs, outputs, s.kernel.dtype)
+                s.reads, s.writes = tuple(int(i.name[1:]) for i in inputs), tuple(w for w, _ in stays)
+        result.append(s)
+    return result
+
+
+def _without_dead(plan: Plan, steps: list[Step], kept: set[int]) -> list[Step]:
+    """Drop steps whose results nobody reads."""
+    while True:
+        read = set(kept)
+        for s in all_steps(steps):
+            read.update(s.reads)
+        alive = [s for s in steps if any(w in read or plan.buffers[w].role in _IN_PLACE for w in s.writes)]
+        if len(alive) == len(steps):
+            return steps
+        steps = alive
+
+
+def _inline_constants(plan: Plan, steps: list[Step]) -> list[Step]:
+    """Values that are one number everywhere stand in the formulas that read them."""
+    constants: dict[str, e.Expr] = {}
+    for s in all_steps(steps):
+        if not isinstance(s, Map):
+            continue
+        if any(i.name in constants for i in s.kernel.inputs):
+            formulas = simplify(e.substitute([f for _, f in s.kernel.outputs], constants))
+            used = set(e.inputs_of(formulas))
+            inputs = tuple(i for i in s.kernel.inputs if i.name in used)
+            outputs = tuple((o, f) for (o, _), f in zip(s.kernel.outputs, formulas, strict=True))
+            s.kernel = Kernel(s.kernel.domain, s.kernel.rows, inputs, outputs, s.kernel.dtype)
+            s.reads = tuple(int(i.name[1:]) for i in inputs)
+        for w, (o, f) in zip(s.writes, s.kernel.outputs, strict=True):
+            if f.op == "const" and plan.buffers[w].role == "temporary":
+                constants[o.name] = f
+    return steps

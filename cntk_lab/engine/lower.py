@@ -257,7 +257,7 @@ def map_step(builder: Builder, outputs: dict[int, e.Expr], reads: Iterable[int],
     domain = broadcast(*(b.shape for b in spanning)) if spanning else buffers[next(iter(outputs))].shape
     rows = max((b.rows for b in (*spanning, *([] if spanning else [buffers[o] for o in outputs]))), key=lambda r: r.count(",") + bool(r), default="")
     targets = []
-    for number, formula in outputs.items():
+    for number, formula in zip(outputs, _without_trivial_axes(outputs.values(), domain), strict=True):
         b = buffers[number]
         varies = axes_of(formula, {f"b{r}": buffers[r] for r in reads}, len(domain))
         aligned = _aligned_output(b.shape, domain, varies)
@@ -267,6 +267,24 @@ def map_step(builder: Builder, outputs: dict[int, e.Expr], reads: Iterable[int],
         tuple(targets), buffers[next(iter(outputs))].dtype,
     )
     return Map(tuple(used), tuple(outputs), nodes, kernel=kernel, rows=rows)
+
+
+def _without_trivial_axes(formulas: Iterable[e.Expr], domain: Shape) -> tuple[e.Expr, ...]:
+    """Formulas without reductions along axes of length 1, so that a larger domain may contain this one."""
+    trivial = {i - len(domain) for i, d in enumerate(domain) if d == 1}
+    formulas = tuple(formulas)
+    if not trivial:
+        return formulas
+    new: dict[int, e.Expr] = {}
+    for x in e.topological(formulas):
+        args = [new[id(a)] for a in x.args]
+        if x.op == "reduce" and isinstance(x.data, tuple):
+            new[id(x)] = e.reduce(x.data[0], args[0], [a for a in x.data[1] if a not in trivial])
+        elif x.op == "coordinate" and isinstance(x.data, tuple) and x.data[1][0] in trivial:
+            new[id(x)] = e.const(0)
+        else:
+            new[id(x)] = e.make(x.op, *args, data=x.data) if args else x
+    return tuple(new[id(f)] for f in formulas)
 
 
 def align(shape: Shape, rank: int) -> Shape:

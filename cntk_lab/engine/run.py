@@ -94,7 +94,7 @@ class Interpreter:
         reads = [(r, buffers[r].rows != "", rank - len(buffers[r].shape)) for r in step.reads]
         writes = [(w, buffers[w]) for w in step.writes]
         in_place = [b.role in ("parameter", "constant", "state") for _, b in writes]
-        fixed = step.kernel.inputs == () and step.kernel.rows
+        fixed = step.kernel.rows and not any(o.rows for o in step.kernel.inputs)
 
         def act(run: Run) -> None:
             arrays = [_operand(run, r, has_rows, pad) for r, has_rows, pad in reads]
