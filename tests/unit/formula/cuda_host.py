@@ -108,7 +108,7 @@ def run_on_host(kernel, source, arrays, rows, folder):
         text += RUN.replace("@NAME@", launch.name).replace("@ARGUMENTS@", ", ".join(arguments))
     file, library = Path(folder, "kernel.cpp"), Path(folder, "kernel.so")
     file.write_text(text)
-    options = ["-std=c++17", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-pthread", "-w"]
+    options = ["-std=c++17", "-O0", "-ffp-contract=off", "-shared", "-fPIC", "-pthread", "-w"]
     subprocess.run([compiler, *options, str(file), "-o", str(library)], check=True)
     loaded = ctypes.CDLL(str(library))
     arrays = [np.array(a) for a in arrays]

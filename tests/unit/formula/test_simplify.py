@@ -50,7 +50,7 @@ def test_simplifying_again_changes_nothing(seed):
         (x * -1.0, -x),
         (-(-x), x),
         (x + -y, x - y),
-        (x - (-y), x + y),
+        (x - make("neg", y), x + y),
         (-(x - y), y - x),
         (x / 4.0, x * 0.25),
         (x / 3.0, x / 3.0),

@@ -1,0 +1,1 @@
+"""Where arithmetic happens: one Backend per device, each with a tier that always works and faster ones beside it."""
