@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from cntk_lab import settings
 from cntk_lab.engine.backward import Backward
@@ -22,18 +22,29 @@ from cntk_lab.formula import expr as e
 from cntk_lab.graph import walk
 from cntk_lab.graph.node import edits
 from cntk_lab.graph.variable import Variable
+from cntk_lab.tensor.arrays import Storage
 
 _CACHED = 256
 
 
-@dataclass(frozen=True)
-class Update:
+class Update(Protocol):
     """How a learner changes one parameter, as formulas (see ``learners``)."""
 
-    parameter: Variable
-    outputs: tuple[tuple[str, e.Expr], ...]
-    state: Mapping[str, Any]
-    scalars: tuple[str, ...]
+    @property
+    def parameter(self) -> Variable:
+        """The parameter."""
+
+    @property
+    def outputs(self) -> tuple[tuple[str, e.Expr], ...]:
+        """New values of ``p`` and of the states, as formulas of ``p``, ``g``, states and scalars."""
+
+    @property
+    def state(self) -> Mapping[str, Storage]:
+        """The learner's memory for this parameter."""
+
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        """Names of the numbers that change from minibatch to minibatch."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +144,8 @@ def _update(builder: Builder, position: int, update: Update, parameter: int, gra
     """Adds a learner's formulas for one parameter; scalars are called ``<position>:<name>``."""
     b = builder.buffers[parameter]
     names: dict[str, int] = {"p": parameter, "g": gradient}
-    for name, array in update.state.items():
-        names[name] = builder.new("", tuple(array.shape), b.dtype, "state", f"{position}:{name}")
+    for name, storage in update.state.items():
+        names[name] = builder.new("", tuple(storage.raw.shape), b.dtype, "state", f"{position}:{name}")
     for name in update.scalars:
         names[name] = builder.new("", (), b.dtype, "scalar", f"{position}:{name}")
     by_input = {name: e.input_(f"b{n}") for name, n in names.items()}
