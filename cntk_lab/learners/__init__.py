@@ -1,11 +1,54 @@
 """Learners and their schedules, under CNTK's names (a door)."""
 
-from cntk_lab.learners import _builders, _schedules
-from cntk_lab.learners._builders import *
+from cntk_lab.learners._builders import (
+    adadelta,
+    adagrad,
+    adam,
+    default_unit_gain_value,
+    fsadagrad,
+    momentum_sgd,
+    nesterov,
+    rmsprop,
+    set_default_unit_gain_value,
+    sgd,
+)
 from cntk_lab.learners._learner import Learner
-from cntk_lab.learners._schedules import *
+from cntk_lab.learners._schedules import (
+    IGNORE,
+    TrainingParameterSchedule,
+    UnitType,
+    learning_parameter_schedule,
+    learning_parameter_schedule_per_sample,
+    learning_rate_schedule,
+    momentum_as_time_constant_schedule,
+    momentum_schedule,
+    momentum_schedule_per_sample,
+    training_parameter_schedule,
+)
 from cntk_lab.learners._user import UserLearner, universal
 
-__all__ = ["Learner", "UserLearner", "universal"]
-__all__ += _builders.__all__
-__all__ += _schedules.__all__
+__all__ = [
+    "IGNORE",
+    "Learner",
+    "TrainingParameterSchedule",
+    "UnitType",
+    "UserLearner",
+    "adadelta",
+    "adagrad",
+    "adam",
+    "default_unit_gain_value",
+    "fsadagrad",
+    "learning_parameter_schedule",
+    "learning_parameter_schedule_per_sample",
+    "learning_rate_schedule",
+    "momentum_as_time_constant_schedule",
+    "momentum_schedule",
+    "momentum_schedule_per_sample",
+    "momentum_sgd",
+    "nesterov",
+    "rmsprop",
+    "set_default_unit_gain_value",
+    "sgd",
+    "training_parameter_schedule",
+    "universal",
+]

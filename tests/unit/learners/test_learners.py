@@ -296,7 +296,7 @@ def test_wrong_parameters_are_refused() -> None:
     with pytest.raises(GraphError, match="must not contain duplicates"):
         learners.sgd([p, p], 0.1)
     with pytest.raises(SignatureError, match="a learner needs a list of parameters"):
-        learners.sgd(p, 0.1)  # type: ignore[arg-type]
+        learners.sgd(p, 0.1)
     with pytest.raises(SignatureError, match="'a' is not a parameter"):
         learners.sgd(["a"], 0.1)  # type: ignore[list-item]
     with pytest.raises(ShapeError, match="dimensions that are not known yet, so a learner cannot update it"):
