@@ -1,0 +1,109 @@
+"""One pool of threads for everything: libgomp's, which oneDNN uses too; kernels enter it by ``GOMP_parallel``.
+
+Two pools in one process fight for the cores (measured: 46 ms instead of 6.4 for one step), so the native plan uses this
+pool and caps OpenBLAS to one thread. Where there is no libgomp everything runs on the calling thread.
+
+Knows no kernels and no plans.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import functools
+import os
+from typing import Final
+
+from cntk_lab import settings
+from cntk_lab.errors import AttributeValueError
+
+WORK_PER_THREAD: Final = 15_000.0
+"""Nanoseconds of work from which another thread pays: a fork and join costs 1 to 5 microseconds."""
+_chosen = 0
+
+
+@functools.cache
+def gomp() -> ctypes.CDLL | None:
+    """GNU's OpenMP runtime, or None where it cannot be loaded."""
+    for name in ("libgomp.so.1", ctypes.util.find_library("gomp")):
+        if not name:
+            continue
+        try:
+            library = ctypes.CDLL(name)
+            for symbol in ("GOMP_parallel", "GOMP_barrier", "omp_get_thread_num", "omp_get_num_threads", "omp_set_num_threads"):
+                getattr(library, symbol)
+        except (OSError, AttributeError):
+            continue
+        return library
+    return None
+
+
+def why_serial() -> str | None:
+    """Why kernels run on one thread here, or None."""
+    if gomp() is None:
+        return "no libgomp.so.1 (package libgomp1): kernels run on one thread"
+    return None
+
+
+def address(symbol: str) -> int:
+    """The address of a function of libgomp; 0 without libgomp."""
+    library = gomp()
+    return 0 if library is None else ctypes.cast(getattr(library, symbol), ctypes.c_void_p).value or 0
+
+
+@functools.cache
+def _cores() -> int:
+    """Physical cores that this process may use."""
+    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    cores = set()
+    for cpu in allowed:
+        try:
+            with open(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list", encoding="ascii") as file:
+                cores.add(file.read().strip())
+        except OSError:
+            cores.add(str(cpu))
+    return max(1, len(cores))
+
+
+def get_num_threads() -> int:
+    """The number of threads that native plans use.
+
+    Returns:
+        What :func:`set_num_threads` said, else the option ``threads``, else one per physical core.
+    Example:
+        >>> get_num_threads() >= 1
+        True
+    """
+    if gomp() is None:
+        return 1
+    return _chosen or max(0, settings.number("threads")) or _cores()
+
+
+def set_num_threads(count: int) -> None:
+    """Native plans use ``count`` threads from now on; 0 goes back to the default. Tiny models run best on one.
+
+    Raises:
+        AttributeValueError: if count is negative.
+    """
+    global _chosen
+    if count < 0:
+        raise AttributeValueError(f"threads: {count} is less than 0", fix="give a number of threads, or 0 for the default")
+    _chosen = count
+    apply()
+
+
+def apply() -> None:
+    """Tell libgomp (and with it oneDNN) how many threads to use; once per thread that runs plans."""
+    library = gomp()
+    if library is not None:
+        library.omp_set_num_threads(get_num_threads())
+
+
+def threads_for(work: float) -> int:
+    """How many threads are worth using for this much work (nanoseconds on one thread).
+
+    Example:
+        >>> threads_for(100.0)
+        1
+    """
+    return max(1, min(get_num_threads(), int(work / WORK_PER_THREAD)))
