@@ -1,1 +1,165 @@
-"""Model files: choosing the format of what is saved and loaded."""
+"""Model files: choosing the format of what is saved, loaded and restored; what the graph's sockets are filled with.
+
+Must not know how a format is written. Formats load on first use, so that importing the package stays fast.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import os
+from pathlib import Path
+from typing import Any
+
+from cntk_lab.errors import FormatError, NotAvailableError
+from cntk_lab.graph import walk
+from cntk_lab.graph.function import Function
+from cntk_lab.graph.variable import Variable
+
+__all__ = ["ModelFormat", "load", "restore", "save"]
+
+_LEGACY = b"B\0C\0N\0\0\0"
+
+
+class ModelFormat(enum.IntEnum):
+    """Formats of model files, with CNTK's numbers.
+
+    Example:
+        >>> ModelFormat(1)
+        <ModelFormat.ONNX: 1>
+
+    Source: CNTK 2.7 ``ModelFormat``.
+    """
+
+    CNTKv2 = 0
+    ONNX = 1
+
+
+def save(
+    function: Function, filename: Any, format: Any = None, use_external_files_to_store_parameters: bool = False
+) -> None:
+    """Write a model to a file, whole or not at all.
+
+    Args:
+        function: the model.
+        filename: the file; one of this name is replaced when the new one is complete.
+        format: a :class:`ModelFormat`, its number or name; default CNTKv2.
+        use_external_files_to_store_parameters: accepted for CNTK's sake; all formats here hold any size in one file.
+
+    Raises:
+        FormatError: if the model cannot be said in the format, or the file cannot be written.
+    """
+    del use_external_files_to_store_parameters
+    if _format(format) is ModelFormat.ONNX:
+        _onnx("export").save(function, filename)
+        return
+    from cntk_lab.formats.cntk import write
+
+    write.save(function, filename)
+
+
+def load(model: Any, device: Any = None, format: Any = None) -> Function:
+    """The function in a model file.
+
+    Args:
+        model: the file's name, or the file's bytes.
+        device: where parameters will live; default the default device.
+        format: a :class:`ModelFormat`, its number or name; default CNTKv2, or ONNX for files called ``*.onnx``.
+
+    Raises:
+        FormatError: if there is no such file, or it is damaged, or of another format.
+    """
+    if isinstance(model, (bytearray, memoryview)):
+        model = bytes(model)
+    if not isinstance(model, (str, os.PathLike, bytes)):
+        raise FormatError(f"cannot load a model from a {type(model).__name__}", fix="give a file's name or its bytes")
+    if not isinstance(model, bytes) and not Path(model).is_file():
+        raise FormatError(
+            f"there is no model file {os.fspath(model)!r}", fix="give the name of a file, or the file's bytes"
+        )
+    if format is None and not isinstance(model, bytes) and str(model).lower().endswith(".onnx"):
+        format = ModelFormat.ONNX
+    if _format(format) is ModelFormat.ONNX:
+        loaded: Function = _onnx("import_").load(model)
+    else:
+        _refuse_legacy(model)
+        from cntk_lab.formats.cntk import read
+
+        loaded = read.load(model)
+    if device is not None:
+        for variable in (*loaded.parameters, *loaded.constants):
+            variable.device = device  # type: ignore[attr-defined]
+    return loaded
+
+
+def restore(function: Function, filename: Any) -> None:
+    """Read parameters and constants of a model back from a file of the same model, in place.
+
+    They are matched by uid if the file has all of them, else by their order in the graph.
+
+    Raises:
+        FormatError: if the file is damaged, or is of another model; nothing is changed then.
+    """
+    loaded = load(filename)
+    pairs = _by_uid(function, loaded)
+    if pairs is None:
+        pairs = _by_order(list(function.parameters), list(loaded.parameters), str(filename))
+        ours, theirs = list(function.constants), list(loaded.constants)
+        if [v.shape for v in ours] == [v.shape for v in theirs]:
+            pairs += list(zip(ours, theirs, strict=True))
+        else:
+            named = [[v for v in values if v.name] for values in (ours, theirs)]
+            pairs += _by_order(named[0], named[1], str(filename))
+    for ours_, theirs_ in pairs:
+        ours_.value = theirs_.value  # type: ignore[attr-defined]
+
+
+def _by_uid(function: Function, loaded: Function) -> list[tuple[Variable, Variable]] | None:
+    theirs = {v.uid: v for v in walk.flat_leaves(loaded.outputs) if v.is_parameter or v.is_constant}
+    ours = [v for v in walk.flat_leaves(function.outputs) if v.is_parameter or v.is_constant]
+    if any(v.uid not in theirs or theirs[v.uid].shape != v.shape for v in ours if v.is_parameter):
+        return None
+    return [(v, theirs[v.uid]) for v in ours if v.uid in theirs and theirs[v.uid].shape == v.shape]
+
+
+def _by_order(ours: list[Variable], theirs: list[Variable], filename: str) -> list[tuple[Variable, Variable]]:
+    if [(v.name, v.shape) for v in ours] != [(v.name, v.shape) for v in theirs]:
+        text = [", ".join(f"{v.name or v.uid} {v.shape}" for v in values[:6]) or "none" for values in (ours, theirs)]
+        raise FormatError(
+            f"the file holds another model: its values are {text[1]}; the function's are {text[0]}",
+            filename,
+            "restore into the model that was saved, or use load",
+        )
+    return list(zip(ours, theirs, strict=True))
+
+
+def _format(format_: Any) -> ModelFormat:
+    if format_ is None:
+        return ModelFormat.CNTKv2
+    value = getattr(format_, "value", format_)
+    try:
+        return ModelFormat[value] if isinstance(value, str) else ModelFormat(value)
+    except (KeyError, ValueError):
+        names = ", ".join(f.name for f in ModelFormat)
+        raise FormatError(f"there is no model format {format_!r}", fix=f"use one of ModelFormat: {names}") from None
+
+
+def _onnx(part: str) -> Any:
+    try:
+        return importlib.import_module(f"cntk_lab.formats.onnx.{part}")
+    except ModuleNotFoundError as error:
+        raise NotAvailableError(f"ONNX files need the package {error.name!r}", fix="pip install onnx") from error
+
+
+def _refuse_legacy(model: str | os.PathLike[str] | bytes) -> None:
+    if isinstance(model, bytes):
+        head = model[:8]
+    else:
+        with Path(model).open("rb") as file:
+            head = file.read(8)
+    if head == _LEGACY:
+        raise FormatError(
+            "this is a model file of CNTK 1 (BrainScript), which is not supported",
+            str(model) if not isinstance(model, bytes) else "bytes",
+            "load it once with CNTK 2 and save it again: its load_model reads both formats",
+        )

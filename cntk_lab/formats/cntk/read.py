@@ -1,0 +1,298 @@
+"""A description of a CNTK v2 model -> graph.
+
+Must not know bytes. Leaves come first, then functions in the file's order; an edge back (a recurrence) is a placeholder
+until its function exists. A block becomes one node with the graph inside, exactly as in the file. Nothing in a file is
+executed: a user's function is made only by a class that the program has already imported itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from cntk_lab.errors import FormatError, LabError
+from cntk_lab.formats.cntk import description as records
+from cntk_lab.formats.cntk import dictionary as files
+from cntk_lab.formats.cntk import operators
+from cntk_lab.graph import compose, declare, infer, registry, walk
+from cntk_lab.graph.block import Block
+from cntk_lab.graph.function import Function
+from cntk_lab.graph.node import Node
+from cntk_lab.graph.opdef import OpDef, TensorType
+from cntk_lab.graph.variable import Constant, Parameter, Variable, new_placeholder
+
+_COPY = "take another copy of the file"
+
+
+def load(model: str | os.PathLike[str] | bytes) -> Function:
+    """The function that a CNTK v2 model file holds, with its names and uids.
+
+    Args:
+        model: the file's name, or its bytes.
+
+    Raises:
+        FormatError: if the file is damaged or holds what this package does not know; says where.
+
+    Source: CNTK 2.7 ``Function.load``.
+    """
+    if isinstance(model, bytes):
+        return build(records.from_dictionary(files.decode(model), "bytes"), "bytes")
+    return build(records.from_dictionary(files.read(model), str(os.fspath(model))), str(os.fspath(model)))
+
+
+def build(model: records.ModelDescription, source: str = "") -> Function:
+    """The graph that a description describes.
+
+    Args:
+        model: the description.
+        source: the file's name, for messages.
+
+    Raises:
+        FormatError: if a function or an attribute is not known.
+    """
+    return _Builder(model, source).function()
+
+
+class _Builder:
+    """One graph being built."""
+
+    def __init__(self, model: records.ModelDescription, source: str) -> None:
+        self.model, self.source = model, source
+        self.leaves = {record.uid: self.leaf(record) for record in model.variables}
+        self.nodes: dict[str, Node] = {}
+        self.outputs: dict[str, Variable] = {}
+        self.open: list[tuple[Node, int, str]] = []
+        self.packed: dict[str, _Packed] = {}
+
+    def leaf(self, record: records.VariableRecord) -> Variable:
+        variable: Variable
+        if record.kind in ("Parameter", "Constant"):
+            kind = Parameter if record.kind == "Parameter" else Constant
+            value = np.asarray(record.value)
+            variable = (
+                kind(value, dtype=record.dtype, name=record.name)
+                if kind is Constant
+                else Parameter(init=value, dtype=record.dtype, name=record.name)
+            )
+        else:
+            variable = new_placeholder(name=record.name)
+            variable.type = TensorType(record.shape, record.dtype, record.axes, record.sparse)
+            variable.kind = record.kind
+        variable.uid = record.uid
+        variable.needs_gradient = record.needs_gradient
+        return variable
+
+    def function(self) -> Function:
+        for record in self.model.functions:
+            try:
+                self.add(record)
+            except LabError as error:
+                self.fail(record, error)
+        self.close_cycles()
+        root = self.nodes.get(self.model.root)
+        if root is None:
+            self.fail(
+                self.model.function(self.model.root), FormatError("an inner part of a sequence operator is the root")
+            )
+        function = Function.of(root)
+        if self.model.uid:
+            function._uid = self.model.uid
+        return function
+
+    def fail(self, record: records.FunctionRecord, error: LabError) -> NoReturn:
+        name = record.block.op_name if record.block else _name(record)
+        where = f"{self.source}, function {record.uid!r} ({name})"
+        raise FormatError(error.what, where, error.fix or _COPY) from error
+
+    def variable(self, uid: str) -> Variable:
+        """An output that exists already, or a leaf."""
+        found = self.outputs.get(uid) or self.leaves.get(uid)
+        if found is None:
+            raise FormatError(f"{uid!r} is read before it exists, and is no leaf of the model", fix=_COPY)
+        return found
+
+    def add(self, record: records.FunctionRecord) -> None:
+        """Build one function and give it its uid."""
+        if self.add_packed(record):
+            return
+        operands = [self.variable(uid) for uid in record.inputs]
+        if record.user is not None:
+            node = _user_node(record, operands)
+        elif record.block is not None:
+            node = self.block(record, operands)
+        elif record.op == operators.NUMBERS["Combine"]:
+            node = compose.combine(operands, record.name).node
+        else:
+            node = _primitive(record, operands)
+        self.keep(record, node)
+        for index, uid in enumerate(record.inputs):
+            if uid not in self.outputs and records.function_of_output(uid) is not None:
+                self.open.append((node, index, uid))
+
+    def keep(self, record: records.FunctionRecord, node: Node) -> None:
+        node.uid = record.uid
+        node.custom = dict(_custom(record))
+        if record.name:
+            node.name = record.name
+        self.nodes[record.uid] = node
+        for index, output in enumerate(node.outputs):
+            uid = records.output_uid(record.uid, index)
+            if output.node is node:
+                output.uid = uid
+                if record.name and len(node.outputs) == 1:
+                    output._name = record.name
+            self.outputs[uid] = output
+
+    def block(self, record: records.FunctionRecord, operands: Sequence[Variable]) -> Node:
+        assert record.block is not None
+        inside = self.nodes.get(record.block.root)
+        if inside is None:
+            replaced = self.packed.get(record.block.root)
+            raise FormatError(
+                f"the root of the block, {record.block.root!r}, does not exist before it {replaced or ''}", fix=_COPY
+            )
+        arguments = [self.leaves[inner] for inner, _ in record.block.arguments]
+        outer = [self.variable(uid) for _, uid in record.block.arguments]
+        kept = list(operands[: len(operands) - len(outer)])
+        for placeholder, variable in zip(arguments, outer, strict=True):
+            placeholder.block_input = variable
+        block = Block(list(inside.outputs), arguments)
+        count = len(inside.outputs)
+        function = compose.block_node(
+            compose.BLOCK, block, [*kept, *outer], {}, record.name, record.block.op_name, count
+        )
+        function.node.attributes = {k: v for k, v in record.attributes.items() if k != "customAttributes"}
+        return function.node
+
+    def close_cycles(self) -> None:
+        """Put the outputs in the places of the placeholders that stood for them, and settle the types."""
+        for node, index, uid in self.open:
+            if uid not in self.outputs:
+                raise FormatError(f"the output {uid!r} does not exist", self.source, _COPY)
+            for position, variable in enumerate(node.inputs):
+                if variable is self.leaves[uid]:
+                    node.set_input(position, self.outputs[uid])
+            if node.block is not None:
+                node.block.connect(node)
+            del index
+        if self.open:
+            infer.infer_nodes(list(walk.nodes(self.nodes[self.model.root].outputs)))
+
+    def add_packed(self, record: records.FunctionRecord) -> bool:
+        """Sequence operators that files hold as two or three primitives on packed rows."""
+        name = _name(record)
+        if name == "PackedIndex":
+            self.packed[record.uid] = _Packed(self.variable(record.inputs[1]), ())
+            return True
+        if name not in ("GatherPacked", "ScatterPacked"):
+            return False
+        owner = records.function_of_output(record.inputs[1])
+        packed = self.packed.get(owner[0]) if owner else None
+        where = packed.where.node if packed else None
+        if packed is None or where is None:
+            raise FormatError(f"{name} without the PackedIndex and Where that belong to it", fix=_COPY)
+        operand, condition = self.variable(record.inputs[0]), where.inputs[0]
+        op = _find("sequence_gather" if name == "GatherPacked" else "sequence_scatter")
+        node = declare.use(op, [operand, condition], _defaults(op, {}), record.name).node
+        self.keep(record, node)
+        return True
+
+
+class _Packed:
+    """An index of packed rows: the output of Where it was made from."""
+
+    def __init__(self, where: Variable, axes: tuple[str, ...]) -> None:
+        self.where, self.axes = where, axes
+
+
+def _name(record: records.FunctionRecord) -> str:
+    if record.user is not None:
+        return record.user.class_name
+    number = record.op or 0
+    return operators.NAMES[number] if number < len(operators.NAMES) else f"number {number}"
+
+
+def _custom(record: records.FunctionRecord) -> dict[str, Any]:
+    custom = record.attributes.get("customAttributes", {})
+    return custom if isinstance(custom, dict) else {}
+
+
+def _primitive(record: records.FunctionRecord, operands: Sequence[Variable]) -> Node:
+    number = record.op or 0
+    if number >= len(operators.NAMES):
+        raise FormatError(f"there is no primitive function of number {number} in CNTK 2.7", fix=_COPY)
+    ranks = [-1 if v.type.shape is None else len(v.type.shape) for v in operands]
+    use = operators.read_use(number, record.attributes, len(operands), ranks)
+    if use is None:
+        op = _by_cntk_name(operators.NAMES[number])
+        return _use(op, operands, {}, record)
+    if use.order and max(use.order) >= len(operands):
+        raise FormatError(f"{len(operands)} operands, {max(use.order) + 1} are needed", fix=_COPY)
+    order = use.order or ()
+    rest = [v for i, v in enumerate(operands) if i not in order]
+    return _use(_find(use.op), [*(operands[i] for i in order), *rest], use.attributes, record)
+
+
+def _use(op: OpDef, operands: Sequence[Variable], attributes: dict[str, Any], record: records.FunctionRecord) -> Node:
+    function = declare.use(op, operands, _defaults(op, attributes), record.name)
+    node: Node = function.node
+    return node
+
+
+def _find(name: str) -> OpDef:
+    """The operator of a public name; some are declared with an underscore behind a public function."""
+    for candidate in (name, f"_{name}", f"sequence_{name}", f"_sequence_{name}"):
+        try:
+            return registry.find(candidate)
+        except KeyError:
+            continue
+    raise FormatError(
+        f"the operator {name!r} is not there", fix="update this package: the model needs an operator it does not have"
+    )
+
+
+def _by_cntk_name(name: str) -> OpDef:
+    for op in registry.all_ops():
+        if op.cntk.op is not None and _same_name(op.cntk.op, name):
+            return op
+    raise FormatError(
+        f"CNTK's primitive function {name!r} has no operator here",
+        fix="update this package: the model needs an operator it does not have",
+    )
+
+
+def _same_name(left: str, right: str) -> bool:
+    return left.lower().removesuffix("op") == right.lower().removesuffix("op")
+
+
+def _defaults(op: OpDef, attributes: dict[str, Any]) -> dict[str, Any]:
+    """Attributes in the operator's own terms, those that files do not have filled with their defaults."""
+    known = {p.name for p in op.attributes}
+    strange = set(attributes) - known
+    if strange:
+        raise FormatError(
+            f"the operator {op.name!r} has no attribute {min(strange)!r}; it has {', '.join(sorted(known)) or 'none'}",
+            fix="update this package: the model needs an attribute it does not have",
+        )
+    return {p.name: attributes.get(p.name, p.default) for p in op.attributes}
+
+
+def _user_node(record: records.FunctionRecord, operands: Sequence[Variable]) -> Node:
+    """The function of a user's class, which the running program must have imported itself."""
+    user = record.user
+    assert user is not None
+    module = sys.modules.get(user.module)
+    found = getattr(module, user.class_name, None) if module is not None else None
+    if not (isinstance(found, type) and issubclass(found, Function) and callable(getattr(found, "deserialize", None))):
+        raise FormatError(
+            f"the model needs the user's function {user.module}.{user.class_name}, which this program has not imported",
+            fix=f"import {user.module} (with the class {user.class_name}) before loading: files are never executed",
+        )
+    deserialize: Any = found.deserialize  # type: ignore[attr-defined]
+    function = deserialize(list(operands), record.name, user.state)
+    node: Node = function.node
+    return node

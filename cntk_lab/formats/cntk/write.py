@@ -1,0 +1,311 @@
+"""Graph -> description of a CNTK v2 model.
+
+Must not know bytes. Operands come before users; an edge back (a recurrence) is written as a placeholder with the
+uid of the output it stands for. A block is written as one function with its graph inside. Operators that CNTK
+builds as blocks but that are single nodes here get the body CNTK would have given them (``BODIES``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from cntk_lab.errors import FormatError, LabError
+from cntk_lab.formats.cntk import description as records
+from cntk_lab.formats.cntk import dictionary as files
+from cntk_lab.formats.cntk import operators
+from cntk_lab.formats.cntk.values import Dictionary, SizeT, Value
+from cntk_lab.graph import compose, declare, registry, walk
+from cntk_lab.graph.block import stand_in
+from cntk_lab.graph.function import Function, outputs_of
+from cntk_lab.graph.naming import new_uid
+from cntk_lab.graph.node import Node
+from cntk_lab.graph.variable import Variable
+
+
+def save(function: Function, path: str | os.PathLike[str]) -> None:
+    """Write a function to a CNTK v2 model file, whole or not at all.
+
+    Args:
+        function: the root; everything below it is written.
+        path: the file; one of this name is replaced when the new one is complete.
+
+    Raises:
+        FormatError: if a part of the graph cannot be said in the format, or a parameter has no shape yet.
+
+    Source: CNTK 2.7 ``Function.save``.
+    """
+    files.write(path, records.to_dictionary(describe(function)))
+
+
+def to_bytes(function: Function) -> bytes:
+    """The bytes of a function's CNTK v2 model file.
+
+    Raises:
+        FormatError: as :func:`save`.
+    """
+    return files.encode(records.to_dictionary(describe(function)))
+
+
+def describe(function: Function) -> records.ModelDescription:
+    """The description of a function's graph.
+
+    Raises:
+        FormatError: if a part of the graph cannot be said in the format.
+    """
+    writer = _Writer()
+    writer.graph([function.node])
+    return records.ModelDescription(
+        root=writer.node_uid(function.node),
+        variables=tuple(writer.variables.values()),
+        functions=tuple(writer.functions),
+        uid=function.uid if function.is_composite else new_uid("CompositeFunction"),
+        name=function.name,
+    )
+
+
+class _Writer:
+    """One graph being described."""
+
+    def __init__(self) -> None:
+        self.variables: dict[str, records.VariableRecord] = {}
+        self.functions: list[records.FunctionRecord] = []
+        self.uids: dict[int, str] = {}
+        self.taken: set[str] = set()
+        self.done: set[int] = set()
+        self.kept_alive: list[object] = []
+
+    # ---- uids
+
+    def unique(self, thing: Node | Variable) -> str:
+        """The thing's uid in the file: its own, unless another thing has it (two copies of one loaded model)."""
+        if id(thing) not in self.uids:
+            uid = thing.uid
+            while uid in self.taken:
+                uid = new_uid(thing.op_name if isinstance(thing, Node) else thing.kind)
+            self.uids[id(thing)] = uid
+            self.taken.add(uid)
+            self.kept_alive.append(thing)
+        return self.uids[id(thing)]
+
+    def node_uid(self, node: Node) -> str:
+        return self.unique(node)
+
+    def variable_uid(self, variable: Variable) -> str:
+        """The uid by which a variable is read; describes leaves when they are met, and edges back as placeholders."""
+        if variable.node is None:
+            uid = self.unique(variable)
+            if uid not in self.variables:
+                self.variables[uid] = _leaf(variable, uid, variable.kind)
+            return uid
+        uid = records.output_uid(self.node_uid(variable.node), variable.index)
+        if id(variable.node) not in self.done and uid not in self.variables:
+            self.variables[uid] = _leaf(variable, uid, "Placeholder")
+        return uid
+
+    # ---- functions
+
+    def graph(self, roots: Iterable[Node]) -> None:
+        """Describe everything below the roots."""
+        for root in roots:
+            below = [v for v in (*root.outputs, *root.inputs) if v.node is not root]
+            order = [*walk.nodes([*below, *(o for o in root.outputs if o.node is root)])]
+            for node in [*order, root]:
+                if id(node) not in self.done:
+                    self.node(node)
+                    self.done.add(id(node))
+
+    def node(self, node: Node) -> None:
+        try:
+            self.functions.append(self.record(node))
+        except LabError as error:
+            where = f"saving function '{node.name or node.uid}' ({node.op_name})"
+            raise FormatError(error.what, error.where or where, error.fix) from error
+
+    def record(self, node: Node) -> records.FunctionRecord:
+        if node.block is not None:
+            return self.block(node, node.block.outputs, node.block.arguments)
+        if hasattr(node.function, "serialize") or node.op.kind == "user":
+            return self.user(node)
+        if node.op is compose.COMBINE:
+            return self.plain(node, operators.NUMBERS["Combine"], (), {})
+        stored = _stored(node)
+        if stored is not None:
+            return self.plain(node, stored.number, stored.order, stored.attributes)
+        body = BODIES.get(node.op.name.lstrip("_"))
+        if body is None:
+            raise FormatError(
+                f"the operator {node.op.name!r} has no form in CNTK's files", fix="save in the ONNX format"
+            )
+        arguments = [stand_in(v) for v in node.inputs]
+        result = body(_OPERATORS, *arguments, **_wanted(body, node))
+        return self.block(node, outputs_of(result), arguments)
+
+    def plain(self, node: Node, number: int, order: Sequence[int], attributes: Dictionary) -> records.FunctionRecord:
+        """A primitive function. ``order`` says for each of our operands where it stands in the file."""
+        inputs = [self.variable_uid(v) for v in node.inputs]
+        if order:
+            placed = list(inputs)
+            for ours, theirs in enumerate(order):
+                placed[theirs] = inputs[ours]
+            inputs = placed
+        if node.custom:
+            attributes = {**attributes, "customAttributes": dict(node.custom)}
+        return records.FunctionRecord(self.node_uid(node), number, tuple(inputs), attributes, node.name)
+
+    def block(self, node: Node, outputs: Sequence[Variable], arguments: Sequence[Variable]) -> records.FunctionRecord:
+        """A block: the graph inside first, then the function that stands for it."""
+        if not outputs:
+            raise FormatError(
+                "the block is not built yet: shapes of its operands are unknown", fix="bind its placeholders first"
+            )
+        root = outputs[0].node
+        if root is None or len(outputs) > 1 or any(o.node is not root for o in root.outputs):
+            root = compose.combine(outputs).node
+        self.kept_alive.extend((root, *outputs, *arguments))
+        outer = [self.variable_uid(v) for v in node.inputs[len(node.inputs) - len(arguments) :]]
+        self.graph([root])
+        inner = [self.variable_uid(p) for p in arguments]
+        mapped = {id(p) for p in arguments}
+        kept = [self.variable_uid(v) for v in walk.leaves(outputs, python_order=False) if id(v) not in mapped]
+        kept = [uid for uid in kept if self.variables[uid].kind != "Placeholder"]
+        attributes: Dictionary = {k: _plain_value(v) for k, v in _block_attributes(node).items()}
+        if node.custom:
+            attributes["customAttributes"] = dict(node.custom)
+        return records.FunctionRecord(
+            self.node_uid(node),
+            records.BLOCK,
+            (*kept, *outer),
+            attributes,
+            node.name,
+            block=records.BlockRecord(
+                node.op_name, self.node_uid(root), tuple(zip(inner, outer, strict=True)), new_uid("CompositeFunction")
+            ),
+        )
+
+    def user(self, node: Node) -> records.FunctionRecord:
+        """A function of the user's own: the class that makes it, and the state it gives."""
+        function = node.function
+        state = function.serialize() if function is not None and hasattr(function, "serialize") else {}
+        kind = type(function)
+        if not isinstance(state, dict):
+            raise FormatError(
+                f"serialize() gave a {type(state).__name__}, not a dictionary",
+                fix="return a dictionary of plain values",
+            )
+        return records.FunctionRecord(
+            self.node_uid(node),
+            None,
+            tuple(self.variable_uid(v) for v in node.inputs),
+            name=node.name,
+            version=0,
+            user=records.UserRecord(kind.__module__, kind.__name__, f"{kind.__module__}.{kind.__name__}", state),
+        )
+
+
+def _leaf(variable: Variable, uid: str, kind: str) -> records.VariableRecord:
+    valued = kind in ("Parameter", "Constant")
+    type_ = variable.type
+    return records.VariableRecord(
+        uid=uid,
+        kind=kind,
+        shape=type_.shape,
+        dtype=type_.dtype,
+        axes=() if valued else type_.axes,
+        name=variable.name if kind != "Placeholder" or variable.node is None else "",
+        sparse=type_.sparse and kind != "Placeholder",
+        needs_gradient=variable.needs_gradient and kind in ("Parameter", "Input"),
+        value=variable.value if valued else None,  # type: ignore[attr-defined]
+    )
+
+
+def _stored(node: Node) -> operators.Stored | None:
+    """The primitive function that an operator is, from the table or from its declaration."""
+    name = node.op.name.lstrip("_")
+    ranks = [-1 if v.type.shape is None else len(v.type.shape) for v in node.inputs]
+    if operators.is_reduction(name):
+        return operators.write_reduction(name, node.attributes, ranks[0])
+    if name in ("convolution", "convolution_transpose"):
+        return operators.write_convolution(name, node.attributes, node.inputs[0].type.dims)
+    stored = operators.write_use(name, node.attributes, len(node.inputs), ranks)
+    if stored is not None or node.op.cntk.op is None or node.op.cntk.block is not None:
+        return stored
+    for candidate in (node.op.cntk.op, f"{node.op.cntk.op}Op"):
+        if candidate in operators.NUMBERS:
+            return operators.Stored(operators.NUMBERS[candidate], (), {})
+    return None
+
+
+def _block_attributes(node: Node) -> dict[str, Any]:
+    """Attributes of a block, by the names that its declaration gives them; a loaded block keeps those of its file."""
+    if node.op is compose.BLOCK:
+        return dict(node.attributes)
+    return {
+        key: node.attributes[ours]
+        for ours, key in node.op.cntk.attributes.items()
+        if node.attributes.get(ours) is not None
+    }
+
+
+def _plain_value(value: Any) -> Value:
+    if isinstance(value, bool) or not isinstance(value, int) or isinstance(value, SizeT):
+        return value if not isinstance(value, tuple) or type(value) is not tuple else list(value)
+    return SizeT(value) if value >= 0 else value
+
+
+def _wanted(body: Callable[..., Any], node: Node) -> dict[str, Any]:
+    names = body.__code__.co_varnames[: body.__code__.co_argcount + body.__code__.co_kwonlyargcount]
+    return {name: node.attributes[name] for name in names if name in node.attributes}
+
+
+class _Operators:
+    """The operators by name, for bodies of blocks: ``g.plus(x, y)``."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        for candidate in (name, f"_{name}"):
+            try:
+                op = registry.find(candidate)
+            except KeyError:
+                continue
+            defaults = {p.name: p.default for p in op.attributes}
+            return lambda *operands, **given: declare.use(op, operands, {**defaults, **given})
+        raise FormatError(
+            f"the operator {name!r} is needed for the body of a block and is not there", fix="update this package"
+        )
+
+
+_OPERATORS: Any = _Operators()
+
+BODIES: dict[str, Callable[..., Any]] = {
+    "element_divide": lambda g, x, y: g.element_times(x, g.reciprocal(y)),
+    "element_max": lambda g, x, y: g.element_select(g.greater(x, y), x, y),
+    "element_min": lambda g, x, y: g.element_select(g.less(x, y), x, y),
+    "element_and": lambda g, x, y: g.greater(g.element_times(g.greater(x, 0), g.greater(y, 0)), 0),
+    "element_or": lambda g, x, y: g.greater(g.plus(g.greater(x, 0), g.greater(y, 0)), 0),
+    "element_xor": lambda g, x, y: g.not_equal(g.greater(x, 0), g.greater(y, 0)),
+    "element_not": lambda g, x: g.minus(1, g.greater(x, 0)),
+    "elu": lambda g, x, alpha: g.element_select(
+        g.less(x, 0), g.element_times(alpha, g.minus(g.exp(g.element_select(g.less(x, 0), x, 0)), 1)), x
+    ),
+    "selu": lambda g, x, scale, alpha: g.element_times(scale, BODIES["elu"](g, x, alpha)),
+    "leaky_relu": lambda g, x, alpha: g.element_select(g.less(x, 0), g.element_times(alpha, x), x),
+    "param_relu": lambda g, alpha, x: g.element_select(g.less(x, 0), g.element_times(alpha, x), x),
+    "softplus": lambda g, x, steepness=1: (
+        g.log_add_exp(x, 0)
+        if steepness == 1
+        else g.element_times(g.log_add_exp(g.element_times(x, steepness), 0), 1 / steepness)
+    ),
+    "softsign": lambda g, x: g.element_times(x, g.reciprocal(g.plus(1, g.abs(x)))),
+    "square": lambda g, x: g.element_times(x, x),
+    "hard_sigmoid": lambda g, x, alpha, beta: g.clip(g.plus(g.element_times(alpha, x), beta), 0, 1),
+    "ceil": lambda g, x: g.negate(g.floor(g.negate(x))),
+    "round": lambda g, x: g.floor(g.plus(x, 0.5)),
+    "squared_error": lambda g, output, target: g.reduce_sum(
+        g.element_times(g.minus(output, target), g.minus(output, target)), axis=None
+    ),
+    "binary_cross_entropy": lambda g, output, target: g.negate(
+        g.plus(g.element_times(target, g.log(output)), g.element_times(g.minus(1, target), g.log(g.minus(1, output))))
+    ),
+}
+"""Bodies of operators that CNTK's files hold as blocks: what the operator is, in primitive functions."""
