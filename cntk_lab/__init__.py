@@ -13,9 +13,9 @@ ports.plug("default_option", lambda key, fallback: fallback)
 
 from cntk_lab.axis import Axis  # noqa: E402
 from cntk_lab.device import DeviceDescriptor  # noqa: E402
+from cntk_lab.engine.execute import Executor  # noqa: E402
 from cntk_lab.graph.function import CloneMethod, Function  # noqa: E402
 from cntk_lab.graph.variable import Constant, Parameter, Variable  # noqa: E402
-from cntk_lab.engine.execute import Executor  # noqa: E402
 from cntk_lab.ops import *  # noqa: E402, F403
 
 ports.plug("executor", Executor())

@@ -1,7 +1,7 @@
 """Axis: static, dynamic (batch and sequence), and the special axes of CNTK.
 
-An axis is a name or a number, never a size. Static axes are counted from 0 in Python order (negative ones from the right).
-Equality is by name. Knows nothing of shapes or values.
+An axis is a name or a number, never a size. Static axes are counted from 0 in Python order (negative ones from the
+right). Equality is by name. Knows nothing of shapes or values.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Axis:
     __slots__ = ("_index", "_name", "_ordered")
     _used: ClassVar[dict[str, int]] = {}
 
-    def __init__(self, name_or_index: int | str, is_ordered: bool = True) -> None:  # noqa: FBT001, FBT002  (CNTK's signature)
+    def __init__(self, name_or_index: int | str, is_ordered: bool = True) -> None:
         if isinstance(name_or_index, str):
             self._name, self._index, self._ordered = name_or_index, _DYNAMIC, bool(is_ordered)
         else:
@@ -71,7 +71,7 @@ class Axis:
         """Whether this is an ordered dynamic axis."""
         return self.is_dynamic_axis and self._ordered
 
-    def static_axis_index(self, checked: bool = True) -> int:  # noqa: FBT001, FBT002  (CNTK's signature)
+    def static_axis_index(self, checked: bool = True) -> int:
         """The position of a static axis.
 
         Raises:

@@ -91,7 +91,7 @@ def use_default_device() -> DeviceDescriptor:
     return _state["default"]
 
 
-def try_set_default_device(new_default_device: DeviceDescriptor, acquire_device_lock: bool = False) -> bool:  # noqa: FBT001, FBT002, ARG001
+def try_set_default_device(new_default_device: DeviceDescriptor, acquire_device_lock: bool = False) -> bool:  # noqa: ARG001
     """Make a device the default; returns whether that worked.
 
     Args:

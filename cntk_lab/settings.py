@@ -1,4 +1,5 @@
-"""Every environment variable and global switch, with default and meaning; the only module-level state beside registries.
+"""Every environment variable and global switch, with default and meaning; the only module-level state beside
+registries.
 
 Read a switch as ``settings.threads()``; change it with :func:`set_option` (or ``with option(name=value):``). Values from
 the environment are read when first asked for, so that a test or a notebook can set them before.
@@ -27,10 +28,17 @@ OPTIONS: tuple[Option, ...] = (
     Option("threads", "CNTK_LAB_THREADS", 0, "threads of the CPU engine; 0 = one per physical core that may be used"),
     Option("native", "CNTK_LAB_NATIVE", True, "use the native CPU tier (numba, oneDNN) where it is available"),
     Option("onednn", "CNTK_LAB_ONEDNN", True, "use oneDNN for products and convolutions where it is available"),
-    Option("background_compilation", "CNTK_LAB_BACKGROUND", True, "compile kernels beside the training; NumPy serves meanwhile"),
+    Option(
+        "background_compilation",
+        "CNTK_LAB_BACKGROUND",
+        True,
+        "compile kernels beside the training; NumPy serves meanwhile",
+    ),
     Option("cache_folder", "CNTK_LAB_CACHE", "", "folder for compiled kernels; empty = the user's cache folder"),
     Option("data_folder", "CNTK_LAB_DATA", "", "folder for data sets; empty = the user's cache folder"),
-    Option("cntk_random", "CNTK_LAB_CNTK_RANDOM", False, "random operators and dropout draw CNTK's own numbers (slower)"),
+    Option(
+        "cntk_random", "CNTK_LAB_CNTK_RANDOM", False, "random operators and dropout draw CNTK's own numbers (slower)"
+    ),
     Option("tf32", "CNTK_LAB_TF32", False, "GPU products of float32 may round their inputs to 10 bits of mantissa"),
     Option("checked", "CNTK_LAB_CHECKED", False, "guard zones around buffers, checked after every step (slow)"),
     Option("fuse", "CNTK_LAB_FUSE", True, "fuse neighbouring formulas into one kernel"),
@@ -99,6 +107,6 @@ def folder(name: str, kind: str) -> Path:
     value = str(get(name))
     if value:
         return Path(value).expanduser()
-    import platformdirs  # noqa: PLC0415  (only needed where no folder is set)
+    import platformdirs
 
     return Path(platformdirs.user_cache_dir("cntk-lab")) / kind

@@ -1,9 +1,9 @@
 """Backward: adds the steps that compute gradients, for exactly what is asked and nothing else.
 
-Reverse mode over steps. A formula's gradient is derived from the formula; a product's gradients are products; an operator
-on whole arrays brings its own rules. The gradient of a delay is a delay the other way, so the gradient of a loop is a loop
-the other way; what a loop contributes to things outside it (recurrent weights, inputs) is computed once after it, for all
-frames together. Knows no operator by name.
+Reverse mode over steps. A formula's gradient is derived from the formula; a product's gradients are products; an
+operator on whole arrays brings its own rules. The gradient of a delay is a delay the other way, so the gradient of a
+loop is a loop the other way; what a loop contributes to things outside it (recurrent weights, inputs) is computed
+once after it, for all frames together. Knows no operator by name.
 """
 
 from __future__ import annotations
@@ -181,11 +181,25 @@ class Backward:
         left, right = step.reads
         if target == left:
             self._simple(
-                Contract((dy, right), (), step.nodes, spec=Contraction(spec.out, spec.right, spec.left, spec.sizes), rows=step.rows), target
+                Contract(
+                    (dy, right),
+                    (),
+                    step.nodes,
+                    spec=Contraction(spec.out, spec.right, spec.left, spec.sizes),
+                    rows=step.rows,
+                ),
+                target,
             )
         if target == right:
             self._simple(
-                Contract((left, dy), (), step.nodes, spec=Contraction(spec.left, spec.out, spec.right, spec.sizes), rows=step.rows), target
+                Contract(
+                    (left, dy),
+                    (),
+                    step.nodes,
+                    spec=Contraction(spec.left, spec.out, spec.right, spec.sizes),
+                    rows=step.rows,
+                ),
+                target,
             )
 
     def _call(self, step: Call, gradients: Mapping[int, int], target: int) -> None:
@@ -205,8 +219,18 @@ class Backward:
             reads, names = _gradient_reads(rule, everything, saved, outputs, gradients, step.writes)
             scope: dict[str, Any] = {**step.scope, "position": int(position) if position else 0}
             self._simple(
-                Call(tuple(reads), (), step.nodes, op=step.op, rule=rule, role=f"gradient.{base}", names=tuple(names), scope=scope,
-                     rows=step.rows, key=step.key),
+                Call(
+                    tuple(reads),
+                    (),
+                    step.nodes,
+                    op=step.op,
+                    rule=rule,
+                    role=f"gradient.{base}",
+                    names=tuple(names),
+                    scope=scope,
+                    rows=step.rows,
+                    key=step.key,
+                ),
                 target,
             )
 
@@ -269,7 +293,11 @@ class Backward:
 
 
 def _gradient_reads(
-    rule: Any, everything: Mapping[str, int], saved: Mapping[str, int], outputs: Mapping[str, int], gradients: Mapping[int, int],
+    rule: Any,
+    everything: Mapping[str, int],
+    saved: Mapping[str, int],
+    outputs: Mapping[str, int],
+    gradients: Mapping[int, int],
     writes: Sequence[int],
 ) -> tuple[list[int], list[str]]:
     """What a gradient rule asks for by name: operands, outputs, saved values, and gradients of the outputs."""

@@ -21,7 +21,7 @@ from cntk_lab.events import BUS, PlanCompiled
 from cntk_lab.formula import expr as e
 from cntk_lab.graph import walk
 from cntk_lab.graph.node import edits
-from cntk_lab.graph.variable import Variable
+from cntk_lab.graph.variable import Variable, _Valued
 from cntk_lab.tensor.arrays import Storage
 
 _CACHED = 256
@@ -78,10 +78,14 @@ def plan_for(wanted: Wanted, *, fused: bool | None = None) -> Plan:
     fused = settings.flag("fuse") if fused is None else fused
     key = (
         *(tuple(map(id, group)) for group in (wanted.outputs, wanted.gradients, wanted.roots, wanted.totals)),
-        wanted.training, wanted.given_roots, tuple(map(id, wanted.updates)), edits(), fused,
+        wanted.training,
+        wanted.given_roots,
+        tuple(map(id, wanted.updates)),
+        edits(),
+        fused,
     )
     found = _cache.get(key)
-    if found is not None and all(getattr(v, "storage").version == version for v, version in found[0].literals):
+    if found is not None and all(isinstance(v, _Valued) and v.storage.version == version for v, version in found[0].literals):
         _cache.move_to_end(key)
         return found[0]
     started = time.perf_counter()
@@ -125,7 +129,16 @@ def make_plan(wanted: Wanted, *, fused: bool) -> Plan:
     else:
         builder.steps.extend(lowering.finals)
     title = ", ".join(v.name or v.uid for v in every)
-    plan = Plan(title, builder.buffers, builder.steps, outputs, wanted.training, forward=forward, finals=len(lowering.finals), literals=lowering.literals)
+    plan = Plan(
+        title,
+        builder.buffers,
+        builder.steps,
+        outputs,
+        wanted.training,
+        forward=forward,
+        finals=len(lowering.finals),
+        literals=lowering.literals,
+    )
     return fuse(plan) if fused else plan
 
 
@@ -168,4 +181,6 @@ def check_gradient(roots: Iterable[Variable], wrt: Sequence[Variable]) -> None:
     leaves = {id(v) for v in walk.flat_leaves(list(roots))}
     for v in wrt:
         if v.node is None and id(walk.resolve(v)) not in leaves:
-            raise GraphError(f"gradient: {v} is not part of the function", fix="name variables that the output depends on")
+            raise GraphError(
+                f"gradient: {v} is not part of the function", fix="name variables that the output depends on"
+            )

@@ -84,8 +84,8 @@ def match(variables: Sequence[Variable], arguments: Any, outputs: Sequence[Varia
 
     Args:
         variables: the arguments that the outputs depend on.
-        arguments: dictionary variable or name -> data, or data for a single argument; with sequence-begin flags as a pair.
-        outputs: what is computed, for messages.
+        arguments: dictionary variable or name -> data, or data for a single argument; with sequence-begin flags as a
+        pair. outputs: what is computed, for messages.
     """
     begins: Any = None
     if isinstance(arguments, tuple) and len(arguments) == 2 and _is_flags(arguments[1]):
@@ -108,7 +108,8 @@ def match(variables: Sequence[Variable], arguments: Any, outputs: Sequence[Varia
         if isinstance(key, str):
             if key not in known:
                 raise DataError(
-                    f'variable with name "{key}" does not exist in the network. Available variable names: ' + ", ".join(known)
+                    f'variable with name "{key}" does not exist in the network. Available variable names: '
+                    + ", ".join(known)
                 )
             given[id(known[key])] = data
         else:
@@ -132,7 +133,9 @@ def match(variables: Sequence[Variable], arguments: Any, outputs: Sequence[Varia
 
 
 def _is_flags(thing: Any) -> bool:
-    return isinstance(thing, (list, np.ndarray)) and len(thing) > 0 and all(isinstance(f, (bool, np.bool_)) for f in thing)
+    return (
+        isinstance(thing, (list, np.ndarray)) and len(thing) > 0 and all(isinstance(f, (bool, np.bool_)) for f in thing)
+    )
 
 
 def load(run: Run, plan: Plan, bound: Bound) -> None:
@@ -157,13 +160,15 @@ class ForwardState:
 class Executor:
     """Fills the graph's ``executor`` socket."""
 
-    def evaluate(self, function: Function, arguments: Any, outputs: Any, device: Any, as_numpy: bool) -> Any:  # noqa: ARG002, FBT001
+    def evaluate(self, function: Function, arguments: Any, outputs: Any, device: Any, as_numpy: bool) -> Any:  # noqa: ARG002
         """Values of outputs; the value itself if there is one."""
         wanted = tuple(function.outputs if outputs is None else outputs_of(outputs))
         values = self._values(function, arguments, wanted, as_numpy=as_numpy)
         return next(iter(values.values())) if len(wanted) == 1 else values
 
-    def _values(self, function: Function, arguments: Any, wanted: tuple[Variable, ...], *, as_numpy: bool) -> dict[Variable, Any]:
+    def _values(
+        self, function: Function, arguments: Any, wanted: tuple[Variable, ...], *, as_numpy: bool
+    ) -> dict[Variable, Any]:
         plan = plan_for(Wanted(outputs=wanted))
         bound = match(_arguments(function, wanted), arguments, wanted)
         run = Run({}, state_of(function.node), training=False)
@@ -172,7 +177,13 @@ class Executor:
         return {v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=as_numpy) for i, v in enumerate(wanted)}
 
     def forward(
-        self, function: Function, arguments: Any, outputs: Any, keep_for_backward: Any, device: Any, as_numpy: bool  # noqa: ARG002, FBT001
+        self,
+        function: Function,
+        arguments: Any,
+        outputs: Any,
+        keep_for_backward: Any,
+        device: Any,
+        as_numpy: bool,
     ) -> tuple[ForwardState | None, dict[Variable, Any]]:
         """Values of outputs, and the state that backward needs."""
         wanted = tuple(function.outputs if outputs is None else outputs_of(outputs))
@@ -184,10 +195,14 @@ class Executor:
         run = Run({}, state_of(function.node), training=True)
         load(run, plan, bound)
         interpreter_of(plan).run(run)
-        values = {v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=as_numpy) for i, v in enumerate(wanted)}
+        values = {
+            v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=as_numpy) for i, v in enumerate(wanted)
+        }
         return ForwardState(function, wanted, run), values
 
-    def backward(self, state: ForwardState | None, root_gradients: Any, variables: Any, as_numpy: bool) -> dict[Variable, Any]:  # noqa: FBT001
+    def backward(
+        self, state: ForwardState | None, root_gradients: Any, variables: Any, as_numpy: bool
+    ) -> dict[Variable, Any]:
         """Gradients of variables, from the values that forward kept."""
         if state is None:
             raise DataError(
@@ -196,7 +211,9 @@ class Executor:
             )
         wrt = tuple(outputs_of(list(variables)))
         roots = tuple(output_of(r) for r in root_gradients)
-        plan = plan_for(Wanted(outputs=state.outputs, gradients=wrt, roots=roots, training=True, given_roots=True), fused=False)
+        plan = plan_for(
+            Wanted(outputs=state.outputs, gradients=wrt, roots=roots, training=True, given_roots=True), fused=False
+        )
         run = state.run
         for i, (root, gradient) in enumerate(root_gradients.items()):
             variable = output_of(root)
@@ -208,7 +225,14 @@ class Executor:
         return {v: _gradient(run, plan, i, v, as_numpy=as_numpy) for i, v in enumerate(wrt)}
 
     def gradient(
-        self, function: Function, at: Any, wrt: Any, outputs: Any, device: Any, as_numpy: bool, grad_root: Any  # noqa: ARG002, FBT001
+        self,
+        function: Function,
+        at: Any,
+        wrt: Any,
+        outputs: Any,
+        device: Any,
+        as_numpy: bool,
+        grad_root: Any,
     ) -> Any:
         """Gradients at a point."""
         if wrt is None:
@@ -231,13 +255,18 @@ class Executor:
         result = next(iter(gradients.values())) if len(variables) == 1 else gradients
         if not wanted:
             return result
-        values = {v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=as_numpy) for i, v in enumerate(wanted)}
+        values = {
+            v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=as_numpy) for i, v in enumerate(wanted)
+        }
         return result, (next(iter(values.values())) if len(wanted) == 1 else values)
 
 
 def _single(function: Function) -> Variable:
     if len(function.outputs) != 1:
-        raise GraphError(f"grad: function '{function.name or function.uid}' has {len(function.outputs)} outputs", fix="say grad_root=")
+        raise GraphError(
+            f"grad: function '{function.name or function.uid}' has {len(function.outputs)} outputs",
+            fix="say grad_root=",
+        )
     return function.outputs[0]
 
 
@@ -254,7 +283,9 @@ def _root_rows(gradient: Any, variable: Variable, run: Run) -> Any:
     rows, layout = read(variable.type, gradient, None, variable.name or variable.uid)
     have = run.layouts.get(symbol)
     if layout is not None and have is not None and layout.rows != have.rows:
-        raise DataError(f"the gradient of '{variable.name or variable.uid}' has {layout.rows} rows, its value {have.rows}")
+        raise DataError(
+            f"the gradient of '{variable.name or variable.uid}' has {layout.rows} rows, its value {have.rows}"
+        )
     return rows
 
 

@@ -1,8 +1,9 @@
 """Fusing: neighbouring formulas become one kernel, so that what is computed stays in registers and caches.
 
-Two map steps over the same rows may share a kernel if one's domain contains the other's and nothing between them stands in
-the way. A value that only its own kernel reads is not stored at all. Nothing is recognised by name: softmax with its loss
-and gradient, activation gradients with bias sums, and learners' updates become one kernel because they are formulas.
+Two map steps over the same rows may share a kernel if one's domain contains the other's and nothing between them
+stands in the way. A value that only its own kernel reads is not stored at all. Nothing is recognised by name:
+softmax with its loss and gradient, activation gradients with bias sums, and learners' updates become one kernel
+because they are formulas.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def _fuse_list(plan: Plan, steps: list[Step], kept: set[int], judge: Judge) -> l
             s.writes = written
             s.reads = tuple(dict.fromkeys(r for t in s.body for r in t.reads if r not in set(written)))
             fused.append(s)
-        elif isinstance(s, Map) and s.kernel.domain is not None and FREE not in s.kernel.domain:
+        elif isinstance(s, Map) and FREE not in s.kernel.domain:
             _place(plan, fused, s, judge)
         else:
             fused.append(s)
@@ -116,19 +117,24 @@ def _merge(plan: Plan, a: Map, b: Map) -> Map | None:
     if not _row_sums_end(formulas, [o for o, _ in outputs], ka.rows):
         return None
     kernel = Kernel(
-        domain, ka.rows, tuple(operands[n] for n in used),
-        tuple((o, f) for (o, _), f in zip(outputs, formulas, strict=True)), ka.dtype,
+        domain,
+        ka.rows,
+        tuple(operands[n] for n in used),
+        tuple((o, f) for (o, _), f in zip(outputs, formulas, strict=True)),
+        ka.dtype,
     )
     nodes = tuple(dict.fromkeys((*a.nodes, *b.nodes)))
     return Map(tuple(int(n[1:]) for n in used), (*a.writes, *b.writes), nodes, kernel=kernel, rows=a.rows or b.rows)
 
 
-def _row_sums_end(formulas: Iterable[e.Expr], outputs: list[Operand], rows: bool) -> bool:  # noqa: FBT001
+def _row_sums_end(formulas: Iterable[e.Expr], outputs: list[Operand], rows: bool) -> bool:
     """Whether sums over rows are only used in results without rows (else the rows would be passed over twice)."""
     if not rows:
         return True
     for formula, operand in zip(formulas, outputs, strict=True):
-        if operand.rows and any(x.op == "reduce" and isinstance(x.data, tuple) and e.ROWS in x.data[1] for x in e.topological([formula])):
+        if operand.rows and any(
+            x.op == "reduce" and isinstance(x.data, tuple) and e.ROWS in x.data[1] for x in e.topological([formula])
+        ):
             return False
     return True
 
@@ -153,7 +159,11 @@ def _store_only_needed(plan: Plan, steps: list[Step], kept: set[int]) -> list[St
     result: list[Step] = []
     for s in steps:
         if isinstance(s, Map):
-            stays = [(w, o) for w, o in zip(s.writes, s.kernel.outputs, strict=True) if w in read or plan.buffers[w].role in _IN_PLACE]
+            stays = [
+                (w, o)
+                for w, o in zip(s.writes, s.kernel.outputs, strict=True)
+                if w in read or plan.buffers[w].role in _IN_PLACE
+            ]
             if not stays:
                 continue
             if len(stays) != len(s.writes):

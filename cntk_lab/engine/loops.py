@@ -58,7 +58,12 @@ def parts_in_order(roots: Iterable[Variable]) -> list[list[Node]]:
 
 
 def _enter(
-    node: Node, index: dict[int, int], low: dict[int, int], stack: list[Node], on_stack: set[int], work: list[tuple[Node, list[Node]]]
+    node: Node,
+    index: dict[int, int],
+    low: dict[int, int],
+    stack: list[Node],
+    on_stack: set[int],
+    work: list[tuple[Node, list[Node]]],
 ) -> None:
     index[id(node)] = low[id(node)] = len(index)
     stack.append(node)
@@ -82,7 +87,8 @@ def within_a_frame(part: list[Node]) -> list[Node]:
     signs = {n.resolved["offset"] > 0 for n in delays}
     if len(signs) > 1:
         raise GraphError(
-            "a recurrence goes forward and backward in time at once", where_of(delays[0]),
+            "a recurrence goes forward and backward in time at once",
+            where_of(delays[0]),
             "use past_value or future_value within one cycle, not both",
         )
     order: list[Node] = list(delays)
@@ -99,13 +105,15 @@ def within_a_frame(part: list[Node]) -> list[Node]:
                 continue
             if state.get(id(node)) == 1:
                 raise GraphError(
-                    f"the graph has a cycle without a delay through {node.op_name}", where_of(node),
+                    f"the graph has a cycle without a delay through {node.op_name}",
+                    where_of(node),
                     "a placeholder may be replaced by an output of the same graph only through past_value or future_value",
                 )
             state[id(node)] = 1
             stack.append((node, True))
             stack.extend(
-                (v.node, False) for v in walk.resolved_inputs(node)
+                (v.node, False)
+                for v in walk.resolved_inputs(node)
                 if v.node is not None and id(v.node) in members and state.get(id(v.node)) != 2
             )
     return order

@@ -66,7 +66,13 @@ class Lowering:
         if role is None:
             raise GraphError(f"{variable} has no value", fix="replace placeholders before computing")
         number = self.builder.new(
-            row_symbol(t.axes or ()), t.dims, t.dtype or "float32", role, variable.name or variable.uid, sparse=t.sparse, variable=variable
+            row_symbol(t.axes or ()),
+            t.dims,
+            t.dtype or "float32",
+            role,
+            variable.name or variable.uid,
+            sparse=t.sparse,
+            variable=variable,
         )
         self.buffer_of[id(variable)] = number
         return number
@@ -78,7 +84,9 @@ class Lowering:
         if found is not None:
             return found
         t = variable.type
-        number = self.builder.new(row_symbol(t.axes or ()), t.dims, t.dtype or "float32", name=variable.name, sparse=t.sparse)
+        number = self.builder.new(
+            row_symbol(t.axes or ()), t.dims, t.dtype or "float32", name=variable.name, sparse=t.sparse
+        )
         self.buffer_of[id(variable)] = number
         return number
 
@@ -145,13 +153,15 @@ class Lowering:
 
     def widest(self, numbers: Iterable[int]) -> RowSymbol:
         """The row symbol with the most dynamic axes among buffers."""
-        return max((self.builder.buffers[n].rows for n in numbers), key=lambda r: (r.count(",") + bool(r)), default="")
+        return max((self.builder.buffers[n].rows for n in numbers), key=lambda r: r.count(",") + bool(r), default="")
 
     def _delay(self, node: Node) -> None:
         target = self._output(node)
         reads = [self.value(v) for v in node.inputs]
         rows = self.builder.buffers[target].rows
-        self.builder.emit(Delay(tuple(reads), (target,), (node.uid,), offset=node.resolved["offset"], rows=rows, key=node.uid))
+        self.builder.emit(
+            Delay(tuple(reads), (target,), (node.uid,), offset=node.resolved["offset"], rows=rows, key=node.uid)
+        )
 
     def _contract(self, node: Node) -> None:
         reads = self._operands(node)
@@ -173,7 +183,12 @@ class Lowering:
         scope = {**node.attributes, **node.resolved, **_by_name(node, exprs), "training": self.training}
         formulas = apply(rule, scope)
         outputs = simplify(formulas if isinstance(formulas, tuple) else (formulas,))
-        if len(outputs) == 1 and outputs[0] is exprs[0] and outputs[0].op == "input" and id(node.outputs[0]) not in self.buffer_of:
+        if (
+            len(outputs) == 1
+            and outputs[0] is exprs[0]
+            and outputs[0].op == "input"
+            and id(node.outputs[0]) not in self.buffer_of
+        ):
             self.buffer_of[id(node.outputs[0])] = reads[0]  # the operator passes its operand through
             return
         targets = [self._output(node, i) for i in range(len(node.outputs))]
@@ -195,15 +210,26 @@ class Lowering:
         reads = self._operands(node)
         targets = [self._output(node, i) for i in range(len(node.outputs))]
         first = self.builder.buffers[targets[0]]
-        saved = [self.builder.new(first.rows, (FREE,), first.dtype, name=f"{op.name}.{s}") for s in op.saved] if self.training or op.saved else []
+        saved = (
+            [self.builder.new(first.rows, (FREE,), first.dtype, name=f"{op.name}.{s}") for s in op.saved]
+            if self.training or op.saved
+            else []
+        )
         names = tuple(_read_names(node))
         scope = {**node.attributes, **node.resolved}
         wanted = needs(op.forward)
         kept = [(r, n) for r, n in zip(reads, names, strict=True) if n.split(".")[0] in wanted]
         step = Call(
-            tuple(r for r, _ in kept), (*targets, *saved), (node.uid,), op=op, rule=op.forward, role="forward",
-            names=tuple(n for _, n in kept), scope={**scope, "_all": tuple(zip(names, reads, strict=True))},
-            rows=self.widest(reads) if reads else first.rows, key=node.uid,
+            tuple(r for r, _ in kept),
+            (*targets, *saved),
+            (node.uid,),
+            op=op,
+            rule=op.forward,
+            role="forward",
+            names=tuple(n for _, n in kept),
+            scope={**scope, "_all": tuple(zip(names, reads, strict=True))},
+            rows=self.widest(reads) if reads else first.rows,
+            key=node.uid,
         )
         self.builder.emit(step)
 
@@ -216,7 +242,9 @@ class Lowering:
         for name, rule in node.op.updates.items():
             number, variable = by_name[name]
             if not isinstance(walk.resolve(variable), _Valued):
-                raise GraphError(f"{node.op_name}: '{name}' must be a parameter or constant, to be written", infer.where_of(node))
+                raise GraphError(
+                    f"{node.op_name}: '{name}' must be a parameter or constant, to be written", infer.where_of(node)
+                )
             (formula,) = simplify((apply(rule, scope),))
             used = [n for n in reads if f"b{n}" in e.inputs_of([formula])]
             self.finals.append(map_step(self.builder, {number: formula}, [*used, number], nodes=(node.uid,)))
@@ -255,7 +283,11 @@ def map_step(builder: Builder, outputs: dict[int, e.Expr], reads: Iterable[int],
     used = [r for r in reads if f"b{r}" in set(e.inputs_of(outputs.values()))]
     spanning = [buffers[r] for r in reads]
     domain = broadcast(*(b.shape for b in spanning)) if spanning else buffers[next(iter(outputs))].shape
-    rows = max((b.rows for b in (*spanning, *([] if spanning else [buffers[o] for o in outputs]))), key=lambda r: r.count(",") + bool(r), default="")
+    rows = max(
+        (b.rows for b in (*spanning, *([] if spanning else [buffers[o] for o in outputs]))),
+        key=lambda r: r.count(",") + bool(r),
+        default="",
+    )
     targets = []
     for number, formula in zip(outputs, _without_trivial_axes(outputs.values(), domain), strict=True):
         b = buffers[number]
@@ -263,8 +295,14 @@ def map_step(builder: Builder, outputs: dict[int, e.Expr], reads: Iterable[int],
         aligned = _aligned_output(b.shape, domain, varies)
         targets.append((Operand(f"b{number}", aligned, bool(b.rows), b.dtype), formula))
     kernel = Kernel(
-        domain, bool(rows), tuple(Operand(f"b{r}", align(buffers[r].shape, len(domain)), bool(buffers[r].rows), buffers[r].dtype) for r in used),
-        tuple(targets), buffers[next(iter(outputs))].dtype,
+        domain,
+        bool(rows),
+        tuple(
+            Operand(f"b{r}", align(buffers[r].shape, len(domain)), bool(buffers[r].rows), buffers[r].dtype)
+            for r in used
+        ),
+        tuple(targets),
+        buffers[next(iter(outputs))].dtype,
     )
     return Map(tuple(used), tuple(outputs), nodes, kernel=kernel, rows=rows)
 
@@ -301,7 +339,9 @@ def axes_of(formula: e.Expr, operands: dict[str, Any], rank: int) -> set[e.Axis]
             if b is None:
                 varies[id(x)] = {e.ROWS, *range(-rank, 0)}
                 continue
-            varies[id(x)] = {i - len(b.shape) for i, d in enumerate(b.shape) if d != 1} | ({e.ROWS} if b.rows else set())
+            varies[id(x)] = {i - len(b.shape) for i, d in enumerate(b.shape) if d != 1} | (
+                {e.ROWS} if b.rows else set()
+            )
         elif x.op == "coordinate" and isinstance(x.data, tuple):
             varies[id(x)] = set(x.data[1])
         else:
@@ -314,8 +354,10 @@ def _aligned_output(shape: Shape, domain: Shape, varies: set[e.Axis]) -> Shape:
     """How an output of a static shape lies in the domain: the domain's dimensions where it varies, else 1."""
     if len(shape) == len(domain) and all(s in (d, 1) for s, d in zip(shape, domain, strict=True)):
         return tuple(shape)
-    if len(shape) < len(domain) and all(s in (d, 1) for s, d in zip(align(shape, len(domain)), domain, strict=True)) and all(
-        i - len(domain) not in varies for i in range(len(domain) - len(shape))
+    if (
+        len(shape) < len(domain)
+        and all(s in (d, 1) for s, d in zip(align(shape, len(domain)), domain, strict=True))
+        and all(i - len(domain) not in varies for i in range(len(domain) - len(shape)))
     ):
         return align(shape, len(domain))
     return tuple(d if i - len(domain) in varies else 1 for i, d in enumerate(domain))
@@ -337,7 +379,9 @@ def check_complete(roots: Iterable[Variable]) -> None:
     """
     roots = list(roots)
     found = list(walk.nodes(roots))
-    unknown = [o for n in found for o in n.outputs if o.type.shape is None or o.type.axes is None or o.type.dtype is None]
+    unknown = [
+        o for n in found for o in n.outputs if o.type.shape is None or o.type.axes is None or o.type.dtype is None
+    ]
     if unknown:
         infer.infer_nodes(found)
     for leaf in walk.flat_leaves(roots):
@@ -349,4 +393,8 @@ def check_complete(roots: Iterable[Variable]) -> None:
     for o in unknown:
         if o.type.shape is None or o.type.axes is None:
             assert o.node is not None
-            raise GraphError(f"the shape of {o} is not known", infer.where_of(o.node), "give its operands full shapes and dynamic axes")
+            raise GraphError(
+                f"the shape of {o} is not known",
+                infer.where_of(o.node),
+                "give its operands full shapes and dynamic axes",
+            )

@@ -1,9 +1,9 @@
 """Plan: what will be computed, as plain printable data. Sizes are symbolic in the number of rows.
 
-A plan is a list of steps over buffers. A buffer is ``rows x static shape``; its rows are a *row symbol*: the dynamic axes of
-the value (``""`` none, ``"#"`` one row per sample, ``"#,*"`` one row per frame), never a number. So one plan serves every
-minibatch. Every value is written by one step; only parameters and learner state are written in place, by the last steps.
-Knows no operator by name and no backend.
+A plan is a list of steps over buffers. A buffer is ``rows x static shape``; its rows are a *row symbol*: the dynamic
+axes of the value (``""`` none, ``"#"`` one row per sample, ``"#,*"`` one row per frame), never a number. So one plan
+serves every minibatch. Every value is written by one step; only parameters and learner state are written in place,
+by the last steps. Knows no operator by name and no backend.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Step:
 class Map(Step):
     """Formulas over one domain. Kernel operands are called ``b<buffer>``."""
 
-    kernel: Kernel = field(default_factory=lambda: Kernel((), False, (), ()))  # noqa: FBT003
+    kernel: Kernel = field(default_factory=lambda: Kernel((), False, (), ()))
     rows: RowSymbol = ""
     op: OpDef | None = None
     scope: dict[str, Any] = field(default_factory=dict)
@@ -176,7 +176,9 @@ class Plan:
         return "\n".join(_lines(self.steps, self, ""))
 
     def __str__(self) -> str:
-        return f"plan {self.number} {self.title}: {len(self.steps)} steps, {len(self.buffers)} buffers\n{self.explain()}"
+        return (
+            f"plan {self.number} {self.title}: {len(self.steps)} steps, {len(self.buffers)} buffers\n{self.explain()}"
+        )
 
 
 def _lines(steps: Iterable[Step], plan: Plan, indent: str) -> Iterator[str]:
@@ -218,7 +220,9 @@ class Builder:
         self.buffers: list[Buffer] = []
         self.steps: list[Step] = []
 
-    def new(self, rows: RowSymbol, shape: Shape, dtype: str, role: str = "temporary", name: str = "", **more: Any) -> int:
+    def new(
+        self, rows: RowSymbol, shape: Shape, dtype: str, role: str = "temporary", name: str = "", **more: Any
+    ) -> int:
         """A new buffer; returns its number."""
         self.buffers.append(Buffer(len(self.buffers), rows, shape, dtype, role, name, **more))
         return len(self.buffers) - 1

@@ -1,4 +1,5 @@
-"""Running a plan on arrays of any size: the NumPy tier, which is always there and which every other tier is checked against.
+"""Running a plan on arrays of any size: the NumPy tier, which is always there and which every other tier is checked
+against.
 
 Each step becomes one function of the array environment, made once per plan. Sizes come from the arrays themselves. The
 same interpreter runs on CuPy arrays with a GPU backend's kernels. Native tiers replace whole plans (see ``bind``).
@@ -11,7 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from cntk_lab.engine.plan import Call, Contract, Delay, DelayInitial, Gathered, Loop, Map, Plan, RowSymbol, Spread, Step, View
+from cntk_lab.engine.plan import (
+    Call,
+    Contract,
+    Delay,
+    DelayInitial,
+    Gathered,
+    Loop,
+    Map,
+    Plan,
+    RowSymbol,
+    Spread,
+    Step,
+    View,
+)
 from cntk_lab.errors import SequenceError
 from cntk_lab.formula.print_numpy import numpy_function
 from cntk_lab.graph.opdef import Contraction, needs
@@ -81,11 +95,19 @@ class Interpreter:
 
     def action(self, step: Step) -> Action:
         """What one step does."""
-        make = {
-            Map: self._map, Contract: self._contract, Call: self._call, View: self._view, Spread: self._spread,
-            Gathered: self._gathered, Delay: self._delay, DelayInitial: self._delay_initial, Loop: self._loop,
+        make: Any = {
+            Map: self._map,
+            Contract: self._contract,
+            Call: self._call,
+            View: self._view,
+            Spread: self._spread,
+            Gathered: self._gathered,
+            Delay: self._delay,
+            DelayInitial: self._delay_initial,
+            Loop: self._loop,
         }[type(step)]
-        return make(step)  # type: ignore[arg-type,operator]
+        action: Action = make(step)
+        return action
 
     def _map(self, step: Map) -> Action:
         compute = self._kernel(step.kernel)
@@ -105,6 +127,7 @@ class Interpreter:
                     target[...] = result.reshape(target.shape)
                 else:
                     _store(run, w, b, _shaped(result, b.shape, run))
+
         return act
 
     def _contract(self, step: Contract) -> Action:
@@ -116,6 +139,7 @@ class Interpreter:
         def act(run: Run) -> None:
             result = product(run.xp, _slab(run, left, self.plan), _slab(run, right, self.plan))
             _store(run, w, b, _shaped(result, b.shape, run))
+
         return act
 
     def _call(self, step: Call) -> Action:
@@ -161,6 +185,7 @@ class Interpreter:
                     run.arrays[w] = value
                 else:
                     _store(run, w, b, value)
+
         return act
 
     def _view(self, step: View) -> Action:
@@ -169,6 +194,7 @@ class Interpreter:
 
         def act(run: Run) -> None:
             _store(run, w, b, _shaped(_slab(run, r, self.plan), b.shape, run))
+
         return act
 
     def _spread(self, step: Spread) -> Action:
@@ -176,6 +202,7 @@ class Interpreter:
 
         def act(run: Run) -> None:
             run.arrays[w] = run.arrays[r][run.layouts[step.rows].sequence]
+
         return act
 
     def _gathered(self, step: Gathered) -> Action:
@@ -183,6 +210,7 @@ class Interpreter:
 
         def act(run: Run) -> None:
             run.arrays[w] = sum_per_sequence(run.xp, run.arrays[r], run.layouts[step.rows])
+
         return act
 
     def _delay(self, step: Delay) -> Action:
@@ -193,7 +221,11 @@ class Interpreter:
 
         def act(run: Run) -> None:
             layout = run.layouts[step.rows]
-            start = None if initial is None else initial_frames(run, run.arrays[initial], self.plan.buffers[initial], layout, step)
+            start = (
+                None
+                if initial is None
+                else initial_frames(run, run.arrays[initial], self.plan.buffers[initial], layout, step)
+            )
             if run.slab is None:
                 run.arrays[w] = delayed(run, run.arrays[source], layout, step.offset, start)
                 if step.key and step.offset > 0:
@@ -208,7 +240,10 @@ class Interpreter:
                 a, taken = filled
                 target[lo : lo + taken] = _whole(run, source, self.plan.buffers[source])[a : a + taken]
             if taken < hi - lo:
-                target[lo + taken : hi] = 0 if start is None else initial_slab(start, layout, slab, step.offset, lo + taken, hi)
+                target[lo + taken : hi] = (
+                    0 if start is None else initial_slab(start, layout, slab, step.offset, lo + taken, hi)
+                )
+
         return act
 
     def _delay_initial(self, step: DelayInitial) -> Action:
@@ -217,6 +252,7 @@ class Interpreter:
 
         def act(run: Run) -> None:
             run.arrays[w] = delay_initial_gradient(run, run.arrays[r], b, step)
+
         return act
 
     def _loop(self, step: Loop) -> Action:
@@ -235,6 +271,7 @@ class Interpreter:
             run.slab = outside
             for d in delays:
                 _carry(run, d, run.arrays[d.reads[0]], layout)
+
         return act
 
 
@@ -252,7 +289,7 @@ def _slab(run: Run, number: int, plan: Plan) -> Any:
     return array[run.slab[1] : run.slab[2]]
 
 
-def _operand(run: Run, number: int, has_rows: bool, pad: int) -> Any:  # noqa: FBT001
+def _operand(run: Run, number: int, has_rows: bool, pad: int) -> Any:
     array = run.arrays[number]
     if isinstance(array, SparseRows):
         array = array.toarray()
@@ -313,6 +350,7 @@ def sum_per_sequence(xp: Any, rows: Any, layout: Layout) -> Any:
 
 def contraction(spec: Contraction) -> Callable[[Any, Any, Any], Any]:
     """The product that letters describe, as a function of ``(xp, left, right)`` on arrays with a row axis."""
+
     def letters(word: str) -> tuple[str, bool]:
         return (word, False) if "r" in word else ("r" + word, True)
 
@@ -348,7 +386,11 @@ def _matmul(xp: Any, a: Any, b: Any, spec: Contraction) -> Any:
         return xp.einsum(f"{left},{right}->{out}", a, b, optimize=True)
     a = a.transpose([left.index(c) for c in (*batch, *only_left, *shared)])
     b = b.transpose([right.index(c) for c in (*batch, *shared, *only_right)])
-    n, m, k = (tuple(a.shape[i] for i in range(len(batch))), a.shape[len(batch) : len(batch) + len(only_left)], a.shape[len(batch) + len(only_left) :])
+    n, m, k = (
+        tuple(a.shape[i] for i in range(len(batch))),
+        a.shape[len(batch) : len(batch) + len(only_left)],
+        a.shape[len(batch) + len(only_left) :],
+    )
     o = b.shape[len(batch) + len(shared) :]
     m_size, k_size, o_size = (int(np.prod(s, dtype=np.int64)) for s in (m, k, o))
     product = xp.matmul(a.reshape((*n, m_size, k_size)), b.reshape((*n, k_size, o_size)))
@@ -433,6 +475,7 @@ def initial_frames(run: Run, array: Any, b: Any, layout: Layout, step: Delay) ->
         rows = np.broadcast_to(rows, (len(sequence), *carried.shape[2:])).copy()
         rows[continues] = carried[sequence[continues], carried.shape[1] + position[continues]]
         return rows
+
     return start
 
 
@@ -477,6 +520,8 @@ def delay_initial_gradient(run: Run, dy: Any, b: Any, step: DelayInitial) -> Any
     place = position[outside]
     at = other.lengths[sequence] + place if step.offset > 0 else place - layout.lengths[sequence]
     if ((at < 0) | (at >= other.lengths[sequence])).any():
-        raise SequenceError("the initial state has fewer frames than the delay", fix="give it at least time_step frames")
+        raise SequenceError(
+            "the initial state has fewer frames than the delay", fix="give it at least time_step frames"
+        )
     np.add.at(result, other.row(sequence, at), arriving)
     return result

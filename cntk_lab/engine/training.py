@@ -1,7 +1,8 @@
 """A whole training step as one program: feed, forward, backward, update, and the totals of loss and metric.
 
-Upper layers say what to minimise and how learners update; this module owns the compiled plan and runs it for minibatches
-of any size. The number of samples is known before the step runs, so that learners' rates can be computed from it.
+Upper layers say what to minimise and how learners update; this module owns the compiled plan and runs it for
+minibatches of any size. The number of samples is known before the step runs, so that learners' rates can be computed
+from it.
 """
 
 from __future__ import annotations
@@ -53,11 +54,17 @@ class Program:
         outputs: variables whose values are wanted too.
     """
 
-    def __init__(self, loss: Variable, metric: Variable | None, updates: Sequence[Update] = (), outputs: Sequence[Variable] = ()) -> None:
+    def __init__(
+        self, loss: Variable, metric: Variable | None, updates: Sequence[Update] = (), outputs: Sequence[Variable] = ()
+    ) -> None:
         self.loss, self.metric, self.updates, self.outputs = loss, metric, tuple(updates), tuple(outputs)
         totals = (loss,) if metric is None else (loss, metric)
         self.wanted = Wanted(
-            outputs=self.outputs, roots=(loss,) if updates else (), totals=totals, training=bool(updates), updates=self.updates
+            outputs=self.outputs,
+            roots=(loss,) if updates else (),
+            totals=totals,
+            training=bool(updates),
+            updates=self.updates,
         )
         self.plan: Plan = plan_for(self.wanted)
         self.arguments = self._arguments()
@@ -105,7 +112,9 @@ class Program:
         interpreter_of(plan).run(run)
         count = 1 if self.metric is None else 2
         arrays = [run.arrays[plan.outputs[f"total {i}"]] for i in range(count)]
-        values = {v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=True) for i, v in enumerate(self.outputs)}
+        values = {
+            v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=True) for i, v in enumerate(self.outputs)
+        }
         rows = {k: layout.rows for k, layout in run.layouts.items()}
         samples = rows.get(self._counted) if self._counted else None
         return Totals(samples if samples is not None else self.samples(bound), arrays, values)

@@ -1,8 +1,8 @@
 """Block: a graph seen as one node, for layers and for operators that are built from others.
 
-The graph inside starts at placeholders, one for each operand of the block; each placeholder knows the variable outside that
-it stands for, so that the flat view of the graph needs no copying. The body of a composite operator is built when the
-shapes of its operands are known, because it may depend on them.
+The graph inside starts at placeholders, one for each operand of the block; each placeholder knows the variable
+outside that it stands for, so that the flat view of the graph needs no copying. The body of a composite operator is
+built when the shapes of its operands are known, because it may depend on them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ class Block:
     __slots__ = ("arguments", "build", "outputs")
 
     def __init__(
-        self, outputs: Sequence[Variable], arguments: Sequence[Variable], build: Callable[[Sequence[Variable]], Sequence[Variable]] | None = None
+        self,
+        outputs: Sequence[Variable],
+        arguments: Sequence[Variable],
+        build: Callable[[Sequence[Variable]], Sequence[Variable]] | None = None,
     ) -> None:
         self.outputs = list(outputs)
         self.arguments = list(arguments)

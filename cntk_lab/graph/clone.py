@@ -46,7 +46,9 @@ class _Copier:
 
     def nodes(self, roots: Iterable[Variable]) -> list[Node]:
         """Copies of all nodes below the roots; a substituted variable cuts the walk."""
-        originals = [n for n in walk.nodes(roots) if not all(id(o) in self.variables for o in n.outputs) or not n.outputs]
+        originals = [
+            n for n in walk.nodes(roots) if not all(id(o) in self.variables for o in n.outputs) or not n.outputs
+        ]
         copies: list[Node] = []
         for n in originals:
             copy = Node(n.op, list(n.inputs), n.attributes, n.name, op_name=n.op_name, count=len(n.outputs))
@@ -54,7 +56,7 @@ class _Copier:
             copies.append(copy)
             if not _passes_through(n):
                 for old, new in zip(n.outputs, copy.outputs, strict=True):
-                    new.type, new._name = old.type, old.name  # noqa: SLF001  (a copy is called the same)
+                    new.type, new._name = old.type, old.name
                     self.variables.setdefault(id(old), new)
         for n, copy in zip(originals, copies, strict=True):
             copy.inputs = [self.of(v) for v in n.inputs]
@@ -82,7 +84,9 @@ class _Copier:
         if block.built:
             inside.nodes(block.outputs)
             copy.block = Block([inside.of(o) for o in block.outputs], arguments, block.build)
-            self.variables.update({k: v for k, v in inside.variables.items() if v.node is None and not v.is_placeholder})
+            self.variables.update(
+                {k: v for k, v in inside.variables.items() if v.node is None and not v.is_placeholder}
+            )
             offset = len(original.inputs) - len(arguments)
             copy.inputs[:offset] = [self.of(v) for v in original.inputs[:offset]]
         else:
@@ -93,12 +97,14 @@ class _Copier:
 def _copy_of(v: Parameter, method: CloneMethod) -> Variable:
     kind = Parameter if method is CloneMethod.clone else Constant
     if v.is_initialized():
-        return kind(v.type.shape, v.value, v.type.dtype, v.device, v.name) if kind is Parameter else Constant(
-            v.value, v.type.shape, v.type.dtype, v.device, v.name
+        return (
+            kind(v.type.shape, v.value, v.type.dtype, v.device, v.name)
+            if kind is Parameter
+            else Constant(v.value, v.type.shape, v.type.dtype, v.device, v.name)
         )
     copy = kind.__new__(kind)
     Variable.__init__(copy, kind.__name__, v.type, v.name, needs_gradient=kind is Parameter)
-    copy._storage, copy._init, copy.seed, copy.device = None, v._init, v.seed, v.device  # noqa: SLF001  (same kind of object)
+    copy._storage, copy._init, copy.seed, copy.device = None, v._init, v.seed, v.device
     return copy
 
 
@@ -131,7 +137,9 @@ def clone(function: Function, method: Any, substitutions: Mapping[Any, Any] | No
     root = function.node
     done = copier.nodes(root.outputs if not _passes_through(root) else root.inputs)
     if _passes_through(root):
-        copy = Node(root.op, [copier.of(v) for v in root.inputs], root.attributes, root.name, op_name=root.op_name, count=0)
+        copy = Node(
+            root.op, [copier.of(v) for v in root.inputs], root.attributes, root.name, op_name=root.op_name, count=0
+        )
         copy.outputs = tuple(copier.of(v) for v in root.outputs)
     elif all(id(o) in copier.variables for o in root.outputs) and copier.of(root.outputs[0]).node is not None:
         copy = copier.of(root.outputs[0]).node  # type: ignore[assignment]
@@ -144,7 +152,9 @@ def clone(function: Function, method: Any, substitutions: Mapping[Any, Any] | No
 def replace_placeholders(function: Function, substitutions: Mapping[Any, Any]) -> Function:
     """The work of ``Function.replace_placeholders``."""
     if not isinstance(substitutions, Mapping):
-        raise SignatureError("replace_placeholders expects a dictionary placeholder -> variable, not " + type(substitutions).__name__)
+        raise SignatureError(
+            "replace_placeholders expects a dictionary placeholder -> variable, not " + type(substitutions).__name__
+        )
     table = {id(_variable(old)): _variable(new) for old, new in substitutions.items()}
     found = list(walk.nodes(function.outputs))
     if function.node not in found:

@@ -14,12 +14,21 @@ from cntk_lab.graph.opdef import CntkRule, OpDef, OpParameter, Trait
 from cntk_lab.graph.variable import Variable
 
 COMBINE = OpDef(
-    "combine", "structural", (OpParameter("operands", operand=True, variadic=True),), "Several outputs as one function.",
-    CntkRule("Combine", id=44), outputs=(), traits=frozenset({Trait.STRUCTURAL}),
+    "combine",
+    "structural",
+    (OpParameter("operands", operand=True, variadic=True),),
+    "Several outputs as one function.",
+    CntkRule("Combine", id=44),
+    outputs=(),
+    traits=frozenset({Trait.STRUCTURAL}),
 )
 BLOCK = OpDef(
-    "as_block", "structural", (OpParameter("operands", operand=True, variadic=True),), "A graph seen as one node.",
-    CntkRule("Block"), traits=frozenset({Trait.STRUCTURAL}),
+    "as_block",
+    "structural",
+    (OpParameter("operands", operand=True, variadic=True),),
+    "A graph seen as one node.",
+    CntkRule("Block"),
+    traits=frozenset({Trait.STRUCTURAL}),
 )
 
 
@@ -33,9 +42,7 @@ def combine(operands: Iterable[Any], name: str = "") -> Function:
     return Function.of(node)
 
 
-def as_block(
-    composite: Function, arguments: Sequence[tuple[Any, Any]], op_name: str, name: str = ""
-) -> Function:
+def as_block(composite: Function, arguments: Sequence[tuple[Any, Any]], op_name: str, name: str = "") -> Function:
     """A graph wrapped up as one node.
 
     Args:
@@ -58,9 +65,13 @@ def as_block(
                 fix="build the graph on placeholder() variables and map them to the variables outside",
             )
         if leaf.is_placeholder and id(leaf) not in mapped and leaf.block_input is None:
-            raise GraphError(f"as_block '{op_name}': {leaf} inside is not mapped", fix="add it to the list of argument pairs")
+            raise GraphError(
+                f"as_block '{op_name}': {leaf} inside is not mapped", fix="add it to the list of argument pairs"
+            )
     kept = [v for v in leaves if not v.is_placeholder]
-    return block_node(BLOCK, Block(inside, [p for p, _ in pairs]), [*kept, *(v for _, v in pairs)], {}, name, op_name, len(inside))
+    return block_node(
+        BLOCK, Block(inside, [p for p, _ in pairs]), [*kept, *(v for _, v in pairs)], {}, name, op_name, len(inside)
+    )
 
 
 def block_node(
@@ -72,5 +83,5 @@ def block_node(
     infer.infer_node(node)
     for inner, outer in zip(block.outputs, node.outputs, strict=False):
         if count > 1 and inner.name:
-            outer._name = inner.name  # noqa: SLF001  (outputs of a block are called as inside)
+            outer._name = inner.name
     return Function.of(node)

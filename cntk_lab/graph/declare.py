@@ -1,8 +1,8 @@
 """Declaring operators: a Python signature, a docstring and the facts become an OpDef and the public function.
 
-Three kinds: ``elementwise`` (a formula, which may reduce along axes), ``tensor_op`` (works on whole arrays), ``composite``
-(built from other operators). The signature *is* the API: parameters without default (and those listed in ``operands``)
-are operands, the rest are attributes, ``name`` names the node.
+Three kinds: ``elementwise`` (a formula, which may reduce along axes), ``tensor_op`` (works on whole arrays),
+``composite`` (built from other operators). The signature *is* the API: parameters without default (and those listed
+in ``operands``) are operands, the rest are attributes, ``name`` names the node.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ from cntk_lab.graph.variable import Constant, Variable
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def elementwise(*, formula: Rule, cntk: CntkRule, derivative: Mapping[str, Rule] | None = None, **facts: Any) -> Callable[[F], F]:
+def elementwise(
+    *, formula: Rule, cntk: CntkRule, derivative: Mapping[str, Rule] | None = None, **facts: Any
+) -> Callable[[F], F]:
     """Declare an operator by a formula of one element, of expressions named as the operands.
 
     Args:
         formula: operands and attributes -> expression; with ``reduce`` it may look along axes (softmax).
         cntk: how CNTK's files write it.
-        derivative: operand -> rule of ``dy`` (expression of the output's gradient), ``y`` and the operands; default: derived.
-        facts: the remaining fields of :class:`OpDef`.
+        derivative: operand -> rule of ``dy`` (expression of the output's gradient), ``y`` and the operands; default:
+        derived. facts: the remaining fields of :class:`OpDef`.
     """
     return _declare("elementwise", formula=formula, cntk=cntk, derivative=derivative, **facts)
 
@@ -53,11 +55,15 @@ def composite(*, cntk: CntkRule, **facts: Any) -> Callable[[F], F]:
     return decorate
 
 
-def _declare(kind: str, *, operands: Sequence[str] = (), traits: Iterable[Trait] = (), **facts: Any) -> Callable[[F], F]:
+def _declare(
+    kind: str, *, operands: Sequence[str] = (), traits: Iterable[Trait] = (), **facts: Any
+) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         parameters = tuple(_parameters(function, operands))
         op = registry.register(
-            OpDef(function.__name__, kind, parameters, inspect.getdoc(function) or "", traits=frozenset(traits), **facts)
+            OpDef(
+                function.__name__, kind, parameters, inspect.getdoc(function) or "", traits=frozenset(traits), **facts
+            )
         )
         public = _public(op, function)
         if op.operator:

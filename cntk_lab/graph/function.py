@@ -1,7 +1,8 @@
 """Function: a user's handle on a graph: its arguments, parameters and outputs, and what can be done with it.
 
 Every operator returns a *composite* Function: a view of everything below its root node. The root node alone is the
-*primitive* Function (``root_function``). What runs, saves, trains or shows a function is plugged in from above (``ports``).
+*primitive* Function (``root_function``). What runs, saves, trains or shows a function is plugged in from above
+(``ports``).
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Function(Operable):
             )
         self.node.name = value
         if len(self.node.outputs) == 1:
-            self.node.outputs[0]._name = value  # noqa: SLF001  (the output shares its function's name)
+            self.node.outputs[0]._name = value
 
     @property
     def uid(self) -> str:
@@ -121,7 +122,10 @@ class Function(Operable):
         """
         block = self.node.block
         if block is None or self._composite:
-            raise GraphError(f"{self.node.op_name} is not a block function", fix="ask is_block first; composite.root_function may be one")
+            raise GraphError(
+                f"{self.node.op_name} is not a block function",
+                fix="ask is_block first; composite.root_function may be one",
+            )
         inside = block.outputs[0].node
         assert inside is not None
         return Function.of(inside, composite=False)
@@ -149,7 +153,9 @@ class Function(Operable):
             GraphError: if there are more.
         """
         if len(self.node.outputs) != 1:
-            raise GraphError(f"function '{self.name or self.uid}' has {len(self.node.outputs)} outputs", fix="take one of .outputs")
+            raise GraphError(
+                f"function '{self.name or self.uid}' has {len(self.node.outputs)} outputs", fix="take one of .outputs"
+            )
         return self.node.outputs[0]
 
     @property
@@ -287,11 +293,11 @@ class Function(Operable):
     @staticmethod
     def with_signature(*args: Any, **kwargs: Any) -> Callable[[Callable[..., Any]], Function]:
         """A decorator like ``@Function`` that also says the arguments' types."""
-        return symbol("with_signature")(*args, **kwargs)
+        return symbol("with_signature")(*args, **kwargs)  # type: ignore[no-any-return]
 
     # ---- computing (plugged in from above)
 
-    def eval(self, arguments: Any = None, outputs: Any = None, device: Any = None, as_numpy: bool = True) -> Any:  # noqa: FBT001, FBT002
+    def eval(self, arguments: Any = None, outputs: Any = None, device: Any = None, as_numpy: bool = True) -> Any:
         """Values of the outputs for data.
 
         Args:
@@ -306,17 +312,28 @@ class Function(Operable):
         return ports.use("executor").evaluate(self, arguments, outputs, device, as_numpy)
 
     def forward(
-        self, arguments: Any = None, outputs: Any = None, keep_for_backward: Any = None, device: Any = None, as_numpy: bool = True  # noqa: FBT001, FBT002
+        self,
+        arguments: Any = None,
+        outputs: Any = None,
+        keep_for_backward: Any = None,
+        device: Any = None,
+        as_numpy: bool = True,
     ) -> Any:
         """Values of outputs and, if ``keep_for_backward`` names outputs, the state that ``backward`` needs."""
         return ports.use("executor").forward(self, arguments, outputs, keep_for_backward, device, as_numpy)
 
-    def backward(self, state: Any, root_gradients: Any, variables: Any, as_numpy: bool = True) -> Any:  # noqa: FBT001, FBT002
+    def backward(self, state: Any, root_gradients: Any, variables: Any, as_numpy: bool = True) -> Any:
         """Gradients of ``variables`` for given gradients of the outputs, after ``forward`` kept its state."""
         return ports.use("executor").backward(state, root_gradients, variables, as_numpy)
 
     def grad(
-        self, at: Any = None, wrt: Any = None, outputs: Any = None, device: Any = None, as_numpy: bool = True, grad_root: Any = None  # noqa: FBT001, FBT002
+        self,
+        at: Any = None,
+        wrt: Any = None,
+        outputs: Any = None,
+        device: Any = None,
+        as_numpy: bool = True,
+        grad_root: Any = None,
     ) -> Any:
         """Gradients at a point: of the sum of all elements of the output with respect to ``wrt``."""
         return ports.use("executor").gradient(self, at, wrt, outputs, device, as_numpy, grad_root)
@@ -329,7 +346,7 @@ class Function(Operable):
         """Evaluate a criterion on data; see ``cntk_lab.train``."""
         return ports.use("test")(self, *args, **kwargs)
 
-    def save(self, filename: Any, format: Any = None, use_external_files_to_store_parameters: bool = False) -> None:  # noqa: A002, FBT001, FBT002
+    def save(self, filename: Any, format: Any = None, use_external_files_to_store_parameters: bool = False) -> None:
         """Write the model to a file, atomically."""
         ports.use("save")(self, filename, format, use_external_files_to_store_parameters)
 
@@ -338,7 +355,7 @@ class Function(Operable):
         ports.use("restore")(self, filename)
 
     @staticmethod
-    def load(model: Any, device: Any = None, format: Any = None) -> Function:  # noqa: A002
+    def load(model: Any, device: Any = None, format: Any = None) -> Function:
         """Read a model from a file or from bytes."""
         return ports.use("load")(model, device, format)  # type: ignore[no-any-return]
 
@@ -350,7 +367,7 @@ class Function(Operable):
         return symbol("attribute")(self, name)
 
     def __str__(self) -> str:
-        return symbol("as_text")(self)
+        return str(symbol("as_text")(self))
 
     def __repr__(self) -> str:
         return str(self)
@@ -359,7 +376,9 @@ class Function(Operable):
         return ports.use("display")(self)
 
     def __iter__(self) -> Any:
-        raise TypeError(f"function '{self.name or self.uid}' is not iterable: take .outputs, or [begin:end] along an axis")
+        raise TypeError(
+            f"function '{self.name or self.uid}' is not iterable: take .outputs, or [begin:end] along an axis"
+        )
 
     def __hash__(self) -> int:
         return id(self) >> 4

@@ -1,8 +1,8 @@
 """Inference: shapes, element types and dynamic axes through a graph; where type errors get their words.
 
-Each node's output types follow from its operands' types by the rules of its operator. While something below is unknown (a
-placeholder not bound yet) the output stays unknown, unless it is certain anyway. Cycles are closed by assuming the most
-that is known and then checking it. Knows no engine.
+Each node's output types follow from its operands' types by the rules of its operator. While something below is
+unknown (a placeholder not bound yet) the output stays unknown, unless it is certain anyway. Cycles are closed by
+assuming the most that is known and then checking it. Knows no engine.
 """
 
 from __future__ import annotations
@@ -125,7 +125,9 @@ def _output_types(node: Node, *, hopeful: bool) -> list[TensorType]:
     return [TensorType(s, dtype, axes, sparse) for s in shapes]
 
 
-_KEEPS_SPARSE = frozenset({"reshape", "alias", "sequence_first", "sequence_last", "sequence_slice", "sequence_gather", "stop_gradient"})
+_KEEPS_SPARSE = frozenset(
+    {"reshape", "alias", "sequence_first", "sequence_last", "sequence_slice", "sequence_gather", "stop_gradient"}
+)
 
 
 def scope_of(node: Node, types: Iterable[TensorType]) -> dict[str, Any]:
@@ -150,7 +152,9 @@ def _common_dtype(node: Node, types: Sequence[TensorType]) -> str | None:
     if node.op.dtype is not None and "mixed" in needs(node.op.dtype):
         return None
     soft = [v for v in node.inputs if isinstance(v, _Valued) and v.soft]
-    known = [(v, v.type.dtype) for v in node.inputs if v.type.dtype is not None and not (isinstance(v, _Valued) and v.soft)]
+    known = [
+        (v, v.type.dtype) for v in node.inputs if v.type.dtype is not None and not (isinstance(v, _Valued) and v.soft)
+    ]
     if not known:
         return soft[0].type.dtype if soft and len(soft) == len(node.inputs) else None
     first = known[0]
@@ -217,8 +221,7 @@ def _partial(node: Node, types: Sequence[TensorType], *, hopeful: bool) -> Shape
 def _complete_parameters(node: Node, types: Sequence[TensorType]) -> None:
     """Resolve the inferred dimensions of parameters among the operands."""
     open_ = [
-        i for i, v in enumerate(node.inputs)
-        if v.kind in (PARAMETER, CONSTANT) and INFERRED in (v.type.shape or ())
+        i for i, v in enumerate(node.inputs) if v.kind in (PARAMETER, CONSTANT) and INFERRED in (v.type.shape or ())
     ]
     if not open_:
         return

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
+from types import FrameType
 
 _counter = itertools.count()
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + "/"
@@ -21,9 +22,9 @@ def new_uid(kind: str) -> str:
 
 def user_line() -> str:
     """The line of the user's program that is running, as ``file.py:12``; empty if there is none."""
-    frame = sys._getframe(1)  # noqa: SLF001  (walking the stack is the purpose)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     if frame is None:
         return ""
     name = frame.f_code.co_filename

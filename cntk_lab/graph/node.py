@@ -44,12 +44,32 @@ class Node:
     """
 
     __slots__ = (
-        "__weakref__", "attributes", "block", "custom", "function", "inputs", "layer", "name", "op", "op_name", "outputs", "resolved", "source", "uid",
+        "__weakref__",
+        "attributes",
+        "block",
+        "custom",
+        "function",
+        "inputs",
+        "layer",
+        "name",
+        "op",
+        "op_name",
+        "outputs",
+        "resolved",
+        "source",
+        "uid",
     )
 
     def __init__(
-        self, op: OpDef, inputs: list[Variable], attributes: Mapping[str, Any], name: str = "", *, block: Block | None = None,
-        op_name: str = "", count: int | None = None,
+        self,
+        op: OpDef,
+        inputs: list[Variable],
+        attributes: Mapping[str, Any],
+        name: str = "",
+        *,
+        block: Block | None = None,
+        op_name: str = "",
+        count: int | None = None,
     ) -> None:
         self.op = op
         self.op_name = op_name or op.title

@@ -1,8 +1,8 @@
 """OpDef: everything one operator's declaration says, as plain data.
 
-Rules are ordinary functions whose *parameter names* say what they need: operand names, attribute names, ``xp`` (the array
-module), ``y`` (the output), ``dy`` (its gradient), ``layout``, ``training``. So a plan knows what a step reads without
-running it. Knows no graph and no engine.
+Rules are ordinary functions whose *parameter names* say what they need: operand names, attribute names, ``xp`` (the
+array module), ``y`` (the output), ``dy`` (its gradient), ``layout``, ``training``. So a plan knows what a step reads
+without running it. Knows no graph and no engine.
 
 Idea: xDSL's operations as classes of declared facts; Chainer's one file per operator.
 """
@@ -13,7 +13,7 @@ import enum
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from cntk_lab.axis import Axis
@@ -127,7 +127,8 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Contraction:
-    """A product of two operands as letters in memory order: ``r`` rows, ``a`` left axes, ``k`` summed axes, ``o`` right axes.
+    """A product of two operands as letters in memory order: ``r`` rows, ``a`` left axes, ``k`` summed axes, ``o``
+    right axes.
 
     ``left="rak", right="ko", out="rao"`` with the sizes of a, k and o. Gradients are contractions again.
     """
@@ -202,7 +203,7 @@ class OpDef:
         return trait in self.traits
 
 
-@lru_cache(maxsize=None)
+@cache
 def needs(rule: Rule) -> tuple[str, ...]:
     """The names of a rule's parameters: what it reads."""
     return tuple(inspect.signature(rule).parameters)

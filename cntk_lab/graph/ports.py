@@ -1,7 +1,7 @@
 """Sockets that upper layers fill: executing a function, training it, saving it, showing it.
 
-A Function offers ``eval``, ``save``, ``train`` and a rich display, but the graph knows neither engine, files nor widgets.
-The package fills these sockets once when it is imported.
+A Function offers ``eval``, ``save``, ``train`` and a rich display, but the graph knows neither engine, files nor
+widgets. The package fills these sockets once when it is imported.
 """
 
 from __future__ import annotations
@@ -14,16 +14,20 @@ from cntk_lab.errors import NotAvailableError
 class Executor(Protocol):
     """What the engine does for a Function."""
 
-    def forward(self, function: Any, arguments: Any, outputs: Any, keep_for_backward: Any, device: Any, as_numpy: bool) -> Any:  # noqa: FBT001
+    def forward(
+        self, function: Any, arguments: Any, outputs: Any, keep_for_backward: Any, device: Any, as_numpy: bool
+    ) -> Any:
         """Values of outputs, and a state for backward."""
 
-    def backward(self, state: Any, root_gradients: Any, variables: Any, as_numpy: bool) -> Any:  # noqa: FBT001
+    def backward(self, state: Any, root_gradients: Any, variables: Any, as_numpy: bool) -> Any:
         """Gradients of variables."""
 
-    def evaluate(self, function: Any, arguments: Any, outputs: Any, device: Any, as_numpy: bool) -> Any:  # noqa: FBT001
+    def evaluate(self, function: Any, arguments: Any, outputs: Any, device: Any, as_numpy: bool) -> Any:
         """Values of outputs in user form."""
 
-    def gradient(self, function: Any, at: Any, wrt: Any, outputs: Any, device: Any, as_numpy: bool, grad_root: Any) -> Any:  # noqa: FBT001
+    def gradient(
+        self, function: Any, at: Any, wrt: Any, outputs: Any, device: Any, as_numpy: bool, grad_root: Any
+    ) -> Any:
         """Gradients in user form."""
 
 
@@ -42,5 +46,7 @@ def use(name: str) -> Any:
         NotAvailableError: if nothing does, which means that the package was not imported as a whole.
     """
     if name not in _sockets:
-        raise NotAvailableError(f"nothing is plugged in for {name!r}", fix="import cntk_lab as a whole: import cntk_lab as C")
+        raise NotAvailableError(
+            f"nothing is plugged in for {name!r}", fix="import cntk_lab as a whole: import cntk_lab as C"
+        )
     return _sockets[name]

@@ -26,12 +26,16 @@ from cntk_lab.graph.variable import INPUT, Variable, input_type, new_placeholder
 class TypeSpec:
     """A type of an argument: static shape, dynamic axes, sparsity. What ``Tensor[...]`` and ``Sequence[...]`` make."""
 
-    def __init__(self, shape: Any, axes: Any, dtype: Any = None, *, sparse: bool = False, parameter: bool = False) -> None:
+    def __init__(
+        self, shape: Any, axes: Any, dtype: Any = None, *, sparse: bool = False, parameter: bool = False
+    ) -> None:
         self.shape, self.axes, self.dtype, self.sparse, self.parameter = shape, axes, dtype, sparse, parameter
 
     def new_input(self, name: str = "") -> Variable:
         """An input variable of this type."""
-        type_ = input_type(self.shape, self.dtype or ports.use("default_option")("dtype", "float32"), self.axes, sparse=self.sparse)
+        type_ = input_type(
+            self.shape, self.dtype or ports.use("default_option")("dtype", "float32"), self.axes, sparse=self.sparse
+        )
         return Variable(INPUT, type_, name)
 
 
@@ -39,16 +43,20 @@ def as_spec(what: Any) -> TypeSpec:
     """A type given as TypeSpec, as shape, or as the Python type float."""
     if isinstance(what, TypeSpec):
         return what
-    from cntk_lab.axis import Axis  # noqa: PLC0415
+    from cntk_lab.axis import Axis
 
     if what in (float, np.float32, np.float64):
         return TypeSpec((), (Axis.default_batch_axis(),), None if what is float else what)
     if isinstance(what, (int, tuple, list)):
         return TypeSpec(what, (Axis.default_batch_axis(),))
-    raise SignatureError(f"{what!r} is not a type of an argument", fix="use Tensor[...], Sequence[Tensor[...]], a shape, or float")
+    raise SignatureError(
+        f"{what!r} is not a type of an argument", fix="use Tensor[...], Sequence[Tensor[...]], a shape, or float"
+    )
 
 
-def function_from(f: Callable[..., Any], *, types: Mapping[str, Any] | None = None, name: str = "", op_name: str = "") -> Function:
+def function_from(
+    f: Callable[..., Any], *, types: Mapping[str, Any] | None = None, name: str = "", op_name: str = ""
+) -> Function:
     """The network function that a Python function of variables builds.
 
     Args:
@@ -62,10 +70,14 @@ def function_from(f: Callable[..., Any], *, types: Mapping[str, Any] | None = No
     """
     title = getattr(f, "__name__", type(f).__name__)
     parameters = [p for p in inspect.signature(f).parameters.values() if p.default is inspect.Parameter.empty]
-    annotations = dict(types or {}) or {p.name: p.annotation for p in parameters if p.annotation is not inspect.Parameter.empty}
+    annotations = dict(types or {}) or {
+        p.name: p.annotation for p in parameters if p.annotation is not inspect.Parameter.empty
+    }
     annotations = {k: v for k, v in annotations.items() if not isinstance(v, str)}
     arguments = [
-        as_spec(annotations[p.name]).new_input(p.name) if p.name in annotations and not op_name else new_placeholder(name=p.name)
+        as_spec(annotations[p.name]).new_input(p.name)
+        if p.name in annotations and not op_name
+        else new_placeholder(name=p.name)
         for p in parameters
     ]
     result = f(*arguments)
@@ -77,7 +89,9 @@ def function_from(f: Callable[..., Any], *, types: Mapping[str, Any] | None = No
     if isinstance(function, Variable):
         function = combine([function])
     if not isinstance(function, Function):
-        raise SignatureError(f"CNTK Function '{title}' must return a Function or variable, not {type(function).__name__}")
+        raise SignatureError(
+            f"CNTK Function '{title}' must return a Function or variable, not {type(function).__name__}"
+        )
     _check_arguments(title, arguments, function)
     if op_name:
         inner = [new_placeholder(name=a.name) for a in arguments]
@@ -97,11 +111,13 @@ def _check_arguments(title: str, arguments: Sequence[Variable], function: Functi
         )
     extra = [u.name or u.uid for u in used if not any(a is u for a in arguments)]
     if extra:
-        raise SignatureError(f"CNTK Function '{title}' has missing arguments ({', '.join(extra)}): it reads variables that are not its parameters")
+        raise SignatureError(
+            f"CNTK Function '{title}' has missing arguments ({', '.join(extra)}): it reads variables that are not its parameters"
+        )
 
 
 def _order(function: Function, arguments: Sequence[Variable]) -> None:
-    function._signature_types = {"order": list(arguments)}  # noqa: SLF001  (kept for the order of a call)
+    function._signature_types = {"order": list(arguments)}
 
 
 def block_function(op_name: str, name: str = "") -> Callable[[Callable[..., Any]], Function]:
@@ -159,7 +175,9 @@ def match(function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) ->
         SignatureError: if the count or a name is wrong.
     """
     parameters = in_order(function)
-    if len(args) + len(kwargs) != len(parameters) and not (len(args) <= len(parameters) and not args and not parameters):
+    if len(args) + len(kwargs) != len(parameters) and not (
+        len(args) <= len(parameters) and not args and not parameters
+    ):
         names = ", ".join(p.name or p.uid for p in parameters)
         if len(args) > len(parameters) or not kwargs:
             raise SignatureError(
@@ -176,7 +194,9 @@ def match(function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) ->
         matched[by_name[name]] = value
     missing = [p.name or p.uid for p in parameters if p not in matched]
     if missing:
-        raise SignatureError(f"CNTK Function '{function.name or function.uid}' is missing arguments: {', '.join(missing)}")
+        raise SignatureError(
+            f"CNTK Function '{function.name or function.uid}' is missing arguments: {', '.join(missing)}"
+        )
     return matched
 
 
@@ -187,7 +207,11 @@ def _check_type(parameter: Variable, given: Any) -> None:
     want, have = parameter.type, outputs[0].type
     if have.shape is None or want.shape is None or have.axes is None:
         return
-    fits = have.dims[len(have.dims) - len(want.dims) :] == want.dims and have.axes == want.axes and have.dtype == want.dtype
+    fits = (
+        have.dims[len(have.dims) - len(want.dims) :] == want.dims
+        and have.axes == want.axes
+        and have.dtype == want.dtype
+    )
     if not fits or (have.sparse != want.sparse and want.sparse):
         kind = SignatureError if have.dtype == want.dtype else DTypeSignatureError
         raise kind(
@@ -222,7 +246,9 @@ def update_signature(function: Function, types: Sequence[Any], named: Mapping[st
     by_name = {p.name: p for p in parameters}
     for name, what in named.items():
         if name not in by_name:
-            raise SignatureError(f"update_signature: there is no argument '{name}'", fix="arguments: " + ", ".join(by_name))
+            raise SignatureError(
+                f"update_signature: there is no argument '{name}'", fix="arguments: " + ", ".join(by_name)
+            )
         wanted[by_name[name]] = what
     if len(types) > len(parameters):
         raise SignatureError(f"update_signature: {len(types)} types for {len(parameters)} arguments")
@@ -275,7 +301,9 @@ def as_text(function: Function) -> str:
     root_inputs = {id(v) for v in node.inputs}
     same = not function.is_composite or root_inputs == {id(v) for v in function.inputs}
     title = node.op_name if same else "Composite"
-    inside = ", ".join(f"{a.name or a.uid}: {type_text(a.type, parameter=a.is_parameter)}" for a in arguments if not a.is_constant)
+    inside = ", ".join(
+        f"{a.name or a.uid}: {type_text(a.type, parameter=a.is_parameter)}" for a in arguments if not a.is_constant
+    )
     outputs = [type_text(o.type) for o in function.outputs]
     result = outputs[0] if len(outputs) == 1 else f"Tuple[{', '.join(outputs)}]"
     prefix = f"{function.name}: " if function.name else ""
@@ -284,7 +312,7 @@ def as_text(function: Function) -> str:
 
 def detailed_text(function: Function) -> str:
     """Every node below, one a line, operands before users: for reading a model as text."""
-    from cntk_lab.graph import walk  # noqa: PLC0415
+    from cntk_lab.graph import walk
 
     lines = []
     for node in walk.nodes(function.outputs):
@@ -301,8 +329,13 @@ def named_variable(node: Node) -> str:
 
 
 for _name, _implementation in (
-    ("function_from", function_from), ("call", call), ("chain", chain), ("update_signature", update_signature),
-    ("with_signature", with_signature), ("attribute", attribute), ("as_text", as_text),
+    ("function_from", function_from),
+    ("call", call),
+    ("chain", chain),
+    ("update_signature", update_signature),
+    ("with_signature", with_signature),
+    ("attribute", attribute),
+    ("as_text", as_text),
 ):
     bind_symbol(_name, _implementation)
 

@@ -1,7 +1,7 @@
 """Variable and its kinds: inputs, outputs, placeholders, parameters and constants.
 
-A variable is a value in the graph: a static shape, an element type and dynamic axes, and for parameters and constants the
-numbers themselves. Knows no operators; ``node`` points to the node that computes an output.
+A variable is a value in the graph: a static shape, an element type and dynamic axes, and for parameters and
+constants the numbers themselves. Knows no operators; ``node`` points to the node that computes an output.
 """
 
 from __future__ import annotations
@@ -44,9 +44,22 @@ class Variable(Operable):
     Source: CNTK 2.7 ``variables.Variable``.
     """
 
-    __slots__ = ("__weakref__", "_name", "block_input", "index", "kind", "needs_gradient", "node", "source", "type", "uid")
+    __slots__ = (
+        "__weakref__",
+        "_name",
+        "block_input",
+        "index",
+        "kind",
+        "needs_gradient",
+        "node",
+        "source",
+        "type",
+        "uid",
+    )
 
-    def __init__(self, kind: str, type_: TensorType, name: str = "", *, needs_gradient: bool = False, uid: str = "") -> None:
+    def __init__(
+        self, kind: str, type_: TensorType, name: str = "", *, needs_gradient: bool = False, uid: str = ""
+    ) -> None:
         self.kind = kind
         self.type = type_
         self._name = name
@@ -171,7 +184,13 @@ class _Valued(Variable):
     __slots__ = ("_init", "_storage", "device", "seed", "soft")
 
     def __init__(
-        self, kind: str, shape: Shape | None, init: object, dtype: str | None, device: DeviceDescriptor | None, name: str
+        self,
+        kind: str,
+        shape: Shape | None,
+        init: object,
+        dtype: str | None,
+        device: DeviceDescriptor | None,
+        name: str,
     ) -> None:
         self._storage: Storage | None = None
         self.soft = False
@@ -182,7 +201,7 @@ class _Valued(Variable):
         array: np.ndarray[Any, Any] | None = None
         if isinstance(init, NDArrayView):
             init = init.asarray()
-        if isinstance(init, dict) and not isinstance(init, initializers.Initializer):
+        if isinstance(init, dict):
             init = initializers.Initializer(init)
         if isinstance(init, initializers.Initializer):
             self._init, self.seed = init, init.claim_seed()
@@ -211,7 +230,9 @@ class _Valued(Variable):
     def _init_array(self, array: np.ndarray[Any, Any]) -> None:
         if is_known(self.type.shape):
             full = np.broadcast_to(array, self.type.dims)
-            self._storage = Storage(np.array(full, self.type.dtype, order="C"), self.device or devices.use_default_device())
+            self._storage = Storage(
+                np.array(full, self.type.dtype, order="C"), self.device or devices.use_default_device()
+            )
         else:
             self._init = array  # filled in when the shape is known
 
@@ -247,7 +268,11 @@ class _Valued(Variable):
                 )
             init, dtype = self._init, self.type.dtype or "float32"
             assert init is not None
-            array = init.fill(shape, dtype, self.seed) if isinstance(init, initializers.Initializer) else np.full(shape, init, dtype)
+            array = (
+                init.fill(shape, dtype, self.seed)
+                if isinstance(init, initializers.Initializer)
+                else np.full(shape, init, dtype)
+            )
             self._storage = Storage(array, self.device or devices.use_default_device())
         return self._storage
 
@@ -271,11 +296,11 @@ class _Valued(Variable):
 
     def data(self) -> NDArrayView:
         """A view of the numbers that shares their memory."""
-        return NDArrayView._wrap(self.storage.array, self.storage.device, self.storage)  # noqa: SLF001
+        return NDArrayView._wrap(self.storage.array, self.storage.device, self.storage)
 
     def set_value(self, value: object) -> None:
         """Overwrite the numbers."""
-        self.value = value  # type: ignore[assignment]
+        self.value = value
 
     def asarray(self) -> np.ndarray[Any, Any]:
         """A copy of the numbers, in host memory."""
@@ -287,8 +312,8 @@ class Parameter(_Valued):
 
     Args:
         shape: static shape; -1 is inferred from what the parameter is combined with.
-        init: a number, an array or an initializer; default ``glorot_uniform()`` when a shape is given alone is CNTK's 0.
-        dtype: element type; default from ``default_options`` or float32.
+        init: a number, an array or an initializer; default ``glorot_uniform()`` when a shape is given alone is
+        CNTK's 0. dtype: element type; default from ``default_options`` or float32.
         device: where the numbers live.
         name: name for look-ups and files.
 
@@ -302,7 +327,12 @@ class Parameter(_Valued):
     __slots__ = ()
 
     def __init__(
-        self, shape: object = None, init: object = None, dtype: object = None, device: DeviceDescriptor | None = None, name: str = ""
+        self,
+        shape: object = None,
+        init: object = None,
+        dtype: object = None,
+        device: DeviceDescriptor | None = None,
+        name: str = "",
     ) -> None:
         super().__init__(PARAMETER, _shape(shape), _init(init, shape, PARAMETER), _dtype(dtype, init), device, name)
         self.needs_gradient = True
@@ -328,7 +358,12 @@ class Constant(_Valued):
     __slots__ = ()
 
     def __init__(
-        self, value: object = None, shape: object = None, dtype: object = None, device: DeviceDescriptor | None = None, name: str = ""
+        self,
+        value: object = None,
+        shape: object = None,
+        dtype: object = None,
+        device: DeviceDescriptor | None = None,
+        name: str = "",
     ) -> None:
         super().__init__(CONSTANT, _shape(shape), _init(value, shape, CONSTANT), _dtype(dtype, value), device, name)
 
@@ -341,7 +376,9 @@ def _init(init: object, shape: object, kind: str) -> object:
     if init is not None:
         return init
     if shape is None:
-        raise DataError(f"a {kind.lower()} needs a shape or a value", fix="give shape=... or init=... (value=... for a constant)")
+        raise DataError(
+            f"a {kind.lower()} needs a shape or a value", fix="give shape=... or init=... (value=... for a constant)"
+        )
     return 0
 
 
@@ -360,11 +397,16 @@ def input_type(shape: object, dtype: object, axes: Iterable[Axis] | Axis | None,
     return TensorType(as_shape(shape), dtypes.name_of(dtype), tuple(axes or ()), sparse)
 
 
-def new_placeholder(shape: object = None, axes: Iterable[Axis] | None = None, name: str = "", dtype: str | None = None) -> Variable:
+def new_placeholder(
+    shape: object = None, axes: Iterable[Axis] | None = None, name: str = "", dtype: str | None = None
+) -> Variable:
     """A variable that stands for another one until it is replaced."""
     return Variable(
         PLACEHOLDER,
-        TensorType(None if shape is None or tuple(np.atleast_1d(shape)) == UNKNOWN_SHAPE else as_shape(shape), dtype,  # type: ignore[call-overload]
-                   None if axes is None or tuple(axes) == UNKNOWN_AXES else tuple(axes)),
+        TensorType(
+            None if shape is None or as_shape(shape) == UNKNOWN_SHAPE else as_shape(shape),
+            dtype,
+            None if axes is None or tuple(axes) == UNKNOWN_AXES else tuple(axes),
+        ),
         name,
     )

@@ -45,7 +45,9 @@ def _order(roots: Iterable[Variable], below: Callable[[Node], Iterable[Variable]
                 continue
             done.add(id(node))
             stack.append((node, True))
-            stack.extend((v.node, False) for v in reversed(list(below(node))) if v.node is not None and id(v.node) not in done)
+            stack.extend(
+                (v.node, False) for v in reversed(list(below(node))) if v.node is not None and id(v.node) not in done
+            )
 
 
 def nodes(roots: Iterable[Variable]) -> Iterator[Node]:
@@ -95,7 +97,9 @@ def flat_leaves(roots: Iterable[Variable]) -> list[Variable]:
     return list(found.values())
 
 
-def search(roots: Iterable[Variable], accept: Callable[[Node | Variable], bool], depth: int = 0) -> list[Node | Variable]:
+def search(
+    roots: Iterable[Variable], accept: Callable[[Node | Variable], bool], depth: int = 0
+) -> list[Node | Variable]:
     """Nodes and leaf variables that ``accept``, from the roots down.
 
     Args:

@@ -14,7 +14,13 @@ Operand = Any
 
 __all__ = ["element_divide", "element_times", "minus", "negate", "plus"]
 
-_PAIR = (Sample(((2, 3), (2, 3))), Sample(((2, 3), (3,))), Sample(((2, 1), (1, 3))), Sample(((2, 3), (2, 3)), parameters=(1,)), Sample(((), (3,))))
+_PAIR = (
+    Sample(((2, 3), (2, 3))),
+    Sample(((2, 3), (3,))),
+    Sample(((2, 1), (1, 3))),
+    Sample(((2, 3), (2, 3)), parameters=(1,)),
+    Sample(((), (3,))),
+)
 
 
 def associative(two: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,12 +15,20 @@ Operand = Any
 TIMES_NO_INFERRED_INPUT_RANK = -1
 TIMES_REDUCE_SEQUENCE_AXIS_WITHOUT_INFERRED_INPUT_RANK = -2
 
-__all__ = ["TIMES_NO_INFERRED_INPUT_RANK", "TIMES_REDUCE_SEQUENCE_AXIS_WITHOUT_INFERRED_INPUT_RANK", "times", "times_transpose"]
+__all__ = [
+    "TIMES_NO_INFERRED_INPUT_RANK",
+    "TIMES_REDUCE_SEQUENCE_AXIS_WITHOUT_INFERRED_INPUT_RANK",
+    "times",
+    "times_transpose",
+]
 
 
 def _split(right: TensorType, output_rank: int) -> tuple[Shape, Shape]:
     if output_rank < 1:
-        raise AttributeValueError(f"times: output rank ({output_rank}) must be > 0", fix="output_rank is the number of axes of the result that come from the right operand")
+        raise AttributeValueError(
+            f"times: output rank ({output_rank}) must be > 0",
+            fix="output_rank is the number of axes of the result that come from the right operand",
+        )
     if right.rank < output_rank:
         raise ShapeError(f"times: the right operand {text(right.shape)} has fewer axes than output_rank {output_rank}")
     return right.dims[: right.rank - output_rank], right.dims[right.rank - output_rank :]
@@ -83,7 +91,9 @@ def _partial(left: TensorType, right: TensorType, output_rank: int) -> Shape | N
     partial=_partial,
     contraction=_contraction,
     operands=("left", "right"),
-    cntk=CntkRule("Times", id=31, attributes={"output_rank": "outputRank", "infer_input_rank_to_map": "inferInputRankToMap"}),
+    cntk=CntkRule(
+        "Times", id=31, attributes={"output_rank": "outputRank", "infer_input_rank_to_map": "inferInputRankToMap"}
+    ),
     onnx=OnnxRule("MatMul", since=1),
     operator="__matmul__",
     swapped=True,
@@ -99,7 +109,11 @@ def _partial(left: TensorType, right: TensorType, output_rank: int) -> Shape | N
     ),
 )
 def times(
-    left: Operand, right: Operand, output_rank: int = 1, infer_input_rank_to_map: int = TIMES_NO_INFERRED_INPUT_RANK, name: str = ""
+    left: Operand,
+    right: Operand,
+    output_rank: int = 1,
+    infer_input_rank_to_map: int = TIMES_NO_INFERRED_INPUT_RANK,
+    name: str = "",
 ) -> Function:
     """The matrix product: sums over the last axes of left and the first axes of right.
 
@@ -128,7 +142,7 @@ def times(
 
 def _transpose_shape(left: TensorType, right: TensorType) -> Shape:
     rows = right.dims if right.rank > 1 else (1, *right.dims)
-    if right.rank > 2 or not left.rank:  # noqa: PLR2004  (a matrix)
+    if right.rank > 2 or not left.rank:
         raise ShapeError(f"times_transpose: the right operand {text(right.shape)} is not a matrix or vector")
     if left.dims[-1] != rows[-1] and FREE not in (left.dims[-1], rows[-1]):
         raise ShapeError(
@@ -151,7 +165,11 @@ def _transpose_contraction(left: TensorType, right: TensorType) -> Contraction:
     cntk=CntkRule("TransposeTimes", id=32),
     swapped=True,
     sparse_operands=("left", "right"),
-    samples=(Sample(((4,), (3, 4)), parameters=(1,)), Sample(((2, 4), (3, 4))), Sample(((2, 4), (4,)), parameters=(1,))),
+    samples=(
+        Sample(((4,), (3, 4)), parameters=(1,)),
+        Sample(((2, 4), (3, 4))),
+        Sample(((2, 4), (4,)), parameters=(1,)),
+    ),
 )
 def times_transpose(left: Operand, right: Operand, name: str = "") -> Function:
     """The product of left with the transpose of right.

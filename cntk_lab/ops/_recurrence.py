@@ -24,7 +24,7 @@ def _shape(x: TensorType, initial_state: TensorType | None) -> Shape:
 
 def _axes(x: TensorType) -> Any:
     axes = x.axes or ()
-    if len(axes) != 2:  # noqa: PLR2004  (batch and sequence)
+    if len(axes) != 2:
         raise AxisError(
             f"a delay needs an operand with a batch and a sequence axis, this one has {format_axes(axes)}",
             fix="feed it from sequence.input_variable, or give the operand a sequence axis",
@@ -34,7 +34,9 @@ def _axes(x: TensorType) -> Any:
 
 def _step(time_step: int) -> int:
     if time_step < 1:
-        raise AttributeValueError(f"time_step is {time_step}: it must be 1 or more", fix="use future_value to look ahead")
+        raise AttributeValueError(
+            f"time_step is {time_step}: it must be 1 or more", fix="use future_value to look ahead"
+        )
     return time_step
 
 
@@ -44,7 +46,10 @@ _FACTS: dict[str, Any] = {
     "partial": lambda x: x.shape,
     "operands": ("x", "initial_state"),
     "traits": [Trait.RECURRENT],
-    "samples": (Sample(((3,), ()), {"time_step": 1}, parameters=(1,)), Sample(((2, 2), ()), {"time_step": 2}, parameters=(1,))),
+    "samples": (
+        Sample(((3,), ()), {"time_step": 1}, parameters=(1,)),
+        Sample(((2, 2), ()), {"time_step": 2}, parameters=(1,)),
+    ),
 }
 
 
@@ -89,7 +94,7 @@ def past_value(x: Operand, initial_state: Operand = None, time_step: int = 1, na
 
     Source: CNTK 2.7 ``ops.sequence.past_value``.
     """
-    return _past_value(x, 0 if initial_state is None else initial_state, time_step, name)  # type: ignore[no-any-return]
+    return _past_value(x, 0 if initial_state is None else initial_state, time_step, name)
 
 
 def future_value(x: Operand, initial_state: Operand = None, time_step: int = 1, name: str = "") -> Function:
@@ -114,4 +119,4 @@ def future_value(x: Operand, initial_state: Operand = None, time_step: int = 1, 
 
     Source: CNTK 2.7 ``ops.sequence.future_value``.
     """
-    return _future_value(x, 0 if initial_state is None else initial_state, time_step, name)  # type: ignore[no-any-return]
+    return _future_value(x, 0 if initial_state is None else initial_state, time_step, name)

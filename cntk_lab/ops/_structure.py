@@ -16,14 +16,29 @@ from cntk_lab.graph.variable import INPUT, Constant, Parameter, Variable, input_
 Operand = Any
 
 __all__ = [
-    "BlockFunction", "alias", "as_block", "as_composite", "combine", "constant", "input", "input_variable", "output_variable", "parameter",
-    "placeholder", "placeholder_variable", "stop_gradient",
+    "BlockFunction",
+    "alias",
+    "as_block",
+    "as_composite",
+    "combine",
+    "constant",
+    "input",
+    "input_variable",
+    "output_variable",
+    "parameter",
+    "placeholder",
+    "placeholder_variable",
+    "stop_gradient",
 ]
 
 
 def input_variable(
-    shape: Any, dtype: Any = None, needs_gradient: bool = False, is_sparse: bool = False,  # noqa: FBT001, FBT002  (CNTK's signature)
-    dynamic_axes: Any = None, name: str = "",
+    shape: Any,
+    dtype: Any = None,
+    needs_gradient: bool = False,
+    is_sparse: bool = False,
+    dynamic_axes: Any = None,
+    name: str = "",
 ) -> Variable:
     """A variable that data are fed to.
 
@@ -46,15 +61,17 @@ def input_variable(
     return Variable(INPUT, input_type(shape, dtype, axes, sparse=is_sparse), name, needs_gradient=needs_gradient)
 
 
-input = input_variable  # noqa: A001  (CNTK's name)
+input = input_variable
 
 
-def output_variable(shape: Any, dtype: Any, dynamic_axes: Any, needs_gradient: bool = True, name: str = "") -> Variable:  # noqa: FBT001, FBT002
+def output_variable(shape: Any, dtype: Any, dynamic_axes: Any, needs_gradient: bool = True, name: str = "") -> Variable:
     """The output of a function written by the user, for ``UserFunction.infer_outputs``."""
     return Variable("Output", input_type(shape, dtype, dynamic_axes, sparse=False), name, needs_gradient=needs_gradient)
 
 
-def parameter(shape: Any = None, init: Any = None, dtype: Any = None, device: DeviceDescriptor | None = None, name: str = "") -> Parameter:
+def parameter(
+    shape: Any = None, init: Any = None, dtype: Any = None, device: DeviceDescriptor | None = None, name: str = ""
+) -> Parameter:
     """Numbers that training changes; see :class:`~cntk_lab.variables.Parameter`.
 
     Example:
@@ -64,7 +81,9 @@ def parameter(shape: Any = None, init: Any = None, dtype: Any = None, device: De
     return Parameter(shape, init, dtype, device, name)
 
 
-def constant(value: Any = None, shape: Any = None, dtype: Any = None, device: DeviceDescriptor | None = None, name: str = "") -> Constant:
+def constant(
+    value: Any = None, shape: Any = None, dtype: Any = None, device: DeviceDescriptor | None = None, name: str = ""
+) -> Constant:
     """Numbers that training does not change; see :class:`~cntk_lab.variables.Constant`.
 
     Example:
@@ -98,7 +117,12 @@ def combine(*operands: Any, name: str = "") -> Function:
     return compose.combine(items, name)
 
 
-def as_block(composite: Function, block_arguments_map: Sequence[tuple[Any, Any]], block_op_name: str, block_instance_name: str = "") -> Function:
+def as_block(
+    composite: Function,
+    block_arguments_map: Sequence[tuple[Any, Any]],
+    block_op_name: str,
+    block_instance_name: str = "",
+) -> Function:
     """A graph wrapped up as one node; ``block_arguments_map`` pairs placeholders inside with variables outside."""
     return compose.as_block(composite, block_arguments_map, block_op_name, block_instance_name)
 
@@ -108,7 +132,7 @@ def as_composite(root_function: Function, name: str = "") -> Function:
     return root_function if root_function.is_composite else Function.of(root_function.node)
 
 
-def BlockFunction(op_name: str, name: str = "") -> Callable[[Callable[..., Any]], Function]:  # noqa: N802  (CNTK's name)
+def BlockFunction(op_name: str, name: str = "") -> Callable[[Callable[..., Any]], Function]:
     """A decorator: the graph that a Python function builds, wrapped up as one block called ``op_name``."""
     return signature.block_function(op_name, name)
 
@@ -149,7 +173,7 @@ def alias(x: Operand, name: str = "") -> Function:
     cntk=CntkRule("StopGradient", id=62),
     samples=(Sample(((2, 3),)),),
 )
-def stop_gradient(input: Operand, name: str = "") -> Function:  # noqa: A002  (CNTK's name)
+def stop_gradient(input: Operand, name: str = "") -> Function:
     """The same value; nothing below it is trained through it.
 
     Args:

@@ -31,7 +31,7 @@ def array_module(array: object) -> Any:
 def module_of(device: DeviceDescriptor) -> Any:
     """The array module of a device; CuPy loads when a GPU is first used."""
     if device.type() == devices.DeviceKind.GPU:
-        import cupy  # noqa: PLC0415  (optional; loads with the first GPU array)
+        import cupy
 
         return cupy
     return np
@@ -129,7 +129,9 @@ class NDArrayView:
         return view
 
     @staticmethod
-    def from_dense(np_array: object, device: DeviceDescriptor | None = None, read_only: bool = False, borrow: bool = False) -> NDArrayView:  # noqa: FBT001, FBT002
+    def from_dense(
+        np_array: object, device: DeviceDescriptor | None = None, read_only: bool = False, borrow: bool = False
+    ) -> NDArrayView:
         """A view of a NumPy array, copied to a device unless borrowed."""
         array = np.asarray(np_array)
         dtypes.convertible(array.dtype)
@@ -141,7 +143,9 @@ class NDArrayView:
         return view
 
     @staticmethod
-    def from_data(data: Any, device: DeviceDescriptor | None = None, read_only: bool = False, borrow: bool = False) -> NDArrayView:  # noqa: FBT001, FBT002
+    def from_data(
+        data: Any, device: DeviceDescriptor | None = None, read_only: bool = False, borrow: bool = False
+    ) -> NDArrayView:
         """A view of a NumPy array or a CSR matrix."""
         if is_csr(data):
             return NDArrayView.from_csr(data, device, read_only, borrow)
@@ -150,7 +154,13 @@ class NDArrayView:
         return NDArrayView.from_dense(data, device, read_only, borrow)
 
     @staticmethod
-    def from_csr(csr_array: Any, device: DeviceDescriptor | None = None, read_only: bool = False, borrow: bool = False, shape: Shape | None = None) -> NDArrayView:  # noqa: FBT001, FBT002, ARG004
+    def from_csr(
+        csr_array: Any,
+        device: DeviceDescriptor | None = None,
+        read_only: bool = False,
+        borrow: bool = False,
+        shape: Shape | None = None,
+    ) -> NDArrayView:
         """A view of a SciPy CSR matrix."""
         if not is_csr(csr_array):
             raise SignatureTypeError(f"only csr_matrix is supported as sparse data, not {type(csr_array).__name__}")
@@ -176,7 +186,8 @@ class NDArrayView:
     @property
     def dtype(self) -> type[Any]:
         """NumPy element type."""
-        return np.dtype(self._data.dtype).type
+        found: type[Any] = np.dtype(self._data.dtype).type
+        return found
 
     def asarray(self) -> Any:
         """A copy in host memory: a NumPy array, or a CSR matrix if the view is sparse."""
@@ -184,13 +195,15 @@ class NDArrayView:
             return self._data.copy()
         return to_host(self._storage.array if self._storage is not None else self._data).copy()
 
-    def slice_view(self, start_offset: tuple[int, ...], extent: tuple[int, ...], read_only: bool = True) -> NDArrayView:  # noqa: FBT001, FBT002
+    def slice_view(self, start_offset: tuple[int, ...], extent: tuple[int, ...], read_only: bool = True) -> NDArrayView:
         """A part of the array that shares its memory; axes without an extent are taken at their start."""
         index: list[Any] = [slice(s, s + e) for s, e in zip(start_offset, extent, strict=False)]
         index += list(start_offset[len(extent) :])
         skip = len(start_offset) - len(extent)
         if skip:
-            index = list(start_offset[:skip]) + [slice(s, s + e) for s, e in zip(start_offset[skip:], extent, strict=True)]
+            index = list(start_offset[:skip]) + [
+                slice(s, s + e) for s, e in zip(start_offset[skip:], extent, strict=True)
+            ]
         view = NDArrayView._wrap(self._data[tuple(index)], self.device)
         view.is_read_only = read_only
         return view

@@ -37,7 +37,7 @@ def name_of(dtype: object) -> str:
     if isinstance(dtype, str):
         dtype = {"float": "float32", "double": "float64"}.get(dtype.lower(), dtype.lower())
     try:
-        name = np.dtype(dtype).name  # type: ignore[call-overload]
+        name = np.dtype(dtype).name
     except TypeError:
         name = str(dtype)
     if name not in CNTK_NUMBER:

@@ -44,14 +44,16 @@ def read(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -> tup
         begins = begins if begins is not None else data.seq_starts
         data = data.raw
     axes = type_.axes or ()
-    if begins is not None and len(axes) < 2:  # noqa: PLR2004  (batch and sequence)
+    if begins is not None and len(axes) < 2:
         raise DataError("you specified sequence begin markers, but your input does not contain a sequence axis.")
     if not axes:
         array = _dense(data, type_, name)
         _check(array.shape, type_.dims, type_, name)
         return array[None], None
     if is_sparse_matrix(data) and not is_csr(data):
-        raise DataError("batch must be a list of NumPy arrays or SciPy CSR matrices", f"data for '{name}'", "convert with .tocsr()")
+        raise DataError(
+            "batch must be a list of NumPy arrays or SciPy CSR matrices", f"data for '{name}'", "convert with .tocsr()"
+        )
     if is_csr(data) or (isinstance(data, (list, tuple)) and data and is_csr(data[0])):
         return _from_csr(type_, data, begins, name)
     if type_.sparse and not _is_index_list(data):
@@ -82,10 +84,13 @@ def _dense(data: Any, type_: Any, name: str) -> np.ndarray[Any, Any]:
         array = np.asarray(data)
     except ValueError:
         raise DataError(
-            f"data for '{name}' are ragged: its samples have different shapes", fix="give a variable with a sequence axis, or equal shapes"
+            f"data for '{name}' are ragged: its samples have different shapes",
+            fix="give a variable with a sequence axis, or equal shapes",
         ) from None
     if array.dtype == object:
-        raise DTypeError(f"dtype object is not supported for data of '{name}'", fix="give numbers, all samples of one shape")
+        raise DTypeError(
+            f"dtype object is not supported for data of '{name}'", fix="give numbers, all samples of one shape"
+        )
     dtypes.convertible(array.dtype)
     return array if array.dtype.name == type_.dtype else array.astype(type_.dtype)
 
@@ -96,7 +101,7 @@ def _fits(have: Sequence[int], want: Shape) -> bool:
 
 def _check(have: Sequence[int], want: Shape, type_: Any, name: str, whole: Sequence[int] | None = None) -> None:
     if not _fits(have, want):
-        from cntk_lab.axis import format_axes  # noqa: PLC0415
+        from cntk_lab.axis import format_axes
 
         raise DataError(
             f"The trailing dimensions of the Value shape '{text(tuple(whole or have))}' do not match the Variable "
@@ -113,7 +118,13 @@ def _samples(type_: Any, data: Any, name: str) -> tuple[Any, Layout]:
         array = array[None]
     elif array.ndim == rank + 2 and array.shape[1] == 1:
         array = array[:, 0]
-    if array.ndim != rank + 1 and array.ndim >= 1 and rank and size(array.shape[1:]) == size([d for d in shape if d > 0]) and array.shape[-rank:] == shape:
+    if (
+        array.ndim != rank + 1
+        and array.ndim >= 1
+        and rank
+        and size(array.shape[1:]) == size([d for d in shape if d > 0])
+        and array.shape[-rank:] == shape
+    ):
         array = array.reshape((-1, *shape))
     _check(array.shape[1:], shape, type_, name, array.shape)
     return array, Layout.of(np.ones(len(array), np.int64))
@@ -123,7 +134,12 @@ def _sequences(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) 
     shape = type_.dims
     rank = len(shape)
     if isinstance(data, (list, tuple)):
-        if data and all(np.ndim(d) == rank for d in data) and not isinstance(data[0], (list, tuple)) and _fits(np.shape(data[0]), shape):
+        if (
+            data
+            and all(np.ndim(d) == rank for d in data)
+            and not isinstance(data[0], (list, tuple))
+            and _fits(np.shape(data[0]), shape)
+        ):
             data = [np.asarray(data)] if rank or not isinstance(data[0], np.ndarray) else data
         parts = [_dense(d, type_, name) for d in data]
     else:
@@ -148,20 +164,23 @@ def _sequences(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) 
 def _layout(lengths: Sequence[int], begins: Sequence[bool] | None) -> Layout:
     if begins is not None and len(begins) != len(lengths):
         raise DataError(
-            f"you have {len(lengths)} sequences, but only {len(begins)} sequence begin markers", fix="give one marker per sequence"
+            f"you have {len(lengths)} sequences, but only {len(begins)} sequence begin markers",
+            fix="give one marker per sequence",
         )
     return Layout.of(lengths, begins)
 
 
 def _from_csr(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout]:
-    from scipy import sparse  # noqa: PLC0415  (scipy is there: the data are its)
+    from scipy import sparse
 
     has_sequence = len(type_.axes) > 1
     parts = list(data) if isinstance(data, (list, tuple)) else [data]
     for p in parts:
         if p.shape[1] != size(type_.dims):
             _check((p.shape[1],), type_.dims, type_, name, p.shape)
-            raise DataError(f"sparse data for '{name}' have {p.shape[1]} columns, its shape {text(type_.dims)} has {size(type_.dims)} elements")
+            raise DataError(
+                f"sparse data for '{name}' have {p.shape[1]} columns, its shape {text(type_.dims)} has {size(type_.dims)} elements"
+            )
     matrix = parts[0] if len(parts) == 1 else sparse.vstack(parts, format="csr")
     matrix = matrix.astype(type_.dtype)
     layout = _layout([p.shape[0] for p in parts] if has_sequence else [1] * matrix.shape[0], begins)
@@ -183,7 +202,9 @@ def _from_value(type_: Any, value: Value, begins: Sequence[bool] | None, name: s
             raise DataError(f"'{name}' has no sequence axis, but sequences of up to {layout.longest} frames are given")
         layout = Layout.of(np.ones(layout.count, np.int64))
     if layout is not None and len(type_.axes or ()) > 1 and not value.has_sequence:
-        layout = Layout.of([layout.count]) if layout.longest <= 1 and layout.count > 1 and not value.has_sequence else layout
+        layout = (
+            Layout.of([layout.count]) if layout.longest <= 1 and layout.count > 1 and not value.has_sequence else layout
+        )
     if begins is not None and layout is not None:
         layout = _layout(layout.lengths.tolist(), begins)
     if rows.dtype.name != type_.dtype:

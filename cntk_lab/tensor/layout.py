@@ -1,9 +1,9 @@
 """Layout: how a minibatch of sequences is packed into rows without padding, and back.
 
 Sequences are sorted by length, longest first, and laid out time-major: slab ``t`` holds one row for each sequence with
-more than ``t`` frames, in sorted order. Then one time step of all live sequences is one contiguous slab of rows, a frame-wise
-operator is a plain operator on all rows, and a delay reads the first rows of a neighbouring slab: no masks, no padding.
-A minibatch without sequence axis is simply its samples in the user's order.
+more than ``t`` frames, in sorted order. Then one time step of all live sequences is one contiguous slab of rows, a
+frame-wise operator is a plain operator on all rows, and a delay reads the first rows of a neighbouring slab: no
+masks, no padding. A minibatch without sequence axis is simply its samples in the user's order.
 
     lengths (2, 3, 1)   order (1, 0, 2)      rows:  1.0 0.0 2.0 | 1.1 0.1 | 1.2
                                              slab:       0      |    1    |  2
@@ -26,7 +26,8 @@ IndexVector = NDArray[np.int64]
 
 
 class Layout:
-    """The lengths of the sequences of a minibatch and everything that follows from them. Immutable; equal ones are shared.
+    """The lengths of the sequences of a minibatch and everything that follows from them. Immutable; equal ones are
+    shared.
 
     Args:
         lengths: number of frames of each sequence, in the user's order.
@@ -93,7 +94,11 @@ class Layout:
     @cached_property
     def _place(self) -> IndexVector:
         """The sorted place of each row's sequence."""
-        return np.arange(self.rows, dtype=np.int64) - self.offsets[:-1][self.position] if self.rows else np.zeros(0, np.int64)
+        return (
+            np.arange(self.rows, dtype=np.int64) - self.offsets[:-1][self.position]
+            if self.rows
+            else np.zeros(0, np.int64)
+        )
 
     @cached_property
     def sequence(self) -> IndexVector:
@@ -103,7 +108,11 @@ class Layout:
     @cached_property
     def starts(self) -> IndexVector:
         """Where each of the user's sequences starts when they are laid end to end."""
-        return np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64) if self.count else np.zeros(0, np.int64)
+        return (
+            np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64)
+            if self.count
+            else np.zeros(0, np.int64)
+        )
 
     @cached_property
     def pack(self) -> IndexVector:
@@ -175,4 +184,5 @@ def concatenate_ranges(starts: IndexVector, lengths: IndexVector) -> IndexVector
     """
     total = int(lengths.sum())
     shift = np.repeat(starts - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
-    return np.arange(total, dtype=np.int64) + shift
+    numbers: IndexVector = np.arange(total, dtype=np.int64) + shift
+    return numbers

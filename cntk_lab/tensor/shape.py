@@ -38,7 +38,9 @@ def as_shape(shape: object) -> Shape:
     result = tuple(int(d) for d in dims)  # type: ignore[call-overload]
     for d in result:
         if d < 1 and d not in (INFERRED, FREE, -2):
-            raise ShapeError(f"shape {result}: a dimension of {d} cannot be", fix="dimensions are 1 or more; -1 is inferred")
+            raise ShapeError(
+                f"shape {result}: a dimension of {d} cannot be", fix="dimensions are 1 or more; -1 is inferred"
+            )
     return result
 
 
@@ -106,9 +108,7 @@ def fill_inferred(shape: Shape, pattern: Shape) -> Shape:
         (2, 3)
     """
     offset = len(pattern) - len(shape)
-    return tuple(
-        pattern[i + offset] if d == INFERRED and i + offset >= 0 else d for i, d in enumerate(shape)
-    )
+    return tuple(pattern[i + offset] if d == INFERRED and i + offset >= 0 else d for i, d in enumerate(shape))
 
 
 def from_right(axis: int, rank: int, what: str = "axis") -> int:
@@ -118,5 +118,7 @@ def from_right(axis: int, rank: int, what: str = "axis") -> int:
         AxisError: if there is no such axis.
     """
     if not -rank <= axis < rank:
-        raise AxisError(f"{what} {axis} does not exist in a tensor of rank {rank}", fix=f"axes go from {-rank} to {rank - 1}")
+        raise AxisError(
+            f"{what} {axis} does not exist in a tensor of rank {rank}", fix=f"axes go from {-rank} to {rank - 1}"
+        )
     return axis - rank if axis >= 0 else axis

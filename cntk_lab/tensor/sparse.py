@@ -27,7 +27,7 @@ class SparseRows:
 
     __slots__ = ("matrix", "static")
 
-    def __init__(self, matrix: csr_matrix, shape: Shape) -> None:
+    def __init__(self, matrix: Any, shape: Shape) -> None:
         if matrix.shape[1] != size(shape):
             raise DataError(f"sparse rows have {matrix.shape[1]} columns, shape {shape} has {size(shape)} elements")
         self.matrix, self.static = matrix, shape
@@ -45,7 +45,8 @@ class SparseRows:
     @property
     def dtype(self) -> np.dtype[Any]:
         """NumPy element type of the stored values."""
-        return np.dtype(self.matrix.dtype)
+        found: np.dtype[Any] = np.dtype(self.matrix.dtype)
+        return found
 
     def __getitem__(self, rows: Any) -> SparseRows:
         """A selection of rows (slice or index vector)."""
@@ -65,7 +66,8 @@ class SparseRows:
 
 
 class RowSparse:
-    """A gradient of a matrix of which only some rows were touched: ``full[indices] += rows``, indices distinct and sorted.
+    """A gradient of a matrix of which only some rows were touched: ``full[indices] += rows``, indices distinct and
+    sorted.
 
     Args:
         indices: touched rows.
@@ -87,7 +89,7 @@ class RowSparse:
 
 def from_one_hot(indices: NDArray[np.int64], num_classes: int, dtype: str) -> csr_matrix:
     """CSR rows with a single 1 each; an index outside ``0 <= i < num_classes`` gives an all-zero row."""
-    from scipy.sparse import csr_matrix  # noqa: PLC0415  (scipy loads with the first sparse value)
+    from scipy.sparse import csr_matrix
 
     indices = np.asarray(indices, np.int64).reshape(-1)
     valid = (indices >= 0) & (indices < num_classes)

@@ -38,7 +38,9 @@ class Value:
     ONE_HOT_SKIP = ONE_HOT_SKIP
     """In one_hot: an index that gives a frame of zeros."""
 
-    def __init__(self, batch: Any, seq_starts: Sequence[bool] | None = None, device: DeviceDescriptor | None = None) -> None:
+    def __init__(
+        self, batch: Any, seq_starts: Sequence[bool] | None = None, device: DeviceDescriptor | None = None
+    ) -> None:
         if isinstance(batch, NDArrayView):
             batch = batch.asarray()
         self.raw: Any = batch if is_csr(batch) or isinstance(batch, (list, tuple)) else np.asarray(batch)
@@ -59,10 +61,14 @@ class Value:
 
     @staticmethod
     def create(
-        var: Any, data: Any, seq_starts: Sequence[bool] | None = None, device: DeviceDescriptor | None = None, read_only: bool = False  # noqa: FBT001, FBT002
+        var: Any,
+        data: Any,
+        seq_starts: Sequence[bool] | None = None,
+        device: DeviceDescriptor | None = None,
+        read_only: bool = False,
     ) -> Value:
         """A value for a variable: data are checked against its shape and packed."""
-        from cntk_lab.tensor.feed import read  # noqa: PLC0415  (feed makes values, values offer feed)
+        from cntk_lab.tensor.feed import read
 
         rows, layout = read(var.type, data, seq_starts, var.name or var.uid)
         value = Value.packed(rows, layout, has_sequence=len(var.type.axes or ()) > 1)
@@ -169,7 +175,7 @@ class Value:
     def data(self) -> NDArrayView:
         """The data as a view, sequences padded with zeros."""
         array = self.asarray()
-        return NDArrayView._wrap(array, self.device)  # noqa: SLF001  (same package's own constructor)
+        return NDArrayView._wrap(array, self.device)
 
     def __len__(self) -> int:
         if self.layout is not None:
