@@ -14,7 +14,8 @@ from cntk_lab.errors import AttributeValueError
 from cntk_lab.graph.variable import Parameter
 from cntk_lab.logging.progress_print import ProgressWriter
 
-SECTIONS = re.split(r"^===  ", (Path(__file__).parents[2] / "golden" / "progress_lines.txt").read_text(), flags=re.M)[
+GOLDEN = Path(__file__).parents[2] / "golden"
+SECTIONS = re.split(r"^===  ", (GOLDEN / "progress_lines.txt").read_text(), flags=re.MULTILINE)[1:]
     1:
 ]
 LOSSES = json.loads((GOLDEN / "progress_losses.json").read_text())
