@@ -16,8 +16,6 @@ from cntk_lab.logging.progress_print import ProgressWriter
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 SECTIONS = re.split(r"^===  ", (GOLDEN / "progress_lines.txt").read_text(), flags=re.MULTILINE)[1:]
-    1:
-]
 LOSSES = json.loads((GOLDEN / "progress_losses.json").read_text())
 """Summed losses of the training (minibatches of 5) that the golden lines were recorded with."""
 
