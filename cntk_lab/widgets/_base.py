@@ -1,0 +1,153 @@
+"""What all widgets share: one bundle of browser code per notebook, requests from the browser, a static fallback.
+
+A widget's own state holds a loader of a few lines and a reference to the bundle's model, so that ten widgets in a
+notebook cost one bundle. Nothing here knows what a widget shows.
+
+Idea: anywidget's ESM per widget, with the module shared through a widget model of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import anywidget
+import traitlets
+from ipywidgets import widget_serialization
+
+from cntk_lab.errors import LabError, NotAvailableError
+from cntk_lab.widgets import _messages as messages
+
+STATIC: Final = Path(__file__).parent / "static"
+
+_LOADER: Final = """
+const cache = (globalThis.__cntkLabBundles ??= new Map());
+async function load(model) {
+  const reference = model.get('_bundle');
+  const bundle = typeof reference === 'string'
+    ? await model.widget_manager.get_model(reference.slice('IPY_MODEL_'.length)) : reference;
+  const key = bundle.get('key');
+  if (!cache.has(key)) cache.set(key, (async () => {
+    const url = URL.createObjectURL(new Blob([bundle.get('source')], { type: 'text/javascript' }));
+    try { return (await import(url)).default; } finally { URL.revokeObjectURL(url); }
+  })());
+  return cache.get(key);
+}
+export default { async render(context) { return (await load(context.model)).render(context); } };
+"""
+
+
+class Bundle(anywidget.AnyWidget):  # type: ignore[misc]  (anywidget's base is untyped)
+    """The browser code of one kind of widget, sent once to a notebook."""
+
+    _esm = "export default {}"
+    key = traitlets.Unicode().tag(sync=True)
+    source = traitlets.Unicode().tag(sync=True)
+
+
+@functools.cache
+def bundle(name: str) -> Bundle:
+    """The bundle of this name, the same object on every call.
+
+    Args:
+        name: of a file in ``widgets/static``, without ``.js``.
+
+    Raises:
+        NotAvailableError: if the front end was not built.
+    """
+    path = STATIC / f"{name}.js"
+    if not path.is_file():
+        raise NotAvailableError(
+            f"the notebook front end is not built: {path.name} is missing",
+            fix="install the package (pip install -e .), or run npm install && npm run build in extension/",
+        )
+    source = path.read_text("utf-8")
+    return Bundle(source=source, key=f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:12]}")
+
+
+class LabWidget(anywidget.AnyWidget):  # type: ignore[misc]  (anywidget's base is untyped)
+    """A widget of CNTK Lab: a shared bundle, answered requests, and static forms beside the live one."""
+
+    _esm = _LOADER
+    _bundle = traitlets.Instance(Bundle).tag(sync=True, **widget_serialization)
+    bundle_name: str = ""
+
+    @traitlets.default("_bundle")  # type: ignore[untyped-decorator]
+    def _shared_bundle(self) -> Bundle:
+        return bundle(self.bundle_name)
+
+    def __init__(self, **state: Any) -> None:
+        super().__init__(**state)
+        self.on_msg(self._handle_request)
+
+    def answer(self, request: messages.Request) -> messages.Reply:
+        """The reply to a request of the browser; subclasses say which they know."""
+        return messages.Failed("failed", f"this widget does not know how to {request.kind}")
+
+    def static_forms(self) -> dict[str, Any]:
+        """The same output for places without a kernel: mime type -> content."""
+        return {}
+
+    def _handle_request(self, _widget: object, content: Any, _buffers: object) -> None:
+        number, request = messages.read_request(content)
+        try:
+            reply = self.answer(request)
+        except LabError as error:
+            reply = messages.Failed("failed", str(error))
+        self.send(messages.envelope(number, reply))
+
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        result = super()._repr_mimebundle_(**options)
+        data, metadata = result if isinstance(result, tuple) else (result or {}, {})
+        return {**data, **self.static_forms()}, metadata
+
+
+class Throttle:
+    """Passes values on at most every ``interval`` seconds; the latest value always arrives.
+
+    Args:
+        send: what takes the values.
+        interval: shortest time between two of them, in seconds.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self, send: Callable[[Any], None], interval: float = 0.1, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._send, self._interval, self._clock = send, interval, clock
+        self._lock = threading.Lock()
+        self._last = -float("inf")
+        self._timer: threading.Timer | None = None
+        self._waiting: list[Any] = []
+
+    def put(self, value: Any) -> None:
+        """Pass a value on now, or as soon as the interval is over unless a later one replaces it."""
+        with self._lock:
+            wait = self._last + self._interval - self._clock()
+            if wait > 0:
+                self._waiting = [value]
+                if self._timer is None:
+                    self._timer = threading.Timer(wait, self.flush)
+                    self._timer.daemon = True
+                    self._timer.start()
+                return
+            self._last = self._clock()
+            self._waiting = []
+        self._send(value)
+
+    def flush(self) -> None:
+        """Pass on what waits, at once."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            waiting, self._waiting = self._waiting, []
+            if waiting:
+                self._last = self._clock()
+        for value in waiting:
+            self._send(value)

@@ -1,0 +1,214 @@
+"""The live graph view: a model as blocks that open in place, with values painted on it while it trains.
+
+Takes a snapshot (plain data) and, where there is one, a function that gives a parameter's present value. It knows neither
+functions nor training: who has them calls :meth:`GraphView.paint`. State that Python owns: ``graph``, ``overlays``; state
+that both may change: ``opened``, ``selected``. Zoom, search and the width of panes belong to the browser.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import traitlets
+
+from cntk_lab.errors import AttributeValueError
+from cntk_lab.widgets import _messages as messages
+from cntk_lab.widgets import display
+from cntk_lab.widgets._arrange import arrange
+from cntk_lab.widgets._base import LabWidget, Throttle
+from cntk_lab.widgets._picture import write_picture
+from cntk_lab.widgets._snapshot import MIME, Tree, check
+
+BINS: Final = 32
+LARGEST_IMAGE: Final = 64
+"""Rows and columns of a parameter that are sent as an image."""
+
+Values = Callable[[str], npt.NDArray[Any] | None]
+
+
+class GraphView(LabWidget):
+    """A graph to look into: pan, zoom, search, open blocks in place, read values.
+
+    Args:
+        graph: a snapshot of format ``cntk-lab-graph``.
+        values: gives the present value of the parameter with a uid, or None; without it the inspector shows shapes only.
+        opened: uids of the blocks open at first; by default only a block that is the whole model.
+
+    Raises:
+        FormatError: if the snapshot is none.
+
+    Example:
+        >>> from cntk_lab.widgets import _examples
+        >>> view = GraphView(_examples.mlp())
+        >>> view.opened
+        []
+    """
+
+    bundle_name = "graphView"
+
+    graph = traitlets.Dict().tag(sync=True)
+    overlays = traitlets.Dict().tag(sync=True)
+    opened = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    selected = traitlets.Unicode("").tag(sync=True)
+    live = traitlets.Bool(default_value=False).tag(sync=True)
+
+    def __init__(
+        self, graph: Mapping[str, Any], values: Values | None = None, opened: Sequence[str] | None = None
+    ) -> None:
+        self._snapshot = check(graph)
+        self._values = values
+        arranged = arrange(self._snapshot)
+        self._tree = Tree(arranged)
+        first = sorted(display.first_open(self._tree)) if opened is None else list(opened)
+        super().__init__(graph=dict(arranged), opened=first, live=values is not None)
+        self._throttles: dict[str, Throttle] = {}
+
+    def expand(self, *uids: str) -> None:
+        """Open blocks, and every block around them.
+
+        Args:
+            uids: of blocks, or of nodes that shall be seen.
+
+        Raises:
+            AttributeValueError: if the graph has no such node.
+        """
+        wanted = dict.fromkeys(self.opened)
+        for uid in uids:
+            path = self._tree.path(self._known(uid))
+            wanted.update(dict.fromkeys(block for block in path if self._tree.is_block(block)))
+        self.opened = list(wanted)
+
+    def collapse(self, *uids: str) -> None:
+        """Close blocks.
+
+        Args:
+            uids: of blocks.
+
+        Raises:
+            AttributeValueError: if the graph has no such node.
+        """
+        gone = {self._known(uid) for uid in uids}
+        self.opened = [uid for uid in self.opened if uid not in gone]
+
+    def select(self, uid: str) -> None:
+        """Mark a node and show it in the inspector; the blocks around it open.
+
+        Args:
+            uid: of the node; "" for none.
+        """
+        if uid:
+            self.expand(*self._tree.path(self._known(uid))[:-1])
+        self.selected = uid
+
+    def paint(
+        self,
+        name: str,
+        values: Mapping[str, float],
+        unit: str = "",
+        together: Literal["sum", "mean", "max", "min"] = "sum",
+    ) -> None:
+        """Paint a number on every node; the layout stays. At most ten times a second reaches the browser, the last always.
+
+        Args:
+            name: of the overlay, as the user chooses it: "time", "gradient", ...
+            values: uid of a node -> its number; not-finite numbers are painted as an alarm.
+            unit: of the numbers, as "ms".
+            together: how a closed block shows the numbers of its nodes.
+        """
+        throttle = self._throttles.setdefault(name, Throttle(self._take_overlay))
+        plain = {uid: float(value) if np.isfinite(value) else None for uid, value in values.items()}
+        throttle.put((name, {"unit": unit, "together": together, "values": plain}))
+
+    def unpaint(self, name: str) -> None:
+        """Take an overlay away."""
+        throttle = self._throttles.pop(name, None)
+        if throttle is not None:
+            throttle.flush()
+        self.overlays = {key: value for key, value in self.overlays.items() if key != name}
+
+    def save(self, path: str | Path) -> Path:
+        """Write what is open now as a picture.
+
+        Args:
+            path: ends with .svg, .png or .pdf.
+
+        Returns:
+            The path of the file.
+        """
+        return write_picture(self._snapshot, Path(path), self.opened)
+
+    def static_forms(self) -> dict[str, Any]:
+        """The graph as SVG, text and JSON for the viewer without kernel."""
+        return {
+            "text/plain": display.text(self._snapshot),
+            "image/svg+xml": display.svg(self._snapshot, self.opened),
+            MIME: self.graph,
+        }
+
+    def answer(self, request: messages.Request) -> messages.Reply:
+        """What the browser asks: statistics of parameters, or a file."""
+        if isinstance(request, messages.Export):
+            import tempfile
+
+            with tempfile.TemporaryDirectory() as folder:
+                path = write_picture(self._snapshot, Path(folder) / f"graph.{request.form}", request.opened)
+                content = base64.b64encode(path.read_bytes()).decode()
+            return messages.Exported("exported", request.form, content)
+        uid = self._known(request.uid)
+        parameters = [uid, *self._tree.hosted.get(uid, ())]
+        found = [(self._tree.node[p]["name"] or p, self._values(p) if self._values else None) for p in parameters]
+        return messages.Inspected(
+            "inspected", uid, [statistics(name, array) for name, array in found if array is not None]
+        )
+
+    def _take_overlay(self, overlay: tuple[str, dict[str, Any]]) -> None:
+        self.overlays = {**self.overlays, overlay[0]: overlay[1]}
+
+    def _known(self, uid: str) -> str:
+        if uid not in self._tree.node:
+            raise AttributeValueError(
+                f"the graph has no node {uid!r}",
+                fix=f"choose one of its {len(self._tree.node)} uids: view.graph['nodes']",
+            )
+        return uid
+
+
+def statistics(name: str, array: npt.NDArray[Any]) -> messages.Statistics:
+    """What an inspector shows of an array.
+
+    Args:
+        name: of the parameter.
+        array: its value, of any shape.
+
+    Returns:
+        Extremes, mean, standard deviation, zeros, not-finite elements, a histogram of 32 bins over the finite elements,
+        and the first 64 x 64 elements of the last two axes as an image.
+
+    Example:
+        >>> s = statistics("W", np.array([[0.0, 1.0], [2.0, np.nan]]))
+        >>> s.low, s.high, s.zeros, s.not_finite
+        (0.0, 2.0, 1, 1)
+    """
+    flat = np.asarray(array, dtype=np.float64).ravel()
+    finite = flat[np.isfinite(flat)]
+    bins = np.histogram(finite, BINS)[0] if finite.size else np.zeros(BINS, int)
+    image: npt.NDArray[np.float64] = np.zeros((0, 0))
+    if np.ndim(array) >= 2:
+        image = np.asarray(array, dtype=np.float64)[(0,) * (np.ndim(array) - 2)][:LARGEST_IMAGE, :LARGEST_IMAGE]
+        image = np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0)
+
+    def number(value: Any) -> float | None:
+        return float(value) if finite.size else None
+
+    low, high = (finite.min(), finite.max()) if finite.size else (0, 0)
+    mean, deviation = (finite.mean(), finite.std()) if finite.size else (0, 0)
+    return messages.Statistics(
+        name=name, shape=list(np.shape(array)), dtype=str(array.dtype), count=flat.size, low=number(low),
+        high=number(high), mean=number(mean), deviation=number(deviation), zeros=int((flat == 0).sum()),
+        not_finite=int(flat.size - finite.size), histogram=[int(n) for n in bins], image=image.tolist(),
+    )  # fmt: skip

@@ -1,0 +1,4 @@
+// The list of plugins, nothing else.
+import { commands } from './commands';
+
+export default [commands];

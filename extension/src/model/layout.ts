@@ -1,0 +1,259 @@
+// Where nodes go. Every open block is laid out by itself and then is one large node of the block around it, so that opening
+// a block lays out two small graphs and not one large one; layouts are kept by their DOT text. No DOM: Graphviz runs behind
+// the `Engine` interface, in a web worker.
+import type { Graph, GraphNode, Link } from './graph';
+import { short, shapeText, subtitleOf, titleOf } from './graph';
+
+export interface Point {
+  x: number;
+  y: number;
+}
+
+export interface Box {
+  node: GraphNode;
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+  /** An open block: its children are drawn on it. */
+  open: boolean;
+  depth: number;
+}
+
+export interface Curve {
+  from: string;
+  to: string;
+  link: Link;
+  /** A cubic spline: start, then three points per piece. */
+  points: Point[];
+  depth: number;
+}
+
+export interface Scene {
+  width: number;
+  height: number;
+  boxes: Map<string, Box>;
+  curves: Curve[];
+  /** Children left out somewhere because there are too many. */
+  hidden: number;
+}
+
+/** Turns DOT into Graphviz' plain text. */
+export interface Engine {
+  plain(dot: string): Promise<string>;
+}
+
+const POINTS = 72;
+const HEADER = 30;
+const MARGIN = 14;
+const PORT = 10;
+const CARD_PADDING = 22;
+const LINE = { title: 18, more: 14 };
+const WIDEST = 230;
+
+/** Width of text in pixels at a font size, near enough to lay out cards without a document. */
+export function textWidth(text: string, size: number): number {
+  let units = 0;
+  for (const c of text) {
+    if ('iljI.,:;|!\'()[]ft '.includes(c)) units += 0.34;
+    else if ('mwMW@%'.includes(c)) units += 0.92;
+    else if (c > '\u2e80') units += 1;
+    else if (c >= 'A' && c <= 'Z') units += 0.7;
+    else units += 0.57;
+  }
+  return units * size;
+}
+
+/** Text cut to a width in pixels. */
+export function fitText(text: string, size: number, width: number): string {
+  if (textWidth(text, size) <= width) return text;
+  let cut = [...text].slice(0, Math.ceil(width / (size * 0.3)));
+  while (cut.length > 1 && textWidth(`${cut.join('')}…`, size) > width) cut = cut.slice(0, -1);
+  return `${cut.join('')}…`;
+}
+
+/** The lines on a node's card, below its title. */
+export function cardLines(graph: Graph, node: GraphNode): string[] {
+  const lines: string[] = [];
+  const subtitle = subtitleOf(node);
+  if (subtitle) lines.push(subtitle);
+  const on = graph.parametersOn(node.id);
+  if (on.length) lines.push(on.map(p => `${p.name || p.kind} ${shapeText(p.shape)}`).join(', '));
+  else if (graph.isBlock(node.id) && node.parameters) lines.push(`${short(node.parameters)} parameters`);
+  else if (node.kind === 'parameter' || node.kind === 'constant') lines.push(shapeText(node.shape));
+  return lines;
+}
+
+export function cardSize(graph: Graph, node: GraphNode): { width: number; height: number } {
+  const lines = cardLines(graph, node);
+  const buttons = graph.isBlock(node.id) ? 22 : 0;
+  const width = Math.max(textWidth(titleOf(node), 13) * 1.08 + buttons, ...lines.map(line => textWidth(line, 11)), 44);
+  return { width: Math.min(width, WIDEST) + CARD_PADDING, height: 16 + LINE.title + lines.length * LINE.more };
+}
+
+interface Inner {
+  width: number;
+  height: number;
+  boxes: Box[];
+  curves: Curve[];
+  hidden: number;
+}
+
+/** Lays out graphs, and remembers what it has laid out. */
+export class Layout {
+  private readonly known = new Map<string, Promise<string>>();
+  /** How many graphs Graphviz was asked to lay out; values painted on nodes must not change it. */
+  runs = 0;
+
+  constructor(private readonly engine: Engine) {}
+
+  async scene(graph: Graph, opened: ReadonlySet<string>): Promise<Scene> {
+    const inner = await this.inside(graph, null, opened, 0);
+    return {
+      width: inner.width,
+      height: inner.height,
+      boxes: new Map(inner.boxes.map(box => [box.node.id, box])),
+      curves: inner.curves,
+      hidden: inner.hidden
+    };
+  }
+
+  private plain(dot: string): Promise<string> {
+    let text = this.known.get(dot);
+    if (!text) {
+      this.runs++;
+      text = this.engine.plain(dot);
+      this.known.set(dot, text);
+      if (this.known.size > 400) this.known.delete(this.known.keys().next().value!);
+      text.catch(() => this.known.delete(dot));
+    }
+    return text;
+  }
+
+  private async inside(graph: Graph, block: string | null, opened: ReadonlySet<string>, depth: number): Promise<Inner> {
+    const level = graph.level(block);
+    const open = await Promise.all(
+      level.nodes.map(node => (opened.has(node.id) ? this.inside(graph, node.id, opened, depth + 1) : null))
+    );
+    const sizes = level.nodes.map((node, i) => {
+      const inner = open[i];
+      const card = cardSize(graph, node);
+      return inner ? { width: Math.max(inner.width, card.width), height: inner.height + HEADER } : card;
+    });
+    const number = new Map<string | null, number>(level.nodes.map((node, i) => [node.id, i]));
+    const place = parsePlain(await this.plain(dotOf(level.links, sizes, number)));
+    const inner: Inner = { width: place.width + 2 * MARGIN, height: place.height + 2 * MARGIN, boxes: [], curves: [], hidden: level.hidden };
+    for (const link of level.links) {
+      const points = place.edges.get(edgeName(link, number));
+      if (!points || link.from === link.to) continue;
+      const shifted = points.map(p => ({ x: p.x + MARGIN, y: p.y + MARGIN }));
+      if (isBack(link, number)) shifted.reverse();
+      if (link.from === null) reach(shifted, 'start', 0);
+      if (link.to === null) reach(shifted, 'end', inner.height);
+      inner.curves.push({ from: link.from ?? block!, to: link.to ?? block!, link, points: shifted, depth });
+    }
+    level.nodes.forEach((node, i) => {
+      const centre = place.nodes.get(`n${i}`)!;
+      const { width, height } = sizes[i]!;
+      const x = centre.x - width / 2 + MARGIN;
+      const y = centre.y - height / 2 + MARGIN;
+      inner.boxes.push({ node, x, y, width, height, open: open[i] !== null, depth });
+      const within = open[i];
+      if (!within) return;
+      inner.hidden += within.hidden;
+      const dx = x + (width - within.width) / 2;
+      const dy = y + HEADER;
+      for (const box of within.boxes) inner.boxes.push({ ...box, x: box.x + dx, y: box.y + dy });
+      for (const curve of within.curves)
+        inner.curves.push({ ...curve, points: curve.points.map(p => ({ x: p.x + dx, y: p.y + dy })) });
+    });
+    return inner;
+  }
+}
+
+/** Lead a curve that comes through the border of its block straight from (or to) that border. */
+function reach(points: Point[], which: 'start' | 'end', y: number): void {
+  const inward = points.at(which === 'start' ? 0 : -1)!;
+  const border = { x: inward.x, y };
+  if (which === 'start') points.unshift(border, border, inward);
+  else points.push(inward, border, border);
+}
+
+/** Recurrent edges lead backwards; they are laid out forwards so that they do not turn the graph round. */
+function isBack(link: Link, number: Map<string | null, number>): boolean {
+  return link.recurrent && link.from !== null && link.to !== null && number.get(link.from)! > number.get(link.to)!;
+}
+
+function endNames(link: Link, number: Map<string | null, number>): [string, string] {
+  // the block's own border: one port on top for what comes in, one at the bottom for what goes out
+  const from = link.from === null ? 'top' : `n${number.get(link.from)}`;
+  const to = link.to === null ? 'bottom' : `n${number.get(link.to)}`;
+  return isBack(link, number) ? [to, from] : [from, to];
+}
+
+function edgeName(link: Link, number: Map<string | null, number>): string {
+  return endNames(link, number).join(' ') + (link.recurrent ? ' r' : '');
+}
+
+/** One level as DOT. Nodes are called by number: no word of a model gets into the text. */
+export function dotOf(links: readonly Link[], sizes: readonly { width: number; height: number }[], number: Map<string | null, number>): string {
+  const out = ['digraph { graph [rankdir=TB nodesep=0.5 ranksep=0.5]; node [shape=box fixedsize=true]; edge [arrowhead=none];'];
+  const inches = (n: number) => (n / POINTS).toFixed(3);
+  sizes.forEach(({ width, height }, i) => {
+    out.push(`n${i} [width=${inches(width)} height=${inches(height)}];`);
+  });
+  const port = `[width=${inches(PORT)} height=${inches(1)}]`;
+  if (links.some(link => link.from === null)) out.push(`{ rank=source; top ${port}; }`);
+  if (links.some(link => link.to === null)) out.push(`{ rank=sink; bottom ${port}; }`);
+  for (const link of links) {
+    if (link.from === link.to) continue;
+    const [from, to] = endNames(link, number);
+    const labelled = link.from === null || link.to === null ? ' [weight=0.5]' : '';
+    out.push(`${from} -> ${to}${link.recurrent ? ' [weight=0]' : labelled};`);
+  }
+  out.push('}');
+  return out.join('\n');
+}
+
+interface Plain {
+  width: number;
+  height: number;
+  nodes: Map<string, Point>;
+  edges: Map<string, Point[]>;
+}
+
+/** Graphviz' plain text in pixels, y downwards. */
+export function parsePlain(text: string): Plain {
+  const result: Plain = { width: 0, height: 0, nodes: new Map(), edges: new Map() };
+  const down = (y: string) => result.height - Number(y) * POINTS;
+  for (const line of text.split('\n')) {
+    const words = line.split(' ');
+    if (words[0] === 'graph') {
+      result.width = Number(words[2]) * POINTS;
+      result.height = Number(words[3]) * POINTS;
+    } else if (words[0] === 'node') {
+      result.nodes.set(words[1]!, { x: Number(words[2]) * POINTS, y: down(words[3]!) });
+    } else if (words[0] === 'edge') {
+      const points: Point[] = [];
+      for (let i = 0; i < Number(words[3]); i++)
+        points.push({ x: Number(words[4 + 2 * i]) * POINTS, y: down(words[5 + 2 * i]!) });
+      const key = `${words[1]} ${words[2]}`;
+      // of two edges between the same nodes the second is the recurrent one (links are sorted so)
+      result.edges.set(result.edges.has(key) ? `${key} r` : key, points);
+      if (!result.edges.has(`${key} r`)) result.edges.set(`${key} r`, points);
+    }
+  }
+  return result;
+}
+
+/** The point in the middle of a spline. */
+export function middle(points: readonly Point[]): Point {
+  const pieces = Math.floor((points.length - 1) / 3);
+  if (pieces < 1) return points[0] ?? { x: 0, y: 0 };
+  const t = pieces / 2;
+  const piece = Math.min(Math.floor(t), pieces - 1);
+  const [a, b, c, d] = points.slice(piece * 3, piece * 3 + 4) as [Point, Point, Point, Point];
+  const s = t - piece;
+  const mix = (k: 'x' | 'y') => (1 - s) ** 3 * a[k] + 3 * (1 - s) ** 2 * s * b[k] + 3 * (1 - s) * s ** 2 * c[k] + s ** 3 * d[k];
+  return { x: mix('x'), y: mix('y') };
+}

@@ -1,0 +1,58 @@
+// One node as a card: its title, what it holds, and for a block the sign that it opens.
+import type { Graph } from '../model/graph';
+import { axisName, shapeText, short, titleOf } from '../model/graph';
+import { cardLines, fitText, type Box } from '../model/layout';
+import { svg } from './dom';
+
+/** A node in words, for screen readers. */
+export function wordsFor(graph: Graph, box: Box): string {
+  const { node } = box;
+  const words = [titleOf(node)];
+  if (node.name && node.name !== titleOf(node)) words.push(node.name);
+  words.push(node.kind);
+  words.push(`${node.axes.map(axisName).join(', ')} ${shapeText(node.shape)}`.trim());
+  if (node.parameters) words.push(`${short(node.parameters)} parameters`);
+  if (graph.outputs.has(node.id)) words.push('output');
+  if (node.problem) words.push(`problem: ${node.problem}`);
+  return words.join(', ');
+}
+
+export function nodeCard(graph: Graph, box: Box): SVGGElement {
+  const { node, width, height, open } = box;
+  const block = graph.isBlock(node.id);
+  const lines = cardLines(graph, node);
+  const element = svg('g', {
+    class: `cntk-node ${node.kind}${open ? ' open' : ''}${node.problem ? ' alarm' : ''}`,
+    transform: `translate(${box.x.toFixed(1)} ${box.y.toFixed(1)})`,
+    role: 'button',
+    tabindex: -1,
+    'aria-label': wordsFor(graph, box),
+    'aria-expanded': block ? String(open) : undefined
+  });
+  element.dataset.uid = node.id;
+  const leaf = node.kind === 'input' || node.kind === 'placeholder';
+  if (node.kind === 'repeat' && !open)
+    for (const shift of [6, 3]) element.append(svg('rect', { class: 'card', x: shift, y: -shift, width, height, rx: 6 }));
+  element.append(svg('rect', { class: 'card', width, height, rx: leaf ? height / 2 : 6 }));
+  const room = width - 20 - (block ? 18 : 0);
+  const left = open ? 10 : width / 2 - (block ? 8 : 0);
+  const anchor = open ? 'start' : 'middle';
+  const top = open ? 19 : 8 + 13;
+  if (open) {
+    const words = [titleOf(node), node.name].filter((word, i, all) => word && all.indexOf(word) === i).join('  ');
+    element.append(svg('text', { class: 'title', x: left, y: top }, fitText(words, 13, room)));
+  } else {
+    element.append(svg('text', { class: 'title', x: left, y: top, 'text-anchor': anchor }, fitText(titleOf(node), 13.8, room)));
+    lines.forEach((line, i) => {
+      const held = i === lines.length - 1 && (graph.parametersOn(node.id).length > 0 || line.endsWith(' parameters'));
+      element.append(
+        svg('text', { class: held ? 'held' : 'more', x: left, y: top + 16 + i * 14, 'text-anchor': anchor }, fitText(line, 11, room))
+      );
+    });
+  }
+  if (block) element.append(svg('text', { class: 'sign', x: width - 14, y: open ? 20 : height / 2 + 5, 'aria-hidden': true }, open ? '−' : '+'));
+  if (graph.loopsInside(node.id) && !open)
+    element.append(svg('text', { class: 'more', x: width - 14, y: block ? height - 5 : 14, 'text-anchor': 'middle' }, '↻'));
+  element.append(svg('text', { class: 'value', x: width - 4, y: -3 }));
+  return element;
+}

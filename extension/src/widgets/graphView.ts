@@ -1,0 +1,59 @@
+// anywidget entry: the live graph view.
+import type { AnyModel, RenderProps } from '@anywidget/types';
+import { sharedEngine } from '../model/engine';
+import type { Overlay } from '../model/overlay';
+import { Channel, type Wire } from '../protocol/channel';
+import { GraphPane } from '../view/graphPane';
+
+interface State {
+  graph: unknown;
+  overlays: Record<string, Overlay>;
+  opened: string[];
+  selected: string;
+  live: boolean;
+}
+
+function write<K extends keyof State>(model: AnyModel<State>, key: K, value: State[K]): void {
+  model.set(key, value);
+  model.save_changes();
+}
+
+async function render({ model, el }: RenderProps<State>): Promise<() => void> {
+  const channel = new Channel(model as unknown as Wire);
+  const pane = new GraphPane(
+    {
+      opened: uids => write(model, 'opened', uids),
+      selected: uid => write(model, 'selected', uid),
+      values: model.get('live')
+        ? async uid => {
+            const reply = await channel.ask({ kind: 'inspect', uid });
+            return reply.kind === 'inspected' ? reply.arrays : [];
+          }
+        : null,
+      pdf: async () => {
+        const reply = await channel.ask({ kind: 'export', form: 'pdf', opened: model.get('opened') });
+        if (reply.kind !== 'exported') throw new Error('the kernel sent no file');
+        return new Blob([Uint8Array.from(atob(reply.content), c => c.charCodeAt(0))], { type: 'application/pdf' });
+      }
+    },
+    sharedEngine()
+  );
+  el.append(pane.element);
+  const listeners: Record<string, () => void> = {
+    'change:graph': () => void pane.setGraph(model.get('graph'), model.get('opened')),
+    'change:opened': () => void pane.setOpened(model.get('opened')),
+    'change:selected': () => pane.setSelected(model.get('selected')),
+    'change:overlays': () => pane.setOverlays(model.get('overlays'))
+  };
+  for (const [event, listener] of Object.entries(listeners)) model.on(event as 'change:graph', listener);
+  await pane.setGraph(model.get('graph'), model.get('opened'));
+  pane.setOverlays(model.get('overlays'));
+  pane.setSelected(model.get('selected'));
+  return () => {
+    for (const [event, listener] of Object.entries(listeners)) model.off(event as 'change:graph', listener);
+    channel.dispose();
+    pane.dispose();
+  };
+}
+
+export default { render };

@@ -1,0 +1,144 @@
+"""The graph view in a real JupyterLab and a real browser."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cntk_lab.widgets import _examples
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser"), pytest.mark.timeout(180)]
+
+SHOW = """
+import numpy as np
+from cntk_lab.widgets import GraphView, _examples
+rng = np.random.default_rng(1)
+graph = {graph}
+shapes = {{n["id"]: n["shape"] for n in graph["nodes"] if n["kind"] == "parameter"}}
+w = GraphView(graph, values=lambda uid: rng.normal(size=shapes[uid]) if uid in shapes else None)
+w
+"""
+
+
+def show(graph: str) -> str:
+    return SHOW.format(graph=graph)
+
+
+def node(page, name):
+    return page.locator(f'.cntk-node[data-uid="{name}"]')
+
+
+def test_a_block_opens_on_click_and_the_kernel_hears_of_it(open_notebook, run_cell, screenshot):
+    page = open_notebook("click.ipynb", [show("_examples.mlp()"), "print('OPEN', w.opened, w.selected)"])
+    run_cell(page, 0)
+    node(page, "h1").wait_for()
+    assert page.locator(".cntk-node").count() == 6
+    assert node(page, "h1.times").count() == 0
+    screenshot(page, "graph-closed")
+    box = node(page, "h1").bounding_box()
+    page.mouse.click(box["x"] + box["width"] - 10, box["y"] + box["height"] / 2)
+    node(page, "h1.times").wait_for()
+    node(page, "h1.times").click()
+    page.locator(".cntk-inspector h3", has_text="Times").wait_for()
+    page.locator(".cntk-inspector .histogram").wait_for()
+    screenshot(page, "graph-open")
+    run_cell(page, 1)
+    page.locator(".jp-OutputArea-output", has_text="OPEN ['h1'] h1.times").wait_for()
+    assert page.errors == []
+
+
+def test_everything_goes_by_keyboard(open_notebook, run_cell):
+    page = open_notebook("keys.ipynb", [show("_examples.mlp()")])
+    run_cell(page, 0)
+    node(page, "h1").wait_for()
+    page.locator(".cntk-node[tabindex='0']").focus()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function("document.activeElement.dataset.uid === 'h1'")
+    page.keyboard.press("Enter")
+    node(page, "h1.times").wait_for()
+    page.wait_for_function("document.activeElement.dataset.uid === 'h1'")
+    page.keyboard.press("Enter")
+    node(page, "h1.times").wait_for(state="detached")
+    page.keyboard.press("/")
+    page.keyboard.type("op=Plus & params>=0 & name=*")
+    page.locator(".cntk-found", has_text="3 found").wait_for()
+    page.keyboard.press("Enter")
+    page.locator(".cntk-node.selected[data-uid='h1.plus']").wait_for()
+    assert page.locator(".jp-Notebook .jp-Cell").count() == 1
+    assert page.errors == []
+
+
+def test_values_are_painted_without_a_new_layout(open_notebook, run_cell, screenshot):
+    cells = [
+        show("_examples.tagger()"),
+        "w.expand('rnn')\nw.paint('time', {'rnn.times': 3.0, 'rnn.plus': 0.5, 'tags.times': 1.0}, unit='ms')",
+        "w.paint('time', {'rnn.times': 30.0, 'rnn.plus': float('nan')}, unit='ms')",
+    ]
+    page = open_notebook("paint.ipynb", cells)
+    run_cell(page, 0)
+    node(page, "rnn").wait_for()
+    run_cell(page, 1)
+    node(page, "rnn.times").wait_for()
+    page.get_by_label("Values painted on the nodes").select_option("time")
+    page.locator(".cntk-node[data-uid='rnn.times'] .value", has_text="3 ms").wait_for()
+    assert page.locator(".cntk-edge.recurrent").count() == 1
+    screenshot(page, "graph-painted")
+    drawn = page.locator(".cntk-lab").get_attribute("data-ready")
+    run_cell(page, 2)
+    page.locator(".cntk-node.alarm[data-uid='rnn.plus']").wait_for()
+    page.locator(".cntk-node[data-uid='rnn.times'] .value", has_text="30 ms").wait_for()
+    assert page.locator(".cntk-lab").get_attribute("data-ready") == drawn
+    assert page.errors == []
+
+
+def test_two_views_share_one_bundle(open_notebook, run_cell):
+    page = open_notebook("two.ipynb", [show("_examples.mlp()"), "w2 = GraphView(_examples.tagger())\nw2"])
+    run_cell(page, 0)
+    node(page, "h1").wait_for()
+    run_cell(page, 1)
+    node(page, "rnn").wait_for()
+    assert page.evaluate("globalThis.__cntkLabBundles.size") == 1
+    assert page.errors == []
+
+
+def test_a_graph_file_opens_without_a_kernel_in_dark_too(lab, page, screenshot):
+    from cntk_lab.widgets._arrange import arrange
+    from cntk_lab.widgets._snapshot import check
+
+    (lab.root / "m.cntkgraph.json").write_text(json.dumps(arrange(check(_examples.mlp(12)))))
+    page.goto(f"{lab.url}lab/workspaces/files/tree/m.cntkgraph.json?token={lab.token}&reset")
+    page.locator(".cntk-node.repeat").wait_for()
+    assert page.locator(".cntk-node.repeat .title").text_content() == "Dense ×11"
+    page.evaluate("() => { jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'}); }")
+    page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
+    screenshot(page, "graph-dark")
+    page.evaluate("() => { jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'}); }")
+    page.wait_for_selector("body[data-jp-theme-light='true']", state="attached")
+    assert page.errors == []
+
+
+def test_hostile_names_are_only_text(lab, page):
+    attack = '<img src=x onerror="globalThis.pwned=1">"]; evil [label=<b>'
+    sketch = _examples.Sketch(attack)
+    x = sketch.node(attack, attack, [2], name=attack, kind="input", axes=[attack])
+    y = sketch.node("</script><script>pwned=1</script>", attack, [2], x, name="a" * 10_000, note=attack)
+    (lab.root / "evil.cntkgraph.json").write_text(json.dumps(sketch.snapshot(y)))
+    page.goto(f"{lab.url}lab/workspaces/evil/tree/evil.cntkgraph.json?token={lab.token}&reset")
+    page.locator(".cntk-node").first.wait_for()
+    assert page.locator(".cntk-node").count() == 2
+    page.locator(".cntk-node").nth(1).click()
+    page.locator(".cntk-inspector dl").first.wait_for()
+    assert page.evaluate("globalThis.pwned === undefined && !document.querySelector('.cntk-lab img, .cntk-lab script')")
+    assert page.errors == []
+
+
+def test_the_launcher_offers_a_notebook_and_the_tutorials(lab, page, screenshot):
+    page.goto(f"{lab.url}lab/workspaces/launch?token={lab.token}&reset")
+    page.locator(".jp-LauncherCard", has_text="CNTK Lab notebook").wait_for()
+    page.locator(".jp-LauncherCard", has_text="Tutorials").wait_for()
+    screenshot(page, "launcher")
+    page.locator(".jp-LauncherCard", has_text="CNTK Lab notebook").click()
+    page.locator(".jp-Notebook .jp-Cell", has_text="import cntk_lab as C").wait_for()
+    lab.shutdown_kernels()
+    assert page.errors == []
