@@ -11,6 +11,8 @@ beyond one element: ``reduce`` (a reduction along axes of the kernel's domain, w
 Idea: tinygrad's single node type; Halide's separation of formula and schedule.
 """
 
+# ruff: noqa: SIM905 - lists of words read better as one text
+
 from __future__ import annotations
 
 import weakref

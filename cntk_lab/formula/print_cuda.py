@@ -37,6 +37,8 @@ LONG_ROW: Final = 1024
 """Rows longer than this get a whole block instead of a warp."""
 CHUNKS: Final = 128
 """Largest number of partial results per column."""
+MOST_OPERANDS: Final = 480
+"""Arguments of a launch: 4096 bytes hold 512 pointers, with room for scratch and counts."""
 NEUTRAL: Final = {"sum": "real(0)", "prod": "real(1)", "max": "-INFINITE", "min": "INFINITE"}
 
 
@@ -131,6 +133,12 @@ class _Printer:
         check_outputs(kernel, self.extent)
         if -3 in kernel.domain:
             raise NotPrintableError(f"lengths of the domain {kernel.domain} are known only when it runs")
+        if 0 in kernel.domain:
+            raise NotPrintableError(f"the domain {kernel.domain} has no elements")
+        if len(kernel.inputs) + len(kernel.outputs) > MOST_OPERANDS:
+            raise NotPrintableError(
+                f"{len(kernel.inputs)} inputs and {len(kernel.outputs)} outputs do not fit a launch"
+            )
         self.real = "double" if kernel.dtype == "float64" else "float"
         rank = len(kernel.domain)
         every: list[Axis] = [ROWS, *range(-rank, 0)]

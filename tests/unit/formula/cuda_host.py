@@ -103,13 +103,17 @@ def run_on_host(kernel, source, arrays, rows, folder):
     operands = [*kernel.inputs, *(o for o, _ in kernel.outputs)]
     arguments = [f"({types[o.dtype]}*)p[{i}]" for i, o in enumerate(operands)]
     arguments += [f"(real*)p[{len(operands)}]", "rows", "chunks"]
-    text = HOST + source.code
+    options = ["-std=c++17", "-O0", "-ffp-contract=off", "-fPIC", "-pthread", "-w"]
+    header = Path(folder).parent / "host.h"  # the same for all kernels: compiled once for a run of the tests
+    if not header.exists():
+        header.write_text(HOST)
+        subprocess.run([compiler, *options, "-x", "c++-header", str(header)], check=True)
+    text = '#include "../host.h"\n' + source.code
     for launch in source.launches:
         text += RUN.replace("@NAME@", launch.name).replace("@ARGUMENTS@", ", ".join(arguments))
     file, library = Path(folder, "kernel.cpp"), Path(folder, "kernel.so")
     file.write_text(text)
-    options = ["-std=c++17", "-O0", "-ffp-contract=off", "-shared", "-fPIC", "-pthread", "-w"]
-    subprocess.run([compiler, *options, str(file), "-o", str(library)], check=True)
+    subprocess.run([compiler, *options, "-shared", str(file), "-o", str(library)], check=True)
     loaded = ctypes.CDLL(str(library))
     arrays = [np.array(a) for a in arrays]
     in_place = dict(kernel.in_place)

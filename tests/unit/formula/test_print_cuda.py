@@ -10,6 +10,7 @@ from cntk_lab.formula.kernel import Kernel, Operand
 from cntk_lab.formula.print_cuda import CHUNKS, NotPrintableError, cuda_source
 from cntk_lab.formula.print_numpy import numpy_function
 from tests.unit.formula.cuda_host import compile_cubin, nvrtc, run_on_host
+from tests.unit.formula.formulas import data_for, kernel_of, random_formula
 from tests.unit.formula.kernel_table import TABLE, TOLERANCE, arrays_for
 
 x = input_("x")
@@ -50,6 +51,17 @@ def test_any_number_of_rows_runs_the_same_source(name, rows, tmp_path):
         np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-4)
 
 
+def test_random_formulas_of_shared_subexpressions(tmp_path):
+    kernel = kernel_of(*(random_formula(seed, reductions=False) for seed in range(12)))
+    arrays = data_for()
+    source = cuda_source(kernel)
+    compile_cubin(nvrtc(), source.code, "sm_90")
+    for got, want in zip(
+        run_on_host(kernel, source, arrays, 5, tmp_path), numpy_function(kernel)(np, *arrays), strict=True
+    ):
+        np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize("name", TABLE)
 def test_family_is_the_one_expected(name):
     family = name.split(":")[0]
@@ -85,6 +97,7 @@ def test_source_is_deterministic_and_free_of_names_of_operands():
         (reduce("sum", x, [-2]), (2, 3, 4), (2, 1, 4), r"along \[-2\], neither the first nor the last"),
         (reduce("sum", x, [-1]) + reduce("sum", x, [ROWS, -1]), (3,), (1,), "along different axes"),
         (x, (-3,), (-3,), "known only when it runs"),
+        (x, (0,), (0,), "has no elements"),
         (const(1.0), (3,), (3,), "output without rows"),
     ],
 )
