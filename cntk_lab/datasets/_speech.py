@@ -65,6 +65,7 @@ def speech_prompts(*, offline: bool | None = None, url: str | None = None, verbo
         >>> prompts = speech_prompts()             # doctest: +SKIP
         >>> prompts.texts[prompts.names.index("activated")]     # doctest: +SKIP
         'activated'
+
     Source: Asterisk core sounds 1.6.1, CC-BY-SA-3.0.
     """
     found = fetch(BY_NAME["speech_prompts"], offline, url, verbose)

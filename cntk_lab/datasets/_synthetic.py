@@ -59,6 +59,7 @@ def two_gaussians(samples: int, *, dimensions: int = 2, classes: int = 2, seed: 
     Example:
         >>> two_gaussians(4, seed=3).features.shape
         (4, 2)
+
     Source: the idea of CNTK tutorials 101 and 102 (age and tumour size).
     """
     if min(samples, dimensions, classes) < 1:
@@ -155,6 +156,7 @@ def flight_queries(samples: int, *, seed: int = 0) -> Queries:
         >>> query = flight_queries(1, seed=1)
         >>> len(query.words[0]) == len(query.tags[0])
         True
+
     Source: a grammar of this project; the tags follow the Air Travel Information System corpus.
     """
     if samples < 1:

@@ -185,6 +185,7 @@ def records() -> tuple[Record, ...]:
     Example:
         >>> [record.name for record in records()][:2]
         ['mnist', 'fashion_mnist']
+
     Source: this module.
     """
     return RECORDS

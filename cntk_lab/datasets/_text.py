@@ -97,6 +97,7 @@ def cmudict(*, offline: bool | None = None, url: str | None = None, verbose: boo
         >>> speech = cmudict()                     # doctest: +SKIP
         >>> speech.phonemes[speech.words.index("tensor")]   # doctest: +SKIP
         ('T', 'EH1', 'N', 'S', 'ER0')
+
     Source: Carnegie Mellon Pronouncing Dictionary.
     """
     text = fetch(BY_NAME["cmudict"], offline, url, verbose)["cmudict.dict"].decode("utf-8")
@@ -142,6 +143,7 @@ def wordnet_glosses(*, offline: bool | None = None, url: str | None = None, verb
         >>> meaning = wordnet_glosses()            # doctest: +SKIP
         >>> meaning.glosses[meaning.words.index("entity")][:40]   # doctest: +SKIP
         'that which is perceived or known or infe'
+
     Source: WordNet 3.1, wndb(5): a line is offset, file, kind, hexadecimal word count, words, pointers, ``|``, gloss.
     """
     found = fetch(BY_NAME["wordnet_glosses"], offline, url, verbose)
