@@ -163,8 +163,8 @@ def _python_position(axis: Any, rank: int, default: int) -> int:
 
 
 _REDUCTIONS = {
-    "Sum": "reduce_sum", "LogSum": "reduce_log_sum_exp", "Mean": "reduce_mean", "Max": "reduce_max", "Min": "reduce_min",
-    "Prod": "reduce_prod", "Argmax": "argmax", "Argmin": "argmin",
+    "Sum": "reduce_sum", "LogSum": "reduce_log_sum_exp", "Mean": "reduce_mean", "Max": "reduce_max",
+    "Min": "reduce_min", "Prod": "reduce_prod", "Argmax": "argmax", "Argmin": "argmin",
 }  # fmt: skip
 _REDUCTION_NAMES = {op: name for name, op in _REDUCTIONS.items()}
 
@@ -215,10 +215,10 @@ def _read_convolution(attributes: Dictionary, count: int, ranks: Sequence[int]) 
 
 def write_convolution(op: str, attributes: Mapping[str, Any], kernel: tuple[int, ...]) -> Stored:
     """How files hold a convolution; ``kernel`` is the static shape of its kernels (out x in x spatial)."""
-    if attributes.get("sequential") or attributes.get("reduction_rank", 1) != 1:
+    sequential, rank = attributes.get("sequential", False), attributes.get("reduction_rank", 1)
+    if sequential or rank != 1:
         raise FormatError(
-            f"{op} with sequential={attributes.get('sequential', False)}, reduction_rank={attributes.get('reduction_rank', 1)} "
-            "has no primitive of its own in CNTK's files",
+            f"{op} with sequential={sequential}, reduction_rank={rank} has no primitive of its own in CNTK's files",
             fix="save in the ONNX format, or use reduction_rank=1 and a static axis",
         )
     rank = len(kernel) - 1

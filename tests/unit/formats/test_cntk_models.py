@@ -1,0 +1,167 @@
+"""Models that CNTK 2.7 saved load, compute what CNTK computed, and are written back as they were."""
+
+import json
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+import cntk_lab as C
+from cntk_lab import formats
+from cntk_lab.errors import FormatError
+from cntk_lab.formats.cntk import description, read, write
+from cntk_lab.formats.cntk import dictionary as files
+
+FOLDER = Path(__file__).parents[2] / "golden" / "models"
+EXPECTED = json.loads((FOLDER / "expected.json").read_text())
+NAMES = sorted(n for n in EXPECTED if not n.startswith("checkpoint_"))
+
+
+def load(name: str) -> Any:
+    """The model, or a skip that names the operator that this version of the package does not have yet."""
+    try:
+        return formats.load(FOLDER / f"{name}.model")
+    except FormatError as error:
+        if "update this package" in error.fix or name == "user_function":
+            pytest.skip(error.what)
+        raise
+
+
+def array(entry: Any) -> Any:
+    if isinstance(entry, list):
+        return [array(e) for e in entry]
+    return np.array(entry["data"], entry["dtype"]).reshape(entry["shape"])
+
+
+def feed(variable: Any, name: str) -> Any:
+    data = next(array(a["values"]) for a in EXPECTED[name]["arguments"] if a["name"] == variable.name)
+    if not variable.is_sparse:
+        return data
+    return [scipy.sparse.csr_matrix(d) for d in data] if isinstance(data, list) else scipy.sparse.csr_matrix(data)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if EXPECTED[n]["compare"] != "none"])
+def test_loaded_models_compute_what_cntk_computed(name: str) -> None:
+    model = load(name)
+    assert [list(o.shape) for o in model.outputs] == [
+        [-3 if d == "free" else d for d in s] for s in EXPECTED[name]["shapes"]
+    ]
+    values = model.eval({v: feed(v, name) for v in model.arguments})
+    if not isinstance(values, dict):
+        values = {model.output: values}
+    for output, entry in zip(model.outputs, EXPECTED[name]["outputs"], strict=True):
+        got, wanted = values[output], array(entry)
+        if not isinstance(wanted, list):
+            got, wanted = [got], [wanted]
+        for one, other in zip(got, wanted, strict=True):
+            dense = one.toarray() if scipy.sparse.issparse(one) else np.asarray(one)
+            assert dense.shape == other.shape
+            if EXPECTED[name]["compare"] == "values":
+                np.testing.assert_allclose(dense, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_models_are_written_back_as_they_were(name: str) -> None:
+    model = load(name)
+    was = description.from_dictionary(files.read(FOLDER / f"{name}.model"))
+    now = write.describe(model)
+    assert (now.root, now.uid, now.name) == (was.root, was.uid, was.name)
+    leaves = {v.uid: v for v in now.variables}
+    for variable in was.variables:
+        if variable.kind != "Placeholder":
+            assert leaves[variable.uid] == variable
+            assert variable.value is None or np.array_equal(leaves[variable.uid].value, variable.value)  # type: ignore[arg-type]
+    functions = {f.uid: f for f in now.functions}
+    for record in was.functions:
+        if record.uid in functions:
+            assert (functions[record.uid].op, functions[record.uid].inputs) == (record.op, record.inputs)
+            assert functions[record.uid].name == record.name
+            if record.op != description.BLOCK:
+                assert description.same(functions[record.uid].attributes, record.attributes)
+    again = read.build(now)
+    assert [o.shape for o in again.outputs] == [o.shape for o in model.outputs]
+
+
+def test_names_uids_and_kinds_survive() -> None:
+    model = load("dense_layers")
+    assert sorted(p.name for p in model.parameters) == ["W", "W", "W", "b", "b"]
+    assert all(p.uid.startswith("Parameter") for p in model.parameters)
+    assert model.find_by_name("d2").op_name == "Dense"
+    assert model.arguments[0].name == "x"
+
+
+def test_saved_twice_gives_the_same_model(tmp_path: Path) -> None:
+    path = tmp_path / "a.model"
+    x = C.input_variable(2, name="x")
+    f = C.plus(
+        C.times(x, C.parameter((2, 3), init=np.arange(6, dtype=np.float32).reshape(2, 3), name="W")), 1, name="z"
+    )
+    f.custom_attributes = {"epoch": 3}
+    formats.save(f, path)
+    loaded = formats.load(path)
+    assert (loaded.name, loaded.uid, loaded.shape) == ("z", f.uid, (3,))
+    assert loaded.root_function.custom_attributes == {"epoch": 3}
+    np.testing.assert_array_equal(loaded.eval({loaded.arguments[0]: [[1, 2]]}), [[7, 10, 13]])
+    assert write.describe(loaded).functions == write.describe(f).functions
+    assert formats.load(path.read_bytes()).shape == (3,)
+
+
+def test_two_copies_of_one_loaded_model_get_uids_of_their_own() -> None:
+    one, two = load("dense_layers"), load("dense_layers")
+    both = write.describe(C.combine([one, two]))
+    uids = [v.uid for v in both.variables] + [f.uid for f in both.functions]
+    assert len(uids) == len(set(uids))
+    assert len(read.build(both).parameters) == 10
+
+
+def test_restore_puts_the_saved_numbers_back_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.model"
+    x = C.input_variable(2)
+
+    def network(start: float) -> Any:
+        return C.plus(C.times(x, C.parameter((2, 3), init=start, name="W")), C.parameter((3,), init=start, name="b"))
+
+    saved, other, wider = network(1), network(5), C.times(x, C.parameter((2, 4), init=0, name="W"))
+    formats.save(saved, path)
+    saved.parameters[0].value = np.full((2, 3), 9)
+    formats.restore(saved, path)
+    formats.restore(other, path)
+    assert [p.value.max() for p in (*saved.parameters, *other.parameters)] == [1, 1, 1, 1]
+    with pytest.raises(FormatError, match="the file holds another model: its values are W"):
+        formats.restore(wider, path)
+    assert wider.parameters[0].value.max() == 0
+
+
+def test_user_functions_are_never_imported_by_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "golden_functions", types.ModuleType("golden_functions"))
+    with pytest.raises(FormatError, match=r"needs the user's function golden_functions\.Doubled") as caught:
+        formats.load(FOLDER / "user_function.model")
+    assert "import golden_functions" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("model", "format_", "what"),
+    [
+        ("nowhere.model", None, "there is no model file 'nowhere.model'"),
+        (3, None, "cannot load a model from a int"),
+        (b"garbage that is no model", None, "Dictionary has no field|wire type|should be"),
+        (b"B\0C\0N\0\0\0B\0V\0", None, "a model file of CNTK 1"),
+        (b"", "Keras", "there is no model format 'Keras'"),
+    ],
+)
+def test_what_is_no_model_is_refused_by_name(model: Any, format_: Any, what: str) -> None:
+    with pytest.raises(FormatError, match=what) as caught:
+        formats.load(model, format=format_)
+    assert caught.value.fix
+
+
+def test_unknown_primitive_names_its_function() -> None:
+    entries = files.read(FOLDER / "free_dimension.model")
+    entries["primitive_functions"][0]["op"] = files.SizeT(201)  # type: ignore[call-overload, index]
+    with pytest.raises(FormatError, match="there is no primitive function of number 201") as caught:
+        read.build(description.from_dictionary(entries), "some.model")
+    assert caught.value.where.startswith("some.model, function 'Times")
