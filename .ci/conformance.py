@@ -49,7 +49,8 @@ def main() -> int:
     before = json.loads(RECORD.read_text(encoding="utf-8"))
     per_file = now["per_file"]
     assert isinstance(per_file, dict)
-    lost = [(file, had, per_file.get(file, 0)) for file, had in before["per_file"].items() if per_file.get(file, 0) < had]
+    pairs = [(file, had, per_file.get(file, 0)) for file, had in before["per_file"].items()]
+    lost = [pair for pair in pairs if pair[2] < pair[1]]
     for file, had, has in lost:
         print(f"  {file}: {had} passed before, {has} now")
     if isinstance(now["passed"], int) and now["passed"] > before["passed"]:

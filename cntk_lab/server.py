@@ -1,7 +1,7 @@
 """The Jupyter Server part: a copy of the tutorials in the user's folder, through Jupyter's contents manager.
 
-Everything is read and written through the contents manager, so that the server's own rules (root folder, hidden files, remote
-storage) hold. Nothing of a user's file is executed.
+Everything is read and written through the contents manager, so that the server's own rules (root folder, hidden
+files, remote storage) hold. Nothing of a user's file is executed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tornado import web
 from cntk_lab import tutorials
 
 
-class TutorialsHandler(ExtensionHandlerMixin, APIHandler):  # type: ignore[misc]  (jupyter_server is untyped here)
+class TutorialsHandler(ExtensionHandlerMixin, APIHandler):
     """POST /cntk-lab/tutorials: the folder with the user's copy of the tutorials, and the first of them."""
 
     @web.authenticated

@@ -1,8 +1,9 @@
 """Make any graph readable: parameters stand on the node that uses them, repeats are folded, long lists are grouped.
 
-Takes a checked snapshot and gives a snapshot in which no block (nor the graph itself) shows more than ``MOST_CHILDREN``
-things at once. What it adds are nodes of kind ``repeat`` ("Dense x12") and ``group`` (a stretch of the graph in its
-order), which open like blocks. The same for every viewer: the live view, the static picture and the document viewer.
+Takes a checked snapshot and gives a snapshot in which no block (nor the graph itself) shows more than
+``MOST_CHILDREN`` things at once. What it adds are nodes of kind ``repeat`` ("Dense x12") and ``group`` (a stretch of
+the graph in its order), which open like blocks. The same for every viewer: the live view, the static picture and the
+document viewer.
 
 Idea: rolled-up modules of torchview, group nodes of Model Explorer.
 """

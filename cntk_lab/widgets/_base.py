@@ -42,7 +42,7 @@ export default { async render(context) { return (await load(context.model)).rend
 """
 
 
-class Bundle(anywidget.AnyWidget):  # type: ignore[misc]  (anywidget's base is untyped)
+class Bundle(anywidget.AnyWidget):
     """The browser code of one kind of widget, sent once to a notebook."""
 
     _esm = "export default {}"
@@ -70,14 +70,14 @@ def bundle(name: str) -> Bundle:
     return Bundle(source=source, key=f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:12]}")
 
 
-class LabWidget(anywidget.AnyWidget):  # type: ignore[misc]  (anywidget's base is untyped)
+class LabWidget(anywidget.AnyWidget):
     """A widget of CNTK Lab: a shared bundle, answered requests, and static forms beside the live one."""
 
     _esm = _LOADER
     _bundle = traitlets.Instance(Bundle).tag(sync=True, **widget_serialization)
     bundle_name: str = ""
 
-    @traitlets.default("_bundle")  # type: ignore[untyped-decorator]
+    @traitlets.default("_bundle")
     def _shared_bundle(self) -> Bundle:
         return bundle(self.bundle_name)
 

@@ -1,8 +1,8 @@
 """Every message between kernel and browser, as frozen dataclasses; the source of ``protocol/messages.ts``.
 
-A *request* goes from the browser to the kernel and gets one *reply*; both travel as custom messages of the widget, in an
-envelope with a number. Synced state (traits) is not here. ``python -m cntk_lab.widgets._messages`` writes the TypeScript; a test
-holds the two in step.
+A *request* goes from the browser to the kernel and gets one *reply*; both travel as custom messages of the widget, in
+an envelope with a number. Synced state (traits) is not here. ``python -m cntk_lab.widgets._messages`` writes the
+TypeScript; a test holds the two in step.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def read_request(content: Any) -> tuple[int, Request]:
     for name, value in values.items():
         if not _fits(value, types_[name]):
             raise FormatError(f"a request {body['kind']!r} from the browser has a wrong {name!r}")
-    return content["number"], kind(**values)  # type: ignore[arg-type]  (checked just above)
+    return content["number"], kind(**values)  # checked just above
 
 
 def _fits(value: Any, type_: Any) -> bool:

@@ -1,12 +1,10 @@
-"""Pictures of a graph as files: SVG as in ``display``, PNG and PDF painted by matplotlib from Graphviz' drawing orders.
+"""Pictures of a graph as files: SVG as in ``display``, PNG and PDF of the same drawing painted by matplotlib.
 
-Graphviz as WebAssembly writes neither PNG nor PDF, and not every ``dot`` does; its drawing orders (xdot, in JSON) are
-everywhere. Knows pictures and files, nothing of widgets.
+Knows drawings and files, nothing of widgets. A file appears whole or not at all.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -16,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 from cntk_lab.errors import FormatError
 from cntk_lab.widgets import display
 from cntk_lab.widgets._arrange import arrange
+from cntk_lab.widgets._drawing import LETTER, POINTS_PER_INCH, Drawing, Rectangle, Spline, Words, drawing
 from cntk_lab.widgets._snapshot import check
+from cntk_lab.widgets._visible import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FORMS: Final = (".svg", ".png", ".pdf")
-POINTS_PER_INCH: Final = 72
 DOTS_PER_INCH: Final = 144
 
 
@@ -47,29 +46,38 @@ def write_picture(snapshot: Mapping[str, Any], path: Path, opened: Iterable[str]
         if form == ".svg":
             Path(temporary).write_text(display.svg(snapshot, opened), encoding="utf-8")
         else:
-            picture = display.visible(arrange(check(snapshot)), opened)
-            _paint(json.loads(display.run_dot(display.dot(picture), "json")), temporary)
+            _paint(drawing(visible(arrange(check(snapshot)), opened)), temporary)
         Path(temporary).replace(path)
     finally:
         Path(temporary).unlink(missing_ok=True)
     return path
 
 
-def _paint(drawing: Mapping[str, Any], file: str) -> None:
-    """Paint Graphviz' drawing orders on a page of their size."""
+def _paint(picture: Drawing, file: str) -> None:
+    """Paint a drawing on a page of its size."""
     from matplotlib.figure import Figure
+    from matplotlib.patches import FancyBboxPatch, PathPatch, Polygon
+    from matplotlib.path import Path as Curve
 
-    left, bottom, right, top = (float(n) for n in drawing["bb"].split(","))
-    size = ((right - left + 8) / POINTS_PER_INCH, (top - bottom + 8) / POINTS_PER_INCH)
-    figure = Figure(figsize=size, facecolor="white")
+    figure = Figure(figsize=(picture.width / POINTS_PER_INCH, picture.height / POINTS_PER_INCH), facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_xlim(left - 4, right + 4)
-    axes.set_ylim(bottom - 4, top + 4)
+    axes.set_xlim(0, picture.width)
+    axes.set_ylim(picture.height, 0)
     axes.axis("off")
-    parts = [*drawing.get("objects", ()), *drawing.get("edges", ())]
-    for part in parts:
-        for orders in ("_draw_", "_hdraw_", "_ldraw_"):
-            _obey(axes, part.get(orders, ()))
+    for order, item in enumerate(picture.items):
+        if isinstance(item, Rectangle):
+            style = f"round,pad=0,rounding_size={item.radius}"
+            look: dict[str, Any] = {"facecolor": item.fill, "edgecolor": item.stroke, "linewidth": 0.8, "zorder": order}
+            axes.add_patch(FancyBboxPatch((item.x, item.y), item.width, item.height, boxstyle=style, **look))
+        elif isinstance(item, Spline):
+            curve = Curve(item.points, [Curve.MOVETO] + [Curve.CURVE4] * (len(item.points) - 1))
+            line = "dashed" if item.dashed else "solid"
+            axes.add_patch(
+                PathPatch(curve, facecolor="none", edgecolor=item.stroke, linewidth=0.8, linestyle=line, zorder=order)
+            )
+            axes.add_patch(Polygon(item.head(), closed=True, color=item.stroke, linewidth=0, zorder=order))
+        else:
+            _write(axes, item, order)
     # without dates and versions the same graph gives the same file
     metadata = (
         {"CreationDate": None, "Producer": None, "Creator": None} if file.endswith(".pdf") else {"Software": None}
@@ -77,40 +85,23 @@ def _paint(drawing: Mapping[str, Any], file: str) -> None:
     figure.savefig(file, dpi=DOTS_PER_INCH, metadata=metadata)
 
 
-def _obey(axes: Axes, orders: Iterable[Mapping[str, Any]]) -> None:
-    """Carry out one list of drawing orders (https://graphviz.org/docs/outputs/canon/#xdot)."""
-    from matplotlib.patches import Ellipse, PathPatch, Polygon
-    from matplotlib.path import Path as Curve
+def _write(axes: Axes, words: Words, order: int) -> None:
+    """Write a line of text around its middle, each part in its colour, at most as wide as it was laid out."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
 
-    state: dict[str, Any] = {"pen": "black", "fill": "none", "size": 10.0, "style": "solid"}
-    for order in orders:
-        kind = order["op"]
-        pen = {"edgecolor": state["pen"], "linewidth": 0.8, "linestyle": state["style"]}
-        fill = state["fill"] if kind in "EPB" else "none"  # capitals are filled
-        if kind in "eE":
-            x, y, width, height = order["rect"]
-            axes.add_patch(Ellipse((x, y), 2 * width, 2 * height, facecolor=fill, **pen))
-        elif kind in "pP":
-            axes.add_patch(Polygon(order["points"], closed=True, facecolor=fill, **pen))
-        elif kind in "bB":
-            curve = Curve(order["points"], [Curve.MOVETO] + [Curve.CURVE4] * (len(order["points"]) - 1))
-            axes.add_patch(PathPatch(curve, facecolor=fill, **pen))
-        elif kind == "L":
-            axes.plot(*zip(*order["points"], strict=True), color=state["pen"], linewidth=0.8)
-        elif kind == "T":
-            x, y = order["pt"]
-            side = {"l": "left", "c": "center", "r": "right"}[order["align"]]
-            weight = "bold" if state.get("bold") else "normal"
-            words = axes.text(
-                x, y, order["text"], fontsize=state["size"] * 0.93, ha=side, color=state["pen"], weight=weight
-            )
-            words.set_parse_math(False)
-        elif kind in "cC":
-            colour = order.get("color", "black")
-            state["pen" if kind == "c" else "fill"] = "none" if colour == "transparent" else colour
-        elif kind == "F":
-            state["size"] = order["size"]
-        elif kind == "t":
-            state["bold"] = bool(int(order["fontchar"]) & 1)
-        elif kind == "S":
-            state["style"] = "dashed" if order["style"] == "dashed" else "solid"
+    font = FontProperties(family="sans-serif", weight="bold" if words.bold else "normal")
+
+    def wide(text: str) -> float:
+        # blanks at the end count only before something else
+        return float(TextPath((0, 0), f"{text}.", size=1, prop=font, usetex=False).get_extents().x1)
+
+    room = len(words.text) * words.size * LETTER * 1.1
+    size = min(words.size, room / max(wide(words.text), 0.1))
+    at = words.x - wide(words.text) * size / 2
+    for text, colour in words.parts:
+        axes.text(
+            at, words.y, text, fontsize=size, color=colour, weight="bold" if words.bold else "normal", ha="left",
+            va="baseline", zorder=order, parse_math=False,
+        )  # fmt: skip
+        at += wide(text) * size

@@ -1,8 +1,8 @@
 """A graph as plain data: what it must look like, and its tree of blocks.
 
-A snapshot may come from a file of unknown origin, so :func:`check` reads it with suspicion: types, sizes and references
-are checked, text is cut, and what is not known is refused. Nothing here knows how a graph is drawn, nor the graph of
-``cntk_lab.graph`` itself; ``engine.inspect`` and the file formats write this form.
+A snapshot may come from a file of unknown origin, so :func:`check` reads it with suspicion: types, sizes and
+references are checked, text is cut, and what is not known is refused. Nothing here knows how a graph is drawn, nor
+the graph of ``cntk_lab.graph`` itself; ``engine.inspect`` and the file formats write this form.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The live graph view: a model as blocks that open in place, with values painted on it while it trains.
 
-Takes a snapshot (plain data) and, where there is one, a function that gives a parameter's present value. It knows neither
-functions nor training: who has them calls :meth:`GraphView.paint`. State that Python owns: ``graph``, ``overlays``; state
-that both may change: ``opened``, ``selected``. Zoom, search and the width of panes belong to the browser.
+Takes a snapshot (plain data) and, where there is one, a function that gives a parameter's present value. It knows
+neither functions nor training: who has them calls :meth:`GraphView.paint`. State that Python owns: ``graph``,
+``overlays``; state that both may change: ``opened``, ``selected``. Zoom, search and the width of panes belong to the
+browser.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from cntk_lab.widgets._arrange import arrange
 from cntk_lab.widgets._base import LabWidget, Throttle
 from cntk_lab.widgets._picture import write_picture
 from cntk_lab.widgets._snapshot import MIME, Tree, check
+from cntk_lab.widgets._visible import first_open
 
 BINS: Final = 32
 LARGEST_IMAGE: Final = 64
@@ -36,7 +38,8 @@ class GraphView(LabWidget):
 
     Args:
         graph: a snapshot of format ``cntk-lab-graph``.
-        values: gives the present value of the parameter with a uid, or None; without it the inspector shows shapes only.
+        values: gives the present value of the parameter with a uid, or None; without it the inspector shows
+            shapes only.
         opened: uids of the blocks open at first; by default only a block that is the whole model.
 
     Raises:
@@ -64,7 +67,7 @@ class GraphView(LabWidget):
         self._values = values
         arranged = arrange(self._snapshot)
         self._tree = Tree(arranged)
-        first = sorted(display.first_open(self._tree)) if opened is None else list(opened)
+        first = sorted(first_open(self._tree)) if opened is None else list(opened)
         super().__init__(graph=dict(arranged), opened=first, live=values is not None)
         self._throttles: dict[str, Throttle] = {}
 
@@ -112,7 +115,9 @@ class GraphView(LabWidget):
         unit: str = "",
         together: Literal["sum", "mean", "max", "min"] = "sum",
     ) -> None:
-        """Paint a number on every node; the layout stays. At most ten times a second reaches the browser, the last always.
+        """Paint a number on every node; the layout stays.
+
+        At most ten times a second reaches the browser, and the last always does.
 
         Args:
             name: of the overlay, as the user chooses it: "time", "gradient", ...

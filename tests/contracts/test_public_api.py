@@ -15,7 +15,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "cntk_lab"
 HEAVY = (
-    "numba", "scipy", "matplotlib", "cupy", "IPython", "ipywidgets", "anywidget", "graphviz", "wasmtime", "onnx", "jupyter_server"
+    "numba", "scipy", "matplotlib", "cupy", "IPython", "ipywidgets", "anywidget",
+    "graphviz", "wasmtime", "onnx", "jupyter_server"
 )  # fmt: skip
 SECONDS = 0.3
 

@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE_LINES, FUNCTION_LINES = 600, 60
-TEXT = {".py", ".ts", ".tsx", ".js", ".mjs", ".json", ".toml", ".md", ".yml", ".yaml", ".css", ".ipynb", ".sh", ".cfg", ""}
+TEXT = {".py", ".ts", ".tsx", ".js", ".mjs", ".json", ".toml", ".md", ".yml", ".yaml", ".css", ".ipynb", ""}
 CODE = {".py", ".ts", ".tsx", ".mjs", ".css"}
 
 FORBIDDEN = {
@@ -28,9 +28,8 @@ FORBIDDEN = {
 
 def project_files() -> list[Path]:
     """Every file that is or would be committed."""
-    listing = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
-    )
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listing = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     paths = [ROOT / name for name in listing.stdout.decode().split("\0") if name]
     return [path for path in paths if path.is_file()]
 

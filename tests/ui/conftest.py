@@ -21,8 +21,8 @@ CHROMIUM = os.environ.get("CNTK_CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 CHROME_ARGUMENTS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 ]  # fmt: skip
 READY = """async () => {
     await jupyterapp.restored; const p = jupyterapp.shell.currentWidget;
@@ -64,7 +64,7 @@ def free_port() -> int:
 
 
 def private_jupyter(home: Path) -> dict[str, str]:
-    """An environment in which Jupyter reads and writes only in ``home``, with our extensions also from a source tree."""
+    """An environment in which Jupyter keeps to ``home``, with our extensions also from a source tree."""
     settings = home / "settings/@jupyterlab/apputils-extension"
     settings.mkdir(parents=True)
     # no "Jupyter news" question over the page
