@@ -16,6 +16,7 @@ from cntk_lab.engine.plan import Builder, Call, Contract, Delay, DelayInitial, G
 from cntk_lab.errors import GraphError
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.derive import vjp
+from cntk_lab.formula.kernel import Kernel
 from cntk_lab.formula.simplify import simplify
 from cntk_lab.graph.opdef import Contraction, Trait, apply, needs
 
@@ -135,7 +136,7 @@ class Backward:
         adjoints = [e.input_(f"b{gradients[w]}") if w in gradients else e.const(0) for w, _ in outputs]
         given = self._given(step, adjoints[0], outputs[0][0], name)
         if given is None:
-            given = vjp([f for _, f in outputs], adjoints, [name])[name]
+            given = vjp([f for _, f in outputs], adjoints, [name], _reduced(step.kernel))[name]
         stored = {id(f): e.input_(f"b{w}") for w, f in outputs if f.op not in ("input", "const")}
         rank = len(step.kernel.domain)
         operand = next(o for o in step.kernel.inputs if o.name == name)
@@ -337,6 +338,20 @@ def _reuse(formula: e.Expr, stored: Mapping[int, e.Expr]) -> e.Expr:
         else:
             new[id(x)] = x
     return new[id(formula)]
+
+
+def _reduced(kernel: Kernel) -> list[list[e.Axis]]:
+    """For each output, the axes of the domain along which it is stored only once."""
+    rank = len(kernel.domain)
+    result: list[list[e.Axis]] = []
+    for operand, _ in kernel.outputs:
+        axes: list[e.Axis] = [
+            i - rank for i, (d, full) in enumerate(zip(operand.shape, kernel.domain, strict=True)) if d == 1 and full != 1
+        ]
+        if kernel.rows and not operand.rows:
+            axes.append(e.ROWS)
+        result.append(axes)
+    return result
 
 
 def _flatten(steps: Iterable[Step]) -> Iterable[Step]:

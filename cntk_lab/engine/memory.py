@@ -1,0 +1,85 @@
+"""Memory: which temporaries may share memory, decided by their lifetimes over the order of steps.
+
+Temporaries with the same row symbol and element type are coloured into slots (interval colouring, first fit). A slot's size is the largest of
+its buffers per row, times the rows of the minibatch: known when a plan is bound. Views share the memory of their source.
+Plain data in, plain data out; with sharing switched off every buffer has a slot of its own and results stay the same.
+
+Idea: tinygrad's memory planner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cntk_lab.engine.plan import Plan, RowSymbol, Step, View, all_steps
+from cntk_lab.tensor.shape import size
+
+
+@dataclass(slots=True)
+class Slot:
+    """Memory for buffers that are never needed at the same time."""
+
+    rows: RowSymbol
+    dtype: str
+    row_bytes: int
+    buffers: list[int] = field(default_factory=list)
+    free_after: int = -1
+    """Number of the last step that needs what lies here."""
+
+
+def source_of(plan: Plan) -> dict[int, int]:
+    """For each buffer that is a view, the buffer whose memory it shares in the end."""
+    source: dict[int, int] = {}
+    for s in all_steps(plan.steps):
+        if isinstance(s, View):
+            source[s.writes[0]] = source.get(s.reads[0], s.reads[0])
+    return source
+
+
+def lifetimes(plan: Plan, steps: list[Step]) -> dict[int, tuple[int, int]]:
+    """For each temporary with memory of its own: the first and the last step that touch it."""
+    source = source_of(plan)
+    lives: dict[int, tuple[int, int]] = {}
+    end = len(steps)
+    for i, s in enumerate(steps):
+        for inner in all_steps([s]):
+            for b in (*inner.reads, *inner.writes):
+                own = source.get(b, b)
+                if plan.buffers[own].role == "temporary":
+                    first, _ = lives.get(own, (i, i))
+                    lives[own] = (first, i)
+    for b in plan.outputs.values():
+        own = source.get(b, b)
+        if own in lives:
+            lives[own] = (lives[own][0], end)
+    return lives
+
+
+def slots_of(plan: Plan, steps: list[Step], *, share: bool = True) -> list[Slot]:
+    """The slots of a plan's temporaries.
+
+    Args:
+        plan: the plan; every temporary's static shape must be known.
+        steps: its steps in order (a loop counts as one: all its buffers hold every frame).
+        share: whether buffers may share memory.
+    """
+    lives = lifetimes(plan, steps)
+    slots: list[Slot] = []
+    for b in sorted(lives, key=lambda n: lives[n]):
+        first, last = lives[b]
+        buffer = plan.buffers[b]
+        row_bytes = size(buffer.shape) * np.dtype(buffer.dtype).itemsize
+        best: Slot | None = None
+        for slot in slots if share else ():
+            fits = slot.rows == buffer.rows and slot.dtype == buffer.dtype and slot.free_after < first
+            if fits and (best is None or abs(slot.row_bytes - row_bytes) < abs(best.row_bytes - row_bytes)):
+                best = slot
+        if best is None:
+            best = Slot(buffer.rows, buffer.dtype, row_bytes)
+            slots.append(best)
+        best.row_bytes = max(best.row_bytes, row_bytes)
+        best.buffers.append(b)
+        best.free_after = last
+    return slots
