@@ -81,7 +81,8 @@ def _read_transpose(attributes: Dictionary, count: int, ranks: Sequence[int]) ->
 
 @writing("transpose")
 def _write_transpose(attributes: Mapping[str, Any], count: int, ranks: Sequence[int]) -> Stored:  # noqa: ARG001
-    return Stored(12, (0,), {"axisVec": [axis_to_file(a, ranks[0]) for a in reversed(attributes["perm"])]})
+    perm = attributes["perm"]
+    return Stored(12, (0,), {"axisVec": [axis_to_file(a, len(perm)) for a in reversed(perm)]})
 
 
 @writing("swapaxes")

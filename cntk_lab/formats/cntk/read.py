@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from cntk_lab.errors import FormatError, LabError
+from cntk_lab.formats.cntk import _packed, operators
 from cntk_lab.formats.cntk import description as records
 from cntk_lab.formats.cntk import dictionary as files
-from cntk_lab.formats.cntk import operators
 from cntk_lab.graph import compose, declare, infer, registry, walk
 from cntk_lab.graph.block import Block
 from cntk_lab.graph.function import Function
@@ -66,7 +66,7 @@ class _Builder:
         self.nodes: dict[str, Node] = {}
         self.outputs: dict[str, Variable] = {}
         self.open: list[tuple[Node, int, str]] = []
-        self.packed: dict[str, _Packed] = {}
+        self.records = _packed.Records(model.functions, model.variables)
 
     def leaf(self, record: records.VariableRecord) -> Variable:
         variable: Variable
@@ -151,10 +151,7 @@ class _Builder:
         assert record.block is not None
         inside = self.nodes.get(record.block.root)
         if inside is None:
-            replaced = self.packed.get(record.block.root)
-            raise FormatError(
-                f"the root of the block, {record.block.root!r}, does not exist before it {replaced or ''}", fix=_COPY
-            )
+            raise FormatError(f"the root of the block, {record.block.root!r}, does not exist before it", fix=_COPY)
         arguments = [self.leaves[inner] for inner, _ in record.block.arguments]
         outer = [self.variable(uid) for _, uid in record.block.arguments]
         kept = list(operands[: len(operands) - len(outer)])
@@ -183,30 +180,24 @@ class _Builder:
             infer.infer_nodes(list(walk.nodes(self.nodes[self.model.root].outputs)))
 
     def add_packed(self, record: records.FunctionRecord) -> bool:
-        """Sequence operators that files hold as two or three primitives on packed rows."""
+        """Sequence operators that files hold as several primitives on packed rows."""
         name = _name(record)
         if name == "PackedIndex":
-            self.packed[record.uid] = _Packed(self.variable(record.inputs[1]), ())
-            return True
+            return True  # GatherPacked and ScatterPacked look at its record
         if name not in ("GatherPacked", "ScatterPacked"):
             return False
-        owner = records.function_of_output(record.inputs[1])
-        packed = self.packed.get(owner[0]) if owner else None
-        where = packed.where.node if packed else None
-        if packed is None or where is None:
+        found = _packed.selection(self.records, record)
+        if found is None:
             raise FormatError(f"{name} without the PackedIndex and Where that belong to it", fix=_COPY)
-        operand, condition = self.variable(record.inputs[0]), where.inputs[0]
-        op = _find("sequence_gather" if name == "GatherPacked" else "sequence_scatter")
-        node = declare.use(op, [operand, condition], _defaults(op, {}), record.name).node
-        self.keep(record, node)
+        op = _find(found.op)
+        operands = [self.variable(uid) for uid in found.operands]
+        self.keep(record, declare.use(op, operands, _defaults(op, found.attributes), record.name).node)
+        self.open.extend(
+            (self.nodes[record.uid], 0, uid)
+            for uid in found.operands
+            if uid not in self.outputs and records.function_of_output(uid) is not None
+        )
         return True
-
-
-class _Packed:
-    """An index of packed rows: the output of Where it was made from."""
-
-    def __init__(self, where: Variable, axes: tuple[str, ...]) -> None:
-        self.where, self.axes = where, axes
 
 
 def _name(record: records.FunctionRecord) -> str:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from cntk_lab.errors import FormatError, LabError
+from cntk_lab.formats.cntk import _packed, operators
 from cntk_lab.formats.cntk import description as records
 from cntk_lab.formats.cntk import dictionary as files
-from cntk_lab.formats.cntk import operators
 from cntk_lab.formats.cntk.values import Dictionary, SizeT, Value
 from cntk_lab.graph import compose, declare, registry, walk
 from cntk_lab.graph.block import stand_in
@@ -130,10 +130,13 @@ class _Writer:
             return self.user(node)
         if node.op is compose.COMBINE:
             return self.plain(node, operators.NUMBERS["Combine"], (), {})
+        form = _packed.FORMS.get(_public_name(node))
+        if form is not None:
+            return self.packed(node, form)
         stored = _stored(node)
         if stored is not None:
             return self.plain(node, stored.number, stored.order, stored.attributes)
-        body = BODIES.get(node.op.name.lstrip("_"))
+        body = BODIES.get(_public_name(node))
         if body is None:
             raise FormatError(
                 f"the operator {node.op.name!r} has no form in CNTK's files", fix="save in the ONNX format"
@@ -165,11 +168,13 @@ class _Writer:
             root = compose.combine(outputs).node
         self.kept_alive.extend((root, *outputs, *arguments))
         outer = [self.variable_uid(v) for v in node.inputs[len(node.inputs) - len(arguments) :]]
+        before = set(self.variables)
         self.graph([root])
         inner = [self.variable_uid(p) for p in arguments]
         mapped = {id(p) for p in arguments}
         kept = [self.variable_uid(v) for v in walk.leaves(outputs, python_order=False) if id(v) not in mapped]
-        kept = [uid for uid in kept if self.variables[uid].kind != "Placeholder"]
+        inside = [uid for uid in self.variables if uid not in before]
+        kept = [uid for uid in dict.fromkeys([*kept, *inside]) if self.variables[uid].kind in ("Parameter", "Constant")]
         attributes: Dictionary = {k: _plain_value(v) for k, v in _block_attributes(node).items()}
         if node.custom:
             attributes["customAttributes"] = dict(node.custom)
@@ -183,6 +188,24 @@ class _Writer:
                 node.op_name, self.node_uid(root), tuple(zip(inner, outer, strict=True)), new_uid("CompositeFunction")
             ),
         )
+
+    def packed(self, node: Node, form: _packed.Form) -> records.FunctionRecord:
+        """A sequence operator that is several primitives in files; the last of them has the operator's uid."""
+        emitter = _packed.Emitter(self.fresh, node.inputs[0].type.dtype or "float32")
+        axes = node.outputs[0].type.axes or ()
+        operands = [self.variable_uid(v) for v in node.inputs]
+        form(emitter, _packed.Place(operands, axes, node.attributes, self.node_uid(node), node.name))
+        self.variables.update({v.uid: v for v in emitter.variables})
+        self.functions.extend(emitter.functions[:-1])
+        return emitter.functions[-1]
+
+    def fresh(self, kind: str) -> str:
+        """A uid that nothing in the file has."""
+        uid = new_uid(kind)
+        while uid in self.taken:
+            uid = new_uid(kind)
+        self.taken.add(uid)
+        return uid
 
     def user(self, node: Node) -> records.FunctionRecord:
         """A function of the user's own: the class that makes it, and the state it gives."""
@@ -204,6 +227,10 @@ class _Writer:
         )
 
 
+def _public_name(node: Node) -> str:
+    return node.op.name.lstrip("_")
+
+
 def _leaf(variable: Variable, uid: str, kind: str) -> records.VariableRecord:
     valued = kind in ("Parameter", "Constant")
     type_ = variable.type
@@ -222,7 +249,7 @@ def _leaf(variable: Variable, uid: str, kind: str) -> records.VariableRecord:
 
 def _stored(node: Node) -> operators.Stored | None:
     """The primitive function that an operator is, from the table or from its declaration."""
-    name = node.op.name.lstrip("_")
+    name = _public_name(node)
     ranks = [-1 if v.type.shape is None else len(v.type.shape) for v in node.inputs]
     if operators.is_reduction(name):
         return operators.write_reduction(name, node.attributes, ranks[0])

@@ -90,7 +90,7 @@ def test_names_uids_and_kinds_survive() -> None:
     model = load("dense_layers")
     assert sorted(p.name for p in model.parameters) == ["W", "W", "W", "b", "b"]
     assert all(p.uid.startswith("Parameter") for p in model.parameters)
-    assert model.find_by_name("d2").op_name == "Dense"
+    assert model.find_by_name("d2").root_function.op_name == "Dense"
     assert model.arguments[0].name == "x"
 
 
