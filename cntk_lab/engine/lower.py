@@ -112,6 +112,8 @@ class Lowering:
         op = node.op
         if not node.outputs or op.has(Trait.STRUCTURAL):
             self._structural(node)
+        elif op.has(Trait.VIEW) and node.outputs[0].type.dims.count(FREE) < 2 and node.inputs[0].type.dims.count(FREE) < 2:  # noqa: PLR2004  (one dimension can be worked out)
+            self.builder.emit(View((self.value(node.inputs[0]),), (self._output(node),), (node.uid,)))
         elif op.has(Trait.RECURRENT):
             self._delay(node)
         elif op.contraction is not None:
@@ -120,7 +122,7 @@ class Lowering:
             self._map(node)
         else:
             self._call(node)
-        if self.training and op.updates:
+        if op.updates and (self.training or op.has(Trait.STATEFUL)):
             self._updates(node)
 
     def _structural(self, node: Node) -> None:
@@ -149,7 +151,20 @@ class Lowering:
         if node.op.has(Trait.NEEDS_LAYOUT):
             return numbers
         rows = self.widest(numbers) if rows is None else rows
-        return [self.spread(n, rows) for n in numbers]
+        spread = [self.spread(n, rows) for n in numbers]
+        if node.op.views is None:
+            return spread
+        shapes = apply(node.op.views, self._scope(node))
+        return [self.view(n, shapes.get(name)) for n, name in zip(spread, _read_names(node), strict=True)]
+
+    def view(self, number: int, shape: Shape | None) -> int:
+        """The same numbers under another static shape (parameters of one axis that belong to the first of several)."""
+        b = self.builder.buffers[number]
+        if shape is None or b.shape == shape:
+            return number
+        target = self.builder.new(b.rows, shape, b.dtype, name=b.name)
+        self.builder.emit(View((number,), (target,)))
+        return target
 
     def widest(self, numbers: Iterable[int]) -> RowSymbol:
         """The row symbol with the most dynamic axes among buffers."""
@@ -191,10 +206,31 @@ class Lowering:
         ):
             self.buffer_of[id(node.outputs[0])] = reads[0]  # the operator passes its operand through
             return
-        targets = [self._output(node, i) for i in range(len(node.outputs))]
+        finals = [self._output(node, i) for i in range(len(node.outputs))]
+        targets = [self._in_domain(f, formula, reads) for f, formula in zip(finals, outputs, strict=True)]
         step = map_step(self.builder, dict(zip(targets, outputs, strict=True)), reads, nodes=(node.uid,))
         step.op, step.scope = node.op, {**node.attributes, **node.resolved, **_by_name(node, exprs)}
         self.builder.emit(step)
+        for final, target in zip(finals, targets, strict=True):
+            if final != target:
+                self.builder.emit(View((target,), (final,), (node.uid,)))
+
+    def _in_domain(self, number: int, formula: e.Expr, reads: list[int]) -> int:
+        """The buffer that a formula writes: the output itself, or one that lies in the domain if the output drops axes.
+
+        A value whose reduced axes are gone is not aligned with the domain at its last axis, so formulas could not read its
+        gradient; it is written with those axes at length 1 and then viewed under its own shape.
+        """
+        buffers = self.builder.buffers
+        b = buffers[number]
+        if not reads:
+            return number
+        domain = broadcast(*(buffers[r].shape for r in reads))
+        varies = axes_of(formula, {f"b{r}": buffers[r] for r in reads}, len(domain))
+        lies = _aligned_output(b.shape, domain, varies)
+        if lies == align(b.shape, len(domain)):
+            return number
+        return self.builder.new(b.rows, lies, b.dtype, name=b.name)
 
     def operand_expr(self, number: int, variable: Variable | None = None) -> e.Expr:
         """A buffer in a formula; a number written in the program stands there itself."""
@@ -246,8 +282,8 @@ class Lowering:
                     f"{node.op_name}: '{name}' must be a parameter or constant, to be written", infer.where_of(node)
                 )
             (formula,) = simplify((apply(rule, scope),))
-            used = [n for n in reads if f"b{n}" in e.inputs_of([formula])]
-            self.finals.append(map_step(self.builder, {number: formula}, [*used, number], nodes=(node.uid,)))
+            written = self.value(variable)
+            self.finals.append(map_step(self.builder, {written: formula}, [*reads, number], nodes=(node.uid,)))
 
 
 def _read_names(node: Node) -> Iterable[str]:

@@ -174,7 +174,8 @@ class Interpreter:
             if "random" in wanted:
                 scope["random"] = run.state.stream(step.key, int(step.scope["seed"]), run.xp)
             result = rule(*(scope[n] for n in wanted))
-            results = result if isinstance(result, tuple) else (result,)
+            single = not isinstance(result, tuple) or (len(result) == 2 and isinstance(result[1], Layout))  # rows and their new layout
+            results = (result,) if single else result
             for w, value in zip(step.writes, results, strict=False):
                 b = buffers[w]
                 if backward:
@@ -299,7 +300,8 @@ def _operand(run: Run, number: int, has_rows: bool, pad: int) -> Any:
 
 
 def _shaped(array: Any, shape: tuple[int, ...], run: Run) -> Any:
-    if tuple(array.shape[1:]) == shape:
+    have = tuple(array.shape[1:])
+    if len(have) == len(shape) and all(d in (h, FREE) for h, d in zip(have, shape, strict=True)):
         return array
     return array.reshape((array.shape[0], *(-1 if d == FREE else d for d in shape)))
 

@@ -26,6 +26,7 @@ class Trait(enum.Enum):
     """What the engine must know about an operator beyond its arithmetic. The engine asks for traits, never for names."""
 
     STRUCTURAL = "passes its operand through; no arithmetic"
+    VIEW = "the operand's elements in the same order under another static shape"
     NO_GRADIENT = "the gradient of every operand is zero"
     STOPS_GRADIENT = "backward does not pass"
     NEEDS_LAYOUT = "reads where sequences begin and end"
@@ -172,6 +173,8 @@ class OpDef:
     contraction: Rule | None = None
     inference: Rule | None = None
     updates: Mapping[str, Rule] = field(default_factory=dict)
+    views: Rule | None = None
+    """Operand -> static shape under which a formula reads it, where that is not its own."""
     body: Rule | None = None
     outputs: tuple[str, ...] = ("y",)
     saved: tuple[str, ...] = ()

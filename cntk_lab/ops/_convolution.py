@@ -1,0 +1,545 @@
+"""Convolution: kernels slide over static axes, or over the sequence axis too; and the transposed convolution.
+
+The rules work on explicit numbers that ``resolve`` makes of CNTK's attributes: ``strides``, ``dilation``, ``lower_pad``,
+``upper_pad`` and ``same`` for each spatial axis, ``groups``. So a native kernel can take them as they are. The NumPy rules
+gather columns (im2col) and multiply. Must not know layers. Source: CNTK 2.7, observed; Chellapilla et al. (2006).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from cntk_lab.axis import Axis, format_axes
+from cntk_lab.errors import AttributeValueError, AxisError, ShapeError
+from cntk_lab.graph.declare import tensor_op
+from cntk_lab.graph.function import Function
+from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, Trait
+from cntk_lab.ops import _windows as w
+from cntk_lab.tensor.layout import Layout
+from cntk_lab.tensor.shape import FREE, INFERRED, Shape, size, text
+
+Operand = Any
+
+__all__ = ["convolution", "convolution_transpose"]
+
+_COLUMNS = 1 << 22
+"""Most elements of the gathered columns at a time: rows are taken in portions that fit the processor's cache levels."""
+
+
+# ---- attributes in the engine's terms
+
+
+def _settings(
+    name: str, kernel: Shape, rank: int, strides: Any, auto_padding: Any, dilation: Any, reduction_rank: int
+) -> tuple[Shape, Shape, tuple[bool, ...], Shape]:
+    """Kernel size, strides, whether padded, dilation: for each spatial axis."""
+    if reduction_rank not in (0, 1):
+        raise AttributeValueError(f"{name}: reduction_rank is {reduction_rank}", fix="it is 1 (a channel axis in front) or 0 (none)")
+    spatial = kernel[1 + reduction_rank :]
+    if len(spatial) != rank or not spatial:
+        raise ShapeError(
+            f"{name}: the kernel {text(kernel)} has {len(spatial)} spatial axes, the operand {rank}",
+            fix=f"kernels are output channels{' x input channels' if reduction_rank else ''} x one size for each of the {rank} spatial axes",
+        )
+    whole = rank + reduction_rank
+    steps = tuple(int(s) for s in w.per_axis(strides, whole, f"{name}: strides", 1))
+    gaps = tuple(int(d) for d in w.per_axis(dilation, whole, f"{name}: dilation", 1))
+    flags = tuple(bool(p) for p in w.per_axis(auto_padding, whole, f"{name}: auto_padding", False))  # noqa: FBT003
+    if any(s < 1 for s in steps + gaps):
+        raise AttributeValueError(f"{name}: strides {steps} and dilation {gaps} must be 1 or more")
+    return spatial, steps[reduction_rank:], flags[reduction_rank:], gaps[reduction_rank:]
+
+
+def _pads_of(dims: Shape, out: Shape, kernel: Shape, strides: Shape, dilation: Shape, same: Sequence[bool]) -> dict[str, Any]:
+    known = FREE not in dims
+    lower, upper = w.pads(dims, out, kernel, strides, dilation, same) if known else (None, None)
+    return {"kernel": kernel, "strides": strides, "dilation": dilation, "same": tuple(same), "lower_pad": lower, "upper_pad": upper}
+
+
+def _counts(dims: Shape, kernel: Shape, strides: Shape, dilation: Shape, same: Sequence[bool]) -> Shape:
+    spans = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
+    return tuple(w.count(n, k, s, padded=p) for n, k, s, p in zip(dims, spans, strides, same, strict=True))
+
+
+def _resolve(
+    convolution_map: TensorType, operand: TensorType, strides: Any, auto_padding: Any, dilation: Any, reduction_rank: int, groups: int
+) -> dict[str, Any]:
+    if convolution_map.axes:
+        raise AxisError(f"convolution: the kernel has the dynamic axes {format_axes(convolution_map.axes)}", fix="the kernel is the first operand, the data the second")
+    dims = operand.dims[reduction_rank:]
+    kernel, steps, same, gaps = _settings("convolution", convolution_map.dims, len(dims), strides, auto_padding, dilation, reduction_rank)
+    _check_channels(convolution_map.dims, operand.dims, auto_padding, reduction_rank, groups)
+    w.check_fits("convolution", dims, tuple((k - 1) * d + 1 for k, d in zip(kernel, gaps, strict=True)))
+    out = _counts(dims, kernel, steps, gaps, same)
+    return {**_pads_of(dims, out, kernel, steps, gaps, same), "out": out, "channels": bool(reduction_rank)}
+
+
+def _check_channels(kernel: Shape, operand: Shape, auto_padding: Any, reduction_rank: int, groups: int) -> None:
+    if not reduction_rank:
+        if groups != 1:
+            raise AttributeValueError(f"convolution: {groups} groups need a channel axis", fix="use reduction_rank=1")
+        return
+    have, want = operand[0], kernel[1]
+    if groups < 1 or have % groups or kernel[0] % groups:
+        raise AttributeValueError(
+            f"convolution: {have} input and {kernel[0]} output channels cannot be divided into {groups} groups", fix="both must be multiples of groups"
+        )
+    flags = w.per_axis(auto_padding, len(operand), "convolution: auto_padding", False)  # noqa: FBT003
+    if flags[0] and have > 1 and want not in (1, INFERRED) and groups == 1:
+        raise AttributeValueError(
+            f"convolution: auto_padding {list(auto_padding)} pads the channel axis too: detected padding over channel axis of {have} channels",
+            fix=f"say auto_padding={[False] + [True] * (len(operand) - 1)}: the first value is for the channels",
+        )
+    if want not in (have // groups, INFERRED):
+        raise ShapeError(
+            f"convolution: the operand has {have} channels{f' in {groups} groups' if groups > 1 else ''}, the kernel takes {want}",
+            fix=f"give the kernel the shape {text((kernel[0], have // groups, *kernel[2:]))}, or let it be inferred",
+        )
+
+
+def _complete(convolution_map: TensorType, operand: TensorType, reduction_rank: int, groups: int) -> dict[str, Shape]:
+    dims = convolution_map.dims
+    if not reduction_rank:
+        return {"convolution_map": dims}
+    return {"convolution_map": (dims[0], operand.dims[0] // groups if dims[1] == INFERRED else dims[1], *dims[2:])}
+
+
+# ---- columns
+
+
+def _at_run_time(
+    dims: Shape, kernel: Shape, strides: Shape, dilation: Shape, same: Sequence[bool], lower: Shape | None, upper: Shape | None
+) -> tuple[Shape, Shape, Shape]:
+    """Numbers of windows and paddings for the sizes at hand (dimensions may be free)."""
+    out = _counts(dims, kernel, strides, dilation, same)
+    if lower is None or upper is None:
+        lower, upper = w.pads(dims, out, kernel, strides, dilation, same)
+    return out, lower, upper
+
+
+def _columns(
+    xp: Any, x: Any, kernel: Shape, strides: Shape, dilation: Shape, out: Shape, lower: Shape, upper: Shape, groups: int
+) -> Iterator[tuple[slice, Any]]:
+    """Portions of rows of ``x`` (rows x channels x spatial), each as columns (rows x groups x channels*taps x windows)."""
+    rows, channels = x.shape[:2]
+    width = size(kernel) * size(out)
+    portion = max(1, _COLUMNS // max(1, channels * width))
+    for at in range(0, rows, portion):
+        part = slice(at, min(rows, at + portion))
+        seen = w.windows(xp, w.padded(xp, x[part], lower, upper), kernel, strides, dilation, out)
+        yield part, seen.reshape(part.stop - at, groups, channels // groups * size(kernel), size(out))
+
+
+def _wide(xp: Any, x: Any) -> Any:
+    """Half precision is multiplied in single precision."""
+    return x.astype("float32") if x.dtype == np.float16 else x
+
+
+def correlate(
+    xp: Any, x: Any, weights: Any, kernel: Shape, strides: Shape, dilation: Shape, out: Shape, lower: Shape, upper: Shape, groups: int
+) -> Any:
+    """The convolution of rows x C x spatial with O x C/groups x kernel."""
+    o = weights.shape[0]
+    matrix = _wide(xp, weights).reshape(groups, o // groups, -1)
+    result = xp.empty((x.shape[0], o, *out), x.dtype)
+    flat = result.reshape(x.shape[0], groups, o // groups, -1)
+    for part, columns in _columns(xp, _wide(xp, x), kernel, strides, dilation, out, lower, upper, groups):
+        flat[part] = xp.matmul(matrix, columns)
+    return result
+
+
+def correlate_operand_gradient(
+    xp: Any, dy: Any, weights: Any, dims: Shape, kernel: Shape, strides: Shape, dilation: Shape, lower: Shape, upper: Shape, groups: int
+) -> Any:
+    """What a convolution's output gradient (rows x O x out) means for its operand (rows x C x dims)."""
+    rows, o, out = dy.shape[0], dy.shape[1], tuple(dy.shape[2:])
+    channels = weights.shape[1] * groups
+    matrix = _wide(xp, weights).reshape(groups, o // groups, -1).transpose(0, 2, 1)
+    extent = tuple(n + a + b for n, a, b in zip(dims, lower, upper, strict=True))
+    result = xp.empty((rows, channels, *dims), dy.dtype)
+    portion = max(1, _COLUMNS // max(1, channels * size(kernel) * size(out)))
+    for at in range(0, rows, portion):
+        part = slice(at, min(rows, at + portion))
+        n = part.stop - at
+        columns = xp.matmul(matrix, _wide(xp, dy[part]).reshape(n, groups, o // groups, -1)).reshape(n, channels, *kernel, *out)
+        spread = xp.zeros((n, channels, *extent), columns.dtype)
+        for tap, where in w.taps(kernel, strides, dilation, out):
+            spread[(slice(None), slice(None), *where)] += columns[(slice(None), slice(None), *tap)]
+        result[part] = w.unpadded(xp, spread, dims, lower, upper)
+    return result
+
+
+def correlate_kernel_gradient(
+    xp: Any, dy: Any, x: Any, kernel: Shape, strides: Shape, dilation: Shape, lower: Shape, upper: Shape, groups: int
+) -> Any:
+    """What a convolution's output gradient means for its kernels (O x C/groups x kernel)."""
+    o, out = dy.shape[1], tuple(dy.shape[2:])
+    total: Any = 0
+    slopes = _wide(xp, dy).reshape(dy.shape[0], groups, o // groups, -1)
+    for part, columns in _columns(xp, _wide(xp, x), kernel, strides, dilation, out, lower, upper, groups):
+        total = total + xp.matmul(slopes[part], columns.transpose(0, 1, 3, 2)).sum(axis=0)
+    return total.reshape(o, x.shape[1] // groups, *kernel).astype(dy.dtype)
+
+
+# ---- convolution over static axes
+
+
+def _lift(channels: bool, x: Any, weights: Any) -> tuple[Any, Any]:  # noqa: FBT001
+    """Operand and kernel with a channel axis, if they have none."""
+    return (x, weights[0]) if channels else (x[:, None], weights[0][:, None])
+
+
+def _forward(
+    xp: Any, convolution_map: Any, operand: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...],
+    lower_pad: Shape | None, upper_pad: Shape | None, groups: int, channels: bool,  # noqa: FBT001
+) -> Any:
+    x, weights = _lift(channels, operand, convolution_map)
+    out, lower, upper = _at_run_time(tuple(x.shape[2:]), kernel, strides, dilation, same, lower_pad, upper_pad)
+    return correlate(xp, x, weights, kernel, strides, dilation, out, lower, upper, groups)
+
+
+def _operand_gradient(
+    xp: Any, dy: Any, convolution_map: Any, operand: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...],
+    lower_pad: Shape | None, upper_pad: Shape | None, groups: int, channels: bool,  # noqa: FBT001
+) -> Any:
+    x, weights = _lift(channels, operand, convolution_map)
+    dims = tuple(x.shape[2:])
+    _, lower, upper = _at_run_time(dims, kernel, strides, dilation, same, lower_pad, upper_pad)
+    return correlate_operand_gradient(xp, dy, weights, dims, kernel, strides, dilation, lower, upper, groups).reshape(operand.shape)
+
+
+def _kernel_gradient(
+    xp: Any, dy: Any, convolution_map: Any, operand: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...],
+    lower_pad: Shape | None, upper_pad: Shape | None, groups: int, channels: bool,  # noqa: FBT001
+) -> Any:
+    x, _ = _lift(channels, operand, convolution_map)
+    _, lower, upper = _at_run_time(tuple(x.shape[2:]), kernel, strides, dilation, same, lower_pad, upper_pad)
+    return correlate_kernel_gradient(xp, dy, x, kernel, strides, dilation, lower, upper, groups).reshape(convolution_map.shape)
+
+
+_CNTK = CntkRule(
+    "Convolution", id=33, where={"transpose": False},
+    attributes={"strides": "strides", "auto_padding": "autoPadding", "sharing": "sharing", "dilation": "dilation", "groups": "groups", "sequential": "sequential"},
+)
+
+
+@tensor_op(
+    shape=lambda convolution_map, out: (convolution_map.dims[0], *out),
+    resolve=_resolve,
+    complete=_complete,
+    forward=_forward,
+    gradient={"convolution_map": _kernel_gradient, "operand": _operand_gradient},
+    cntk=_CNTK,
+    onnx=OnnxRule("Conv", since=1, attributes={"strides": "strides", "dilation": "dilations", "groups": "group"}),
+    samples=(
+        Sample(((4, 2, 3, 3), (2, 6, 5)), {"auto_padding": [False, True, True]}, parameters=(0,)),
+        Sample(((4, 2, 3, 2), (2, 6, 5)), {"auto_padding": [False], "strides": (2, 1)}, parameters=(0,)),
+        Sample(((4, 1, 2, 2), (2, 5, 4)), {"auto_padding": [False, True, False], "groups": 2, "strides": (2,)}, parameters=(0,)),
+        Sample(((2, 1, 2, 3), (1, 7, 8)), {"auto_padding": [False, False, True], "dilation": (2, 2)}, parameters=(0,)),
+        Sample(((2, 3), (6,)), {"reduction_rank": 0}, parameters=(0,)),
+        Sample(((2, 1, 2, 2, 2), (1, 3, 4, 3)), {"strides": (3,), "auto_padding": [True]}, parameters=(0,)),
+    ),
+)
+def convolution(
+    convolution_map: Operand, operand: Operand, strides: Any = (1,), sharing: Any = (True,), auto_padding: Any = (True,),
+    sequential: bool = False, dilation: Any = (1,), reduction_rank: int = 1, groups: int = 1,  # noqa: FBT001, FBT002  (CNTK's signature)
+    max_temp_mem_size_in_samples: int = 0, name: str = "",
+) -> Function:
+    """The sums of kernels times windows of the operand, for every place of the window; kernels are not flipped.
+
+    A padded axis of n elements gets ceil(n / stride) windows, others those that fit. With ``sequential`` the first
+    spatial axis of the kernel runs over the sequence axis; the result has a new sequence axis, whose length follows the
+    same rule for every sequence by itself.
+
+    Args:
+        convolution_map: kernels (output channels x input channels / groups x spatial sizes).
+        operand: (channels x spatial axes); dynamic axes pass through.
+        strides: distance of windows for each axis, in elements; one value counts for all.
+        sharing: accepted for CNTK programs; kernels are always shared.
+        auto_padding: for each axis of the operand, the channels first, whether it is padded; one value counts for all.
+        sequential: whether the kernel also slides over the sequence axis.
+        dilation: distance of a kernel's elements for each axis.
+        reduction_rank: 1 if kernels and operand have a channel axis, 0 if not.
+        groups: channels are divided into so many groups that do not see each other.
+        max_temp_mem_size_in_samples: accepted for CNTK programs; memory is bounded anyway.
+
+    Returns:
+        Function (output channels x numbers of windows).
+
+    Raises:
+        ShapeError: if channels differ, or a kernel is larger than the operand.
+        AttributeValueError: if the channels would be padded, or cannot be divided into groups.
+
+    Example:
+        >>> import numpy as np
+        >>> import cntk_lab as C
+        >>> x = C.input_variable((1, 3, 3))
+        >>> k = C.constant(np.ones((1, 1, 2, 2), np.float32))
+        >>> C.convolution(k, x, auto_padding=[False]).eval({x: np.arange(9).reshape(1, 1, 3, 3)})[0, 0].tolist()
+        [[8.0, 12.0], [20.0, 24.0]]
+
+    Source: CNTK 2.7 ``ops.convolution``; ONNX Conv-1.
+    """
+
+
+# ---- convolution over the sequence axis
+
+
+def _sequence_shape(channels: bool, convolution_map: TensorType, out: Shape) -> Shape:  # noqa: FBT001
+    del channels
+    return (convolution_map.dims[0], *out[1:])
+
+
+def _resolve_sequential(
+    convolution_map: TensorType, operand: TensorType, strides: Any, auto_padding: Any, dilation: Any, reduction_rank: int, groups: int
+) -> dict[str, Any]:
+    dims = (FREE, *operand.dims[reduction_rank:])
+    kernel, steps, same, gaps = _settings("convolution", convolution_map.dims, len(dims), strides, auto_padding, dilation, reduction_rank)
+    flags = [False] if reduction_rank else []
+    _check_channels(convolution_map.dims, operand.dims[:1] + dims, [*flags, *same], reduction_rank, groups)
+    w.check_fits("convolution", dims, tuple((k - 1) * d + 1 for k, d in zip(kernel, gaps, strict=True)))
+    inner = _counts(dims[1:], kernel[1:], steps[1:], gaps[1:], same[1:])
+    lower, upper = w.pads(dims[1:], inner, kernel[1:], steps[1:], gaps[1:], same[1:])
+    return {
+        "kernel": kernel, "strides": steps, "dilation": gaps, "same": same, "out": (1, *inner), "lower_pad": (0, *lower), "upper_pad": (0, *upper),
+        "channels": bool(reduction_rank),
+    }
+
+
+def _sequential_axes(operand: TensorType, node: Any) -> tuple[Axis, ...]:
+    axes = operand.axes or ()
+    if len(axes) != 2:  # noqa: PLR2004  (batch and sequence)
+        raise AxisError(f"convolution: sequential=True needs an operand with a sequence axis, this one has {format_axes(axes)}", fix="use sequential=False")
+    return axes[0], Axis(f"ConvOverSequenceAxisPrefix{node.uid}")
+
+
+def _taps_of_sequences(layout: Layout, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...]) -> tuple[Layout, list[Any], list[Any]]:
+    """The layout of the windows, and for each tap the operand's row (0 where there is none) and whether there is one."""
+    span = (kernel[0] - 1) * dilation[0] + 1
+    lengths = layout.lengths
+    if same[0]:
+        counts = -(-lengths // strides[0])
+        first = (lengths - ((counts - 1) * strides[0] + 1)) // 2 - (span - 1) // 2
+    else:
+        counts, first = (lengths - span) // strides[0] + 1, np.zeros_like(lengths)
+    new = Layout.of(np.maximum(counts, 0), layout.begins)
+    index, inside = [], []
+    for tap in range(kernel[0]):
+        position = first[new.sequence] + new.position * strides[0] + tap * dilation[0]
+        ok = (position >= 0) & (position < lengths[new.sequence])
+        index.append(layout.row(new.sequence, np.where(ok, position, 0)))
+        inside.append(ok)
+    return new, index, inside
+
+
+def _stacked(xp: Any, x: Any, index: list[Any], inside: list[Any]) -> Any:
+    """Rows x C x taps x spatial: what the windows see along the sequence."""
+    rows = len(index[0])
+    result = xp.zeros((rows, x.shape[1], len(index), *x.shape[2:]), x.dtype)
+    for tap, (at, ok) in enumerate(zip(index, inside, strict=True)):
+        result[ok, :, tap] = x[at[ok]]
+    return result
+
+
+def _sequential_forward(
+    xp: Any, convolution_map: Any, operand: Any, layouts: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...],
+    out: Shape, lower_pad: Shape, upper_pad: Shape, groups: int, channels: bool,  # noqa: FBT001
+) -> Any:
+    x, weights = _lift(channels, operand, convolution_map)
+    new, index, inside = _taps_of_sequences(layouts[1], kernel, strides, dilation, same)
+    stacked = _stacked(xp, x, index, inside)
+    result = correlate(xp, stacked, weights, kernel, strides, (1, *dilation[1:]), out, lower_pad, upper_pad, groups)
+    return result.reshape(len(stacked), weights.shape[0], *out[1:]), new
+
+
+def _sequential_operand_gradient(
+    xp: Any, dy: Any, convolution_map: Any, operand: Any, layouts: Any, kernel: Shape, strides: Shape, dilation: Shape,
+    same: tuple[bool, ...], out: Shape, lower_pad: Shape, upper_pad: Shape, groups: int, channels: bool,  # noqa: FBT001
+) -> Any:
+    x, weights = _lift(channels, operand, convolution_map)
+    _, index, inside = _taps_of_sequences(layouts[1], kernel, strides, dilation, same)
+    slopes = dy.reshape(dy.shape[0], dy.shape[1], *out)
+    dims = (kernel[0], *x.shape[2:])
+    stacked = correlate_operand_gradient(xp, slopes, weights, dims, kernel, strides, (1, *dilation[1:]), lower_pad, upper_pad, groups)
+    result = xp.zeros_like(x)
+    for tap, (at, ok) in enumerate(zip(index, inside, strict=True)):
+        result[at[ok]] += stacked[ok, :, tap]  # one tap meets every row at most once
+    return result.reshape(operand.shape)
+
+
+def _sequential_kernel_gradient(
+    xp: Any, dy: Any, convolution_map: Any, operand: Any, layouts: Any, kernel: Shape, strides: Shape, dilation: Shape,
+    same: tuple[bool, ...], out: Shape, lower_pad: Shape, upper_pad: Shape, groups: int, channels: bool,  # noqa: FBT001
+) -> Any:
+    x, _ = _lift(channels, operand, convolution_map)
+    _, index, inside = _taps_of_sequences(layouts[1], kernel, strides, dilation, same)
+    stacked = _stacked(xp, x, index, inside)
+    slopes = dy.reshape(dy.shape[0], dy.shape[1], *out)
+    total = correlate_kernel_gradient(xp, slopes, stacked, kernel, strides, (1, *dilation[1:]), lower_pad, upper_pad, groups)
+    return total.reshape(convolution_map.shape)
+
+
+@tensor_op(
+    shape=_sequence_shape,
+    axes=_sequential_axes,
+    resolve=_resolve_sequential,
+    complete=_complete,
+    forward=_sequential_forward,
+    gradient={"convolution_map": _sequential_kernel_gradient, "operand": _sequential_operand_gradient},
+    traits=[Trait.NEEDS_LAYOUT, Trait.NEW_LAYOUT],
+    cntk=CntkRule("Convolution", id=33, where={"sequential": True}),
+    samples=(
+        Sample(((3, 2, 3), (2,)), {"auto_padding": [False, True]}, parameters=(0,)),
+        Sample(((3, 2, 2, 2), (2, 4)), {"auto_padding": [False, True, False], "strides": (2, 1)}, parameters=(0,)),
+    ),
+)
+def _sequential_convolution(
+    convolution_map: Operand, operand: Operand, strides: Any = (1,), sharing: Any = (True,), auto_padding: Any = (True,),
+    dilation: Any = (1,), reduction_rank: int = 1, groups: int = 1, max_temp_mem_size_in_samples: int = 0, name: str = "",
+) -> Function:
+    """See :func:`convolution` with ``sequential=True``."""
+
+
+def _over_sequences(static: Callable[..., Function]) -> Callable[..., Function]:
+    """Let ``sequential=True`` take the operator that runs over the sequence axis."""
+
+    def convolution(
+        convolution_map: Operand, operand: Operand, strides: Any = (1,), sharing: Any = (True,), auto_padding: Any = (True,),
+        sequential: bool = False, dilation: Any = (1,), reduction_rank: int = 1, groups: int = 1,  # noqa: FBT001, FBT002
+        max_temp_mem_size_in_samples: int = 0, name: str = "",
+    ) -> Function:
+        if sequential:
+            return _sequential_convolution(
+                convolution_map, operand, strides, sharing, auto_padding, dilation, reduction_rank, groups, max_temp_mem_size_in_samples, name
+            )
+        return static(
+            convolution_map, operand, strides, sharing, auto_padding, False, dilation, reduction_rank, groups,  # noqa: FBT003
+            max_temp_mem_size_in_samples, name,
+        )
+
+    convolution.__doc__, convolution.__module__ = static.__doc__, static.__module__
+    convolution.op = static.op  # type: ignore[attr-defined]
+    return convolution
+
+
+convolution = _over_sequences(convolution)
+
+
+# ---- transposed convolution
+
+
+def _resolve_transposed(
+    convolution_map: TensorType, operand: TensorType, strides: Any, auto_padding: Any, output_shape: Any, dilation: Any, reduction_rank: int
+) -> dict[str, Any]:
+    small = operand.dims[reduction_rank:]
+    kernel, steps, same, gaps = _settings("convolution_transpose", convolution_map.dims, len(small), strides, auto_padding, dilation, reduction_rank)
+    if convolution_map.dims[0] not in (operand.dims[0], INFERRED) and reduction_rank:
+        raise ShapeError(
+            f"convolution_transpose: the operand has {operand.dims[0]} channels, the kernel takes {convolution_map.dims[0]}",
+            fix=f"give the kernel the shape {text((operand.dims[0], *convolution_map.dims[1:]))}: input channels come first",
+        )
+    if output_shape and any(d > 0 for d in output_shape):
+        if len(output_shape) != len(operand.dims):
+            raise ShapeError(f"convolution_transpose: output_shape {text(tuple(output_shape))} has {len(output_shape)} axes, the operand {operand.rank}")
+        large = tuple(int(d) for d in output_shape[reduction_rank:])
+    else:
+        spans = ((k - 1) * d + 1 for k, d in zip(kernel, gaps, strict=True))
+        large = tuple(n if n == FREE else (n - 1) * s + (1 if p else k) for n, s, k, p in zip(small, steps, spans, same, strict=True))
+    if FREE in large:
+        return {**_pads_of(large, small, kernel, steps, gaps, same), "out": large, "channels": bool(reduction_rank)}
+    back = _counts(large, kernel, steps, gaps, same)
+    if back != small:
+        raise ShapeError(
+            f"convolution_transpose: a convolution of {text(large)} with kernels {text(kernel)} and strides {text(steps)} gives {text(back)}, not the operand's {text(small)}",
+            fix="choose an output_shape from which the convolution leads back to the operand",
+        )
+    return {**_pads_of(large, small, kernel, steps, gaps, same), "out": large, "channels": bool(reduction_rank)}
+
+
+def _large(small: Shape, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...], out: Shape, lower: Any, upper: Any) -> tuple[Shape, Shape, Shape]:
+    """Sizes of the result and paddings for the sizes at hand."""
+    if lower is not None:
+        return out, lower, upper
+    spans = ((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
+    large = tuple((n - 1) * s + (1 if p else k) for n, s, k, p in zip(small, strides, spans, same, strict=True))
+    return large, *w.pads(large, small, kernel, strides, dilation, same)
+
+
+def _transposed_forward(
+    xp: Any, convolution_map: Any, operand: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...], out: Shape,
+    lower_pad: Shape | None, upper_pad: Shape | None, channels: bool,  # noqa: FBT001
+) -> Any:
+    x, weights = (operand, convolution_map[0]) if channels else (operand[:, None], convolution_map[0][None])
+    large, lower, upper = _large(tuple(x.shape[2:]), kernel, strides, dilation, same, out, lower_pad, upper_pad)
+    return correlate_operand_gradient(xp, x, weights, large, kernel, strides, dilation, lower, upper, 1)
+
+
+def _transposed_operand_gradient(
+    xp: Any, dy: Any, convolution_map: Any, operand: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...], out: Shape,
+    lower_pad: Shape | None, upper_pad: Shape | None, channels: bool,  # noqa: FBT001
+) -> Any:
+    weights = convolution_map[0] if channels else convolution_map[0][None]
+    small = tuple(operand.shape[1 + channels :])
+    _, lower, upper = _large(small, kernel, strides, dilation, same, out, lower_pad, upper_pad)
+    return correlate(xp, dy, weights, kernel, strides, dilation, small, lower, upper, 1).reshape(operand.shape)
+
+
+def _transposed_kernel_gradient(
+    xp: Any, dy: Any, convolution_map: Any, operand: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...], out: Shape,
+    lower_pad: Shape | None, upper_pad: Shape | None, channels: bool,  # noqa: FBT001
+) -> Any:
+    x = operand if channels else operand[:, None]
+    _, lower, upper = _large(tuple(x.shape[2:]), kernel, strides, dilation, same, out, lower_pad, upper_pad)
+    return correlate_kernel_gradient(xp, x, dy, kernel, strides, dilation, lower, upper, 1).reshape(convolution_map.shape)
+
+
+@tensor_op(
+    shape=lambda convolution_map, out, reduction_rank: (convolution_map.dims[reduction_rank], *out),
+    resolve=_resolve_transposed,
+    complete=lambda convolution_map, operand, reduction_rank: {"convolution_map": (operand.dims[0], *convolution_map.dims[1:]) if reduction_rank else convolution_map.dims},
+    forward=_transposed_forward,
+    gradient={"convolution_map": _transposed_kernel_gradient, "operand": _transposed_operand_gradient},
+    cntk=CntkRule("Convolution", id=33, where={"transpose": True}, attributes={"output_shape": "outputShape", "strides": "strides", "auto_padding": "autoPadding"}),
+    onnx=OnnxRule("ConvTranspose", since=1, attributes={"strides": "strides", "dilation": "dilations"}),
+    samples=(
+        Sample(((2, 3, 3, 2), (2, 3, 4)), {"auto_padding": [False], "strides": (2, 2)}, parameters=(0,)),
+        Sample(((2, 3, 3, 2), (2, 3, 4)), {"auto_padding": [False, True, True], "strides": (2, 2), "output_shape": (3, 6, 8)}, parameters=(0,)),
+        Sample(((1, 2, 3), (1, 4)), {"strides": (3,), "output_shape": (2, 12)}, parameters=(0,)),
+    ),
+)
+def convolution_transpose(
+    convolution_map: Operand, operand: Operand, strides: Any = (1,), sharing: Any = (True,), auto_padding: Any = (True,),
+    output_shape: Any = None, dilation: Any = (1,), reduction_rank: int = 1, max_temp_mem_size_in_samples: int = 0, name: str = "",
+) -> Function:
+    """What the gradient of a convolution does: each element of the operand adds its kernel to a window of the result.
+
+    Args:
+        convolution_map: kernels (input channels x output channels x spatial sizes).
+        operand: (channels x spatial axes); dynamic axes pass through.
+        strides: distance of windows in the result for each axis, in elements.
+        sharing: accepted for CNTK programs.
+        auto_padding: for each axis of the operand, the channels first, whether the convolution that it undoes is padded.
+        output_shape: shape of the result (channels x spatial); default (n - 1) * stride + kernel size, padded (n - 1) * stride + 1.
+        dilation: distance of a kernel's elements for each axis.
+        reduction_rank: 1 if there is a channel axis, 0 if not.
+        max_temp_mem_size_in_samples: accepted for CNTK programs.
+
+    Returns:
+        Function (output channels x larger spatial axes).
+
+    Raises:
+        ShapeError: if channels differ, or output_shape does not lead back to the operand.
+
+    Example:
+        >>> import numpy as np
+        >>> import cntk_lab as C
+        >>> x = C.input_variable((1, 2))
+        >>> k = C.constant(np.array([[[1, 10]]], np.float32))
+        >>> C.convolution_transpose(k, x, strides=(2,), auto_padding=[False]).eval({x: [[[1, 2]]]})[0].tolist()
+        [[1.0, 10.0, 2.0, 20.0]]
+
+    Source: CNTK 2.7 ``ops.convolution_transpose``; ONNX ConvTranspose-1.
+    """
