@@ -67,6 +67,10 @@ class TrainingError(LabError, RuntimeError):
     """Training cannot go on as asked."""
 
 
+class ExecutionError(LabError, RuntimeError):
+    """A step of a plan could not be carried out."""
+
+
 class FormatError(LabError, ValueError, RuntimeError):
     """A file is damaged, truncated, of another format, or cannot be written."""
 

@@ -15,10 +15,12 @@ from cntk_lab import settings
 from cntk_lab.engine.backward import Backward
 from cntk_lab.engine.fuse import fuse
 from cntk_lab.engine.lower import Lowering, map_step
+from cntk_lab.engine.native import canonical
 from cntk_lab.engine.plan import Builder, Plan
 from cntk_lab.errors import GraphError
 from cntk_lab.events import BUS, PlanCompiled
 from cntk_lab.formula import expr as e
+from cntk_lab.formula.print_numba import supported
 from cntk_lab.graph import walk
 from cntk_lab.graph.node import edits
 from cntk_lab.graph.variable import Variable, _Valued
@@ -139,7 +141,7 @@ def make_plan(wanted: Wanted, *, fused: bool) -> Plan:
         finals=len(lowering.finals),
         literals=lowering.literals,
     )
-    return fuse(plan) if fused else plan
+    return fuse(plan, lambda kernel: supported(canonical(kernel)) is None) if fused else plan
 
 
 def total_of(builder: Builder, number: int) -> int:

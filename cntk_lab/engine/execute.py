@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from cntk_lab import settings
+from cntk_lab.backends.cpu import jit
+from cntk_lab.engine.bind import NativePlan, why_not_native
 from cntk_lab.engine.compile import Wanted, plan_for
 from cntk_lab.engine.plan import Plan, row_symbol
 from cntk_lab.engine.run import Interpreter, Run, State
@@ -25,17 +28,33 @@ from cntk_lab.tensor.sparse import RowSparse, SparseRows
 from cntk_lab.tensor.value import Value
 
 _states: weakref.WeakKeyDictionary[Any, State] = weakref.WeakKeyDictionary()
-_plan_interpreters: dict[int, Interpreter] = {}
+_interpreters: weakref.WeakKeyDictionary[Plan, Interpreter] = weakref.WeakKeyDictionary()
+_natives: weakref.WeakKeyDictionary[Plan, NativePlan | None] = weakref.WeakKeyDictionary()
 
 
 def interpreter_of(plan: Plan) -> Interpreter:
-    """The plan made ready to run, kept as long as the plan is cached."""
-    found = _plan_interpreters.get(plan.number)
+    """The plan made ready to run on NumPy, kept as long as the plan."""
+    found = _interpreters.get(plan)
     if found is None:
-        if len(_plan_interpreters) > 512:
-            _plan_interpreters.clear()
-        found = _plan_interpreters[plan.number] = Interpreter(plan)
+        found = _interpreters[plan] = Interpreter(plan)
     return found
+
+
+def native_of(plan: Plan) -> NativePlan | None:
+    """The plan on the native tier, kept as long as the plan; None where that cannot run it."""
+    if plan not in _natives:
+        fits = why_not_native(plan) is None and jit.available()
+        _natives[plan] = NativePlan(plan, interpreter_of(plan)) if fits else None
+    return _natives[plan]
+
+
+def execute(plan: Plan, run: Run) -> None:
+    """Run a plan on the best tier that is ready: NumPy serves while native kernels are being compiled."""
+    native = native_of(plan) if settings.flag("native") else None
+    if native is not None and native.ready():
+        native.binding(run).run(run)
+    else:
+        interpreter_of(plan).run(run)
 
 
 def state_of(root: Any) -> State:
@@ -173,7 +192,7 @@ class Executor:
         bound = match(_arguments(function, wanted), arguments, wanted)
         run = Run({}, state_of(function.node), training=False)
         load(run, plan, bound)
-        interpreter_of(plan).run(run)
+        execute(plan, run)
         return {v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=as_numpy) for i, v in enumerate(wanted)}
 
     def forward(
@@ -250,7 +269,7 @@ class Executor:
         bound = match(_arguments(function, every), at, every)
         run = Run({}, state_of(function.node), training=True)
         load(run, plan, bound)
-        interpreter_of(plan).run(run)
+        execute(plan, run)
         gradients = {v: _gradient(run, plan, i, v, as_numpy=as_numpy) for i, v in enumerate(variables)}
         result = next(iter(gradients.values())) if len(variables) == 1 else gradients
         if not wanted:
@@ -307,11 +326,13 @@ def _present(rows: Any, symbol: str, run: Run, *, as_numpy: bool) -> Any:
     if isinstance(rows, RowSparse):
         rows = rows.toarray()[None]
     layout = run.layouts.get(symbol) if symbol else None
+    if not isinstance(rows, SparseRows):
+        rows = rows.copy()  # the next run of the plan writes where these lie
     value = Value.packed(rows, layout, has_sequence="," in symbol)
     if not as_numpy:
         return value
     if isinstance(rows, SparseRows):
         return value.as_sequences() if "," in symbol else rows.matrix
     if not symbol:
-        return to_host(rows)[0].copy()
-    return value.as_sequences() if "," in symbol else to_host(rows).copy()
+        return to_host(rows)[0]
+    return value.as_sequences() if "," in symbol else to_host(rows)

@@ -9,6 +9,7 @@ Idea: tinygrad's memory planner.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,7 +39,9 @@ def source_of(plan: Plan) -> dict[int, int]:
     return source
 
 
-def lifetimes(plan: Plan, steps: list[Step]) -> dict[int, tuple[int, int]]:
+def lifetimes(
+    plan: Plan, steps: list[Step], written_at: Mapping[int, int] | None = None
+) -> dict[int, tuple[int, int]]:
     """For each temporary with memory of its own: the first and the last step that touch it."""
     source = source_of(plan)
     lives: dict[int, tuple[int, int]] = {}
@@ -50,6 +53,10 @@ def lifetimes(plan: Plan, steps: list[Step]) -> dict[int, tuple[int, int]]:
                 if plan.buffers[own].role == "temporary":
                     first, _ = lives.get(own, (i, i))
                     lives[own] = (first, i)
+    for b, early in (written_at or {}).items():
+        own = source.get(b, b)
+        if own in lives:
+            lives[own] = (min(early, lives[own][0]), lives[own][1])
     for b in plan.outputs.values():
         own = source.get(b, b)
         if own in lives:
@@ -57,15 +64,18 @@ def lifetimes(plan: Plan, steps: list[Step]) -> dict[int, tuple[int, int]]:
     return lives
 
 
-def slots_of(plan: Plan, steps: list[Step], *, share: bool = True) -> list[Slot]:
+def slots_of(
+    plan: Plan, steps: list[Step], *, share: bool = True, written_at: Mapping[int, int] | None = None
+) -> list[Slot]:
     """The slots of a plan's temporaries.
 
     Args:
         plan: the plan; every temporary's static shape must be known.
         steps: its steps in order (a loop counts as one: all its buffers hold every frame).
         share: whether buffers may share memory.
+        written_at: buffers that are written earlier than their own step says (it is absorbed into another).
     """
-    lives = lifetimes(plan, steps)
+    lives = lifetimes(plan, steps, written_at)
     slots: list[Slot] = []
     for b in sorted(lives, key=lambda n: lives[n]):
         first, last = lives[b]

@@ -149,7 +149,7 @@ class Loop(Step):
     reverse: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Plan:
     """A list of steps over buffers, and what goes in and comes out."""
 

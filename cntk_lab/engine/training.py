@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cntk_lab.engine.compile import Update, Wanted, inputs_of, plan_for
-from cntk_lab.engine.execute import Bound, interpreter_of, load, match, present, state_of
+from cntk_lab.engine.execute import Bound, execute, load, match, present, state_of
 from cntk_lab.engine.plan import Plan, row_symbol
 from cntk_lab.engine.run import Run
 from cntk_lab.errors import DataError
@@ -109,7 +109,7 @@ class Program:
             elif b.role == "state":
                 position, _, name = b.name.partition(":")
                 run.arrays[b.id] = self.updates[int(position)].state[name].array[None]
-        interpreter_of(plan).run(run)
+        execute(plan, run)
         count = 1 if self.metric is None else 2
         arrays = [run.arrays[plan.outputs[f"total {i}"]] for i in range(count)]
         values = {

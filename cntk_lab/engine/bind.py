@@ -1,0 +1,219 @@
+"""Binding: a plan and the row counts of a minibatch become a table of native rows with addresses in it.
+
+Each step is given to the CPU's native tier if that has a row for it (see ``native``); what has none stays a NumPy step in the same plan. Temporaries lie in an
+arena that only grows. Recent bindings are kept by their row counts, so a minibatch of a size seen before costs a look-up.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from cntk_lab import settings
+from cntk_lab.backends.cpu import executor as executors
+from cntk_lab.engine.memory import Slot, slots_of, source_of
+from cntk_lab.engine.native import Absorbed, NativeStep, native_steps
+from cntk_lab.engine.plan import Buffer, Call, Loop, Plan, RowSymbol, View, all_steps
+from cntk_lab.engine.run import Interpreter, Run
+from cntk_lab.errors import ExecutionError
+from cntk_lab.graph.opdef import Trait
+from cntk_lab.tensor.arrays import aligned_empty
+from cntk_lab.tensor.shape import FREE, size
+
+_KEPT = 32
+
+
+def why_not_native(plan: Plan) -> str | None:
+    """Why a plan cannot be bound to fixed memory, or None: sizes must follow from the row counts of its inputs."""
+    if not settings.flag("native"):
+        return "switched off (option native)"
+    for b in plan.buffers:
+        if FREE in b.shape and b.role != "temporary":
+            return f"{b} has a dimension that is known only per minibatch"
+        if b.sparse:
+            return f"{b} is sparse"
+    for s in all_steps(plan.steps):
+        if isinstance(s, Call) and s.op is not None and s.op.has(Trait.NEW_LAYOUT):
+            return f"{s.op.name} makes a number of rows that depends on data"
+        for w in s.writes:
+            if FREE in plan.buffers[w].shape:
+                return f"{plan.buffers[w]} has a dimension that is known only per minibatch"
+    return None
+
+
+class NativePlan:
+    """A plan on the CPU's native tier.
+
+    Args:
+        plan: the plan; :func:`why_not_native` must have nothing against it.
+        interpreter: the same plan on NumPy: serves the steps that have no native row.
+    """
+
+    def __init__(self, plan: Plan, interpreter: Interpreter) -> None:
+        self.plan, self.interpreter = plan, interpreter
+        self.steps = native_steps(plan)
+        self.executor = executors.load()
+        self._source = source_of(plan)
+        self._slots = slots_of(plan, plan.steps, written_at={t: i for i, s in enumerate(self.steps) if s for t in s.writes_early()})
+        self._slot_of = {b: i for i, slot in enumerate(self._slots) for b in slot.buffers}
+        self._arena: list[Any] = [np.empty(0, np.uint8)] * len(self._slots)
+        self._bindings: OrderedDict[tuple[int, ...], Binding] = OrderedDict()
+        self._symbols = sorted({b.rows for b in plan.buffers if b.rows})
+
+    def ready(self) -> bool:
+        """Whether every kernel that will be used is compiled; those that failed stay on NumPy."""
+        return self.executor.ready() and all(s is None or s.ready() for s in self.steps)
+
+    def failed(self) -> bool:
+        """Whether native code will never run here."""
+        return self.executor.failure() is not None
+
+    def binding(self, run: Run) -> Binding:
+        """The binding for the row counts of a run."""
+        counts = tuple(run.rows(s) for s in self._symbols)
+        found = self._bindings.get(counts)
+        if found is not None:
+            self._bindings.move_to_end(counts)
+            return found
+        rows = dict(zip(self._symbols, counts, strict=True))
+        if self._grow(rows):
+            self._bindings.clear()
+        found = self._bindings[counts] = Binding(self, rows)
+        while len(self._bindings) > _KEPT:
+            self._bindings.popitem(last=False)
+        return found
+
+    def _grow(self, rows: Mapping[RowSymbol, int]) -> bool:
+        """Make slots large enough; whether any moved."""
+        moved = False
+        for i, slot in enumerate(self._slots):
+            wanted = slot.row_bytes * max(1, self._padded(slot, rows))
+            if self._arena[i].size < wanted:
+                self._arena[i] = aligned_empty((wanted + wanted // 4,), "uint8")
+                moved = True
+        return moved
+
+    @staticmethod
+    def _padded(slot: Slot, rows: Mapping[RowSymbol, int]) -> int:
+        n = rows[slot.rows] if slot.rows else 1
+        return -(-n // 64) * 64 if n > 64 else n
+
+    def memory(self, buffer: int, rows: Mapping[RowSymbol, int]) -> Any:
+        """The array of a temporary (or of what it is a view of) for these row counts."""
+        own = self._source.get(buffer, buffer)
+        b = self.plan.buffers[buffer]
+        n = rows[b.rows] if b.rows else 1
+        count = n * size(b.shape) * np.dtype(b.dtype).itemsize
+        raw = self._arena[self._slot_of[own]]
+        return raw[:count].view(b.dtype).reshape((n, *b.shape))
+
+
+class Binding:
+    """A plan bound to row counts: arrays of all buffers, and segments that are native tables or NumPy steps."""
+
+    def __init__(self, native: NativePlan, rows: Mapping[RowSymbol, int]) -> None:
+        self.native, self.rows = native, dict(rows)
+        plan = native.plan
+        self.arrays: dict[int, Any] = {}
+        self.fixed: dict[int, Any] = {}
+        """Inputs and scalars: memory that each run's data are copied into."""
+        self._keep: list[Any] = []
+        for b in plan.buffers:
+            own = native._source.get(b.id, b.id)
+            role = plan.buffers[own].role
+            if own in native._slot_of:
+                self.arrays[b.id] = native.memory(b.id, rows)
+            elif b.id == own and role in ("input", "scalar"):
+                self.fixed[b.id] = self.arrays[b.id] = aligned_empty((rows[b.rows] if b.rows else 1, *b.shape), b.dtype)
+            elif b.id == own and role != "temporary":
+                self.arrays[b.id] = _standing(b)
+        for b in plan.buffers:
+            own = native._source.get(b.id, b.id)
+            if b.id not in self.arrays and own in self.arrays:
+                self.arrays[b.id] = self.arrays[own].reshape((self.arrays[own].shape[0], *b.shape))
+        self.states: dict[int, Any] = {b.id: None for b in plan.buffers if b.role == "state"}
+        self.segments: list[Callable[[Run], None]] = []
+        self.tables: list[Any] = []
+
+    def address(self, buffer: int) -> int:
+        """Where a buffer's data start."""
+        return int(self.arrays[buffer].ctypes.data)
+
+    def keep(self, thing: Any) -> None:
+        """Keep something alive as long as the binding."""
+        self._keep.append(thing)
+
+    def build(self) -> None:
+        """Make the segments; states must be in place."""
+        native = self.native
+        table: list[list[int]] = []
+        for i, step in enumerate(native.plan.steps):
+            own = native.steps[i]
+            if isinstance(own, Absorbed) or isinstance(step, View):
+                continue
+            if isinstance(own, NativeStep) and own.usable():
+                table.extend(own.rows(self))
+                continue
+            self._close(table)
+            table = []
+            self.segments.append(self._numpy(i, step))
+        self._close(table)
+
+    def _close(self, rows: list[list[int]]) -> None:
+        if not rows:
+            return
+        table = np.ascontiguousarray(np.array(rows, np.int64))
+        self.tables.append(table)
+        run_table = self.native.executor.run_address
+        address, count = table.ctypes.data, len(table)
+
+        def act(run: Run) -> None:  # noqa: ARG001  (every segment is called alike)
+            failed = run_table(address, count)
+            if failed >= 0:
+                raise ExecutionError(
+                    f"native row {failed} of {count} of plan {self.native.plan.number} reported an error",
+                    fix="compare with settings.set_option('native', False), and report the model",
+                )
+
+        self.segments.append(act)
+
+    def _numpy(self, position: int, step: Any) -> Callable[[Run], None]:
+        action = self.native.interpreter.actions[position]
+        writes = [w for w in step.writes if w in self.arrays]
+        loop = isinstance(step, Loop)
+
+        def act(run: Run) -> None:
+            if loop:
+                # the loop writes frame by frame into the arrays that are there
+                action(run)
+                return
+            action(run)
+            for w in writes:
+                home, made = self.arrays[w], run.arrays[w]
+                if made is not home:
+                    np.copyto(home, made.reshape(home.shape))
+                    run.arrays[w] = home
+
+        return act
+
+    def run(self, run: Run) -> None:
+        """Run all segments on the data of a run."""
+        arrays = self.arrays
+        for b, home in self.fixed.items():
+            np.copyto(home, run.arrays[b].reshape(home.shape))
+        if not self.segments:
+            for b in self.states:
+                arrays[b] = run.arrays[b]
+            self.build()
+        run.arrays = dict(arrays)
+        for segment in self.segments:
+            segment(run)
+
+
+def _standing(b: Buffer) -> Any:
+    """The array of a parameter or constant, which never moves."""
+    storage = getattr(b.variable, "storage", None)
+    return None if storage is None else storage.array[None]

@@ -1,0 +1,228 @@
+"""Native steps: how each step of a plan becomes rows of the CPU executor's table, or why it stays on NumPy.
+
+Formulas become generated kernels, products become oneDNN primitives or cblas calls, and operators that a backend has its
+own version of bring their own rows. A formula that only adds a bias and applies an activation to a product is absorbed into it. Knows operators only through the backend's registry.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from cntk_lab.backends.cpu import blas, executor, jit, onednn, threads
+from cntk_lab.engine.gemm import Matrices, as_matrices, is_static, size_of
+from cntk_lab.engine.plan import Call, Contract, Map, Plan, Step
+from cntk_lab.formula import expr as e
+from cntk_lab.formula.kernel import Kernel, Operand
+from cntk_lab.formula.print_numba import Code, numba_code, supported
+from cntk_lab.tensor.arrays import aligned_empty
+from cntk_lab.tensor.shape import size
+
+_POST = {"sigmoid": "logistic", "tanh": "tanh"}
+
+
+class Binder(Protocol):
+    """What a native step asks of a binding."""
+
+    rows: dict[str, int]
+    arrays: dict[int, Any]
+
+    def address(self, buffer: int) -> int:
+        """Where a buffer's data start."""
+
+    def keep(self, thing: Any) -> None:
+        """Keep something alive."""
+
+
+class NativeStep:
+    """A step that has rows of its own."""
+
+    def ready(self) -> bool:
+        """Whether the rows can be made now, or never will."""
+        return True
+
+    def usable(self) -> bool:
+        """Whether the rows can be made."""
+        return True
+
+    def writes_early(self) -> tuple[int, ...]:
+        """Buffers of absorbed steps that this step writes."""
+        return ()
+
+    def rows(self, binder: Binder) -> list[list[int]]:  # noqa: ARG002  (some steps need no row)
+        """The rows for a binding."""
+        return []
+
+
+class Absorbed(NativeStep):
+    """A step that another step does along the way."""
+
+
+def native_steps(plan: Plan) -> list[NativeStep | None]:
+    """For each step of a plan its native form; None where it stays on NumPy."""
+    readers: dict[int, list[int]] = {}
+    for i, s in enumerate(plan.steps):
+        for r in s.reads:
+            readers.setdefault(r, []).append(i)
+    kept = set(plan.outputs.values())
+    result: list[NativeStep | None] = [None] * len(plan.steps)
+    for i, s in enumerate(plan.steps):
+        if result[i] is not None:
+            continue
+        if isinstance(s, Map):
+            result[i] = MapStep(s) if supported(canonical(s.kernel)) is None else None
+        elif isinstance(s, Contract):
+            matrices = as_matrices(s.spec)
+            if matrices is None or not is_static(s.spec) or plan.buffers[s.writes[0]].dtype not in ("float32", "float64"):
+                continue
+            finish, after = _finish(plan, s, matrices, readers, kept)
+            result[i] = GemmStep(plan, s, matrices, finish)
+            if after is not None:
+                result[after] = Absorbed()
+        elif isinstance(s, Call):
+            result[i] = call_step(plan, s)
+    return result
+
+
+# ---- formulas
+
+
+def canonical(kernel: Kernel) -> Kernel:
+    """The kernel with operands renamed in order, so that equal formulas of different plans share their code."""
+    names = {o.name: f"i{n}" for n, o in enumerate(kernel.inputs)}
+    formulas = e.substitute([f for _, f in kernel.outputs], {old: e.input_(new) for old, new in names.items()})
+    inputs = tuple(Operand(names[o.name], o.shape, o.rows, o.dtype) for o in kernel.inputs)
+    outputs = tuple(
+        (Operand(f"o{n}", o.shape, o.rows, o.dtype), f) for n, ((o, _), f) in enumerate(zip(kernel.outputs, formulas, strict=True))
+    )
+    in_place = tuple((f"o{n}", names[o.name]) for n, (o, _) in enumerate(kernel.outputs) if o.name in names)
+    return Kernel(kernel.domain, kernel.rows, inputs, outputs, kernel.dtype, in_place)
+
+
+class MapStep(NativeStep):
+    """Formulas as a generated kernel."""
+
+    def __init__(self, step: Map) -> None:
+        self.step = step
+        self.code: Code = numba_code(canonical(step.kernel))
+        self.handle = jit.request(self.code.source)
+
+    def ready(self) -> bool:
+        """Whether the kernel is compiled or never will be."""
+        return self.handle.ready() or self.handle.failure is not None
+
+    def usable(self) -> bool:
+        """Whether the kernel is compiled."""
+        return self.handle.ready()
+
+    def rows(self, binder: Binder) -> list[list[int]]:
+        """One kernel row."""
+        rows = binder.rows[self.step.rows] if self.step.rows else 1
+        code = self.code
+        count = threads.threads_for(code.row_work * rows)
+        scratch = aligned_empty((code.scratch_bytes(count),), "uint8")
+        by_name = {f"i{n}": r for n, r in enumerate(self.step.reads)} | {f"o{n}": w for n, w in enumerate(self.step.writes)}
+        addresses = [binder.address(by_name[name]) for name in (*code.inputs, *code.outputs)]
+        block = np.array([*addresses, rows, scratch.ctypes.data], np.int64)
+        binder.keep((block, scratch))
+        return [executor.kernel_row(self.handle.address, block.ctypes.data, count, code.phases)]
+
+
+# ---- products
+
+
+class GemmStep(NativeStep):
+    """A product of matrices, with what is absorbed into it."""
+
+    def __init__(self, plan: Plan, step: Contract, matrices: Matrices, finish: tuple[int | None, tuple[str, ...], int]) -> None:
+        self.step, self.matrices = step, matrices
+        self.bias, self.post, self.target = finish
+        self.itemsize = 4 if plan.buffers[step.writes[0]].dtype == "float32" else 8
+
+    def writes_early(self) -> tuple[int, ...]:
+        """Where the result goes, if a formula is absorbed."""
+        return () if self.target == self.step.writes[0] else (self.target,)
+
+    def usable(self) -> bool:
+        """Whether a library for products is there."""
+        return (self.itemsize == 4 and onednn.available()) or (blas.probe() is not None and self.bias is None and not self.post)
+
+    def rows(self, binder: Binder) -> list[list[int]]:
+        """One row: a oneDNN primitive, or a cblas product where that is small."""
+        x, spec = self.matrices, self.step.spec
+        rows = binder.rows[self.step.rows] if self.step.rows else 1
+        m, n, k = (size_of(letters, spec, rows) for letters in (x.m, x.n, x.k))
+        a, b = (binder.address(r) for r in (reversed(self.step.reads) if x.swapped else self.step.reads))
+        c = binder.address(self.target)
+        plain = self.bias is None and not self.post
+        if not m or not n:
+            return []
+        if not k:
+            return [executor.fill_row(c, m * n * self.itemsize)]
+        if plain and blas.probe() is not None and (self.itemsize == 8 or not onednn.available() or not blas.prefers_onednn(m, n, k)):
+            block = blas.gemm_block(m, n, k, a=a, b=b, c=c, transpose_a=x.transpose_left, transpose_b=x.transpose_right)
+            binder.keep(block)
+            return [executor.gemm_row(block, self.itemsize)]
+        primitive = onednn.matmul(
+            m, n, k, transpose_a=x.transpose_left, transpose_b=x.transpose_right, bias=self.bias is not None, post=self.post
+        )
+        data = {"source": a, "weights": b, "target": c}
+        if self.bias is not None:
+            data["bias"] = binder.address(self.bias)
+        bound = primitive.bind(data)
+        binder.keep(bound)
+        return [executor.primitive_row(bound.row())]
+
+
+def _finish(
+    plan: Plan, step: Contract, matrices: Matrices, readers: dict[int, list[int]], kept: set[int]
+) -> tuple[tuple[int | None, tuple[str, ...], int], int | None]:
+    """What can be done along with a product: bias, activation, where the result goes; and the step that this does."""
+    own = step.writes[0]
+    plain: tuple[tuple[int | None, tuple[str, ...], int], None] = ((None, (), own), None)
+    after = readers.get(own, [])
+    if len(after) != 1 or own in kept or plan.buffers[own].dtype != "float32" or not onednn.available():
+        return plain
+    consumer = plan.steps[after[0]]
+    if not isinstance(consumer, Map):
+        return plain
+    n = 1
+    for c in matrices.n:
+        n *= 1 if c == "r" else step.spec.sizes[c]
+    found = bias_and_activation(consumer, own, n)
+    if found is None or "r" in matrices.n or matrices.swapped:
+        return plain
+    return (found[0], found[1], consumer.writes[0]), after[0]
+
+
+def bias_and_activation(step: Map, product: int, columns: int) -> tuple[int | None, tuple[str, ...]] | None:
+    """Whether a formula only adds a bias per column to a product and applies an activation: (bias, post words)."""
+    if len(step.kernel.outputs) != 1:
+        return None
+    operand, formula = step.kernel.outputs[0]
+    post: tuple[str, ...] = ()
+    if formula.op in _POST:
+        post, formula = (_POST[formula.op],), formula.args[0]
+    elif formula.op == "max" and any(a.op == "const" and a.data == 0.0 for a in formula.args):
+        post, formula = ("relu",), next(a for a in formula.args if not (a.op == "const" and a.data == 0.0))
+    wanted = e.input_(f"b{product}")
+    if formula is wanted:
+        return None, post
+    if formula.op != "add" or wanted not in formula.args or formula.args[0] is formula.args[1]:
+        return None
+    other = formula.args[0] if formula.args[1] is wanted else formula.args[1]
+    if other.op != "input":
+        return None
+    bias = next(o for o in step.kernel.inputs if o.name == other.data)
+    if bias.rows or size(bias.shape) != columns or size(operand.shape) != columns:
+        return None
+    return int(bias.name[1:]), post
+
+
+# ---- operators with a version of their own
+
+
+def call_step(plan: Plan, step: Call) -> NativeStep | None:  # noqa: ARG001
+    """The native form of an operator on whole arrays, if the backend has one."""
+    return None
