@@ -1,7 +1,8 @@
 """Binding: a plan and the row counts of a minibatch become a table of native rows with addresses in it.
 
-Each step is given to the CPU's native tier if that has a row for it (see ``native``); what has none stays a NumPy step in the same plan. Temporaries lie in an
-arena that only grows. Recent bindings are kept by their row counts, so a minibatch of a size seen before costs a look-up.
+Each step is given to the CPU's native tier if that has a row for it (see ``native``); what has none stays a NumPy
+step in the same plan. Temporaries lie in an arena that only grows. Recent bindings are kept by their row counts, so
+a minibatch of a size seen before costs a look-up.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class NativePlan:
         self.steps = native_steps(plan)
         self.executor = executors.load()
         self._source = source_of(plan)
-        self._slots = slots_of(plan, plan.steps, written_at={t: i for i, s in enumerate(self.steps) if s for t in s.writes_early()})
+        self._slots = slots_of(
+            plan, plan.steps, written_at={t: i for i, s in enumerate(self.steps) if s for t in s.writes_early()}
+        )
         self._slot_of = {b: i for i, slot in enumerate(self._slots) for b in slot.buffers}
         self._arena: list[Any] = [np.empty(0, np.uint8)] * len(self._slots)
         self._bindings: OrderedDict[tuple[int, ...], Binding] = OrderedDict()

@@ -112,7 +112,8 @@ class Lowering:
         op = node.op
         if not node.outputs or op.has(Trait.STRUCTURAL):
             self._structural(node)
-        elif op.has(Trait.VIEW) and node.outputs[0].type.dims.count(FREE) < 2 and node.inputs[0].type.dims.count(FREE) < 2:  # noqa: PLR2004  (one dimension can be worked out)
+        elif op.has(Trait.VIEW) and node.outputs[0].type.dims.count(FREE) < 2 and
+        node.inputs[0].type.dims.count(FREE) < 2:  # noqa: PLR2004  (one dimension can be worked out)
             self.builder.emit(View((self.value(node.inputs[0]),), (self._output(node),), (node.uid,)))
         elif op.has(Trait.RECURRENT):
             self._delay(node)
@@ -218,8 +219,8 @@ class Lowering:
     def _in_domain(self, number: int, formula: e.Expr, reads: list[int]) -> int:
         """The buffer that a formula writes: the output itself, or one that lies in the domain if the output drops axes.
 
-        A value whose reduced axes are gone is not aligned with the domain at its last axis, so formulas could not read its
-        gradient; it is written with those axes at length 1 and then viewed under its own shape.
+        A value whose reduced axes are gone is not aligned with the domain at its last axis, so formulas could not
+        read its gradient; it is written with those axes at length 1 and then viewed under its own shape.
         """
         buffers = self.builder.buffers
         b = buffers[number]

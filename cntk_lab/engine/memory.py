@@ -1,8 +1,9 @@
 """Memory: which temporaries may share memory, decided by their lifetimes over the order of steps.
 
-Temporaries with the same row symbol and element type are coloured into slots (interval colouring, first fit). A slot's size is the largest of
-its buffers per row, times the rows of the minibatch: known when a plan is bound. Views share the memory of their source.
-Plain data in, plain data out; with sharing switched off every buffer has a slot of its own and results stay the same.
+Temporaries with the same row symbol and element type are coloured into slots (interval colouring, first fit). A
+slot's size is the largest of its buffers per row, times the rows of the minibatch: known when a plan is bound. Views
+share the memory of their source. Plain data in, plain data out; with sharing switched off every buffer has a slot of
+its own and results stay the same.
 
 Idea: tinygrad's memory planner.
 """
@@ -39,9 +40,7 @@ def source_of(plan: Plan) -> dict[int, int]:
     return source
 
 
-def lifetimes(
-    plan: Plan, steps: list[Step], written_at: Mapping[int, int] | None = None
-) -> dict[int, tuple[int, int]]:
+def lifetimes(plan: Plan, steps: list[Step], written_at: Mapping[int, int] | None = None) -> dict[int, tuple[int, int]]:
     """For each temporary with memory of its own: the first and the last step that touch it."""
     source = source_of(plan)
     lives: dict[int, tuple[int, int]] = {}

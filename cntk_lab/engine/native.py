@@ -1,7 +1,8 @@
 """Native steps: how each step of a plan becomes rows of the CPU executor's table, or why it stays on NumPy.
 
-Formulas become generated kernels, products become oneDNN primitives or cblas calls, and operators that a backend has its
-own version of bring their own rows. A formula that only adds a bias and applies an activation to a product is absorbed into it. Knows operators only through the backend's registry.
+Formulas become generated kernels, products become oneDNN primitives or cblas calls, and operators that a backend has
+its own version of bring their own rows. A formula that only adds a bias and applies an activation to a product is
+absorbed into it. Knows operators only through the backend's registry.
 """
 
 from __future__ import annotations
@@ -74,7 +75,11 @@ def native_steps(plan: Plan) -> list[NativeStep | None]:
             result[i] = MapStep(s) if supported(canonical(s.kernel)) is None else None
         elif isinstance(s, Contract):
             matrices = as_matrices(s.spec)
-            if matrices is None or not is_static(s.spec) or plan.buffers[s.writes[0]].dtype not in ("float32", "float64"):
+            if (
+                matrices is None
+                or not is_static(s.spec)
+                or plan.buffers[s.writes[0]].dtype not in ("float32", "float64")
+            ):
                 continue
             finish, after = _finish(plan, s, matrices, readers, kept)
             result[i] = GemmStep(plan, s, matrices, finish)
@@ -94,7 +99,8 @@ def canonical(kernel: Kernel) -> Kernel:
     formulas = e.substitute([f for _, f in kernel.outputs], {old: e.input_(new) for old, new in names.items()})
     inputs = tuple(Operand(names[o.name], o.shape, o.rows, o.dtype) for o in kernel.inputs)
     outputs = tuple(
-        (Operand(f"o{n}", o.shape, o.rows, o.dtype), f) for n, ((o, _), f) in enumerate(zip(kernel.outputs, formulas, strict=True))
+        (Operand(f"o{n}", o.shape, o.rows, o.dtype), f)
+        for n, ((o, _), f) in enumerate(zip(kernel.outputs, formulas, strict=True))
     )
     in_place = tuple((f"o{n}", names[o.name]) for n, (o, _) in enumerate(kernel.outputs) if o.name in names)
     return Kernel(kernel.domain, kernel.rows, inputs, outputs, kernel.dtype, in_place)
@@ -122,7 +128,9 @@ class MapStep(NativeStep):
         code = self.code
         count = threads.threads_for(code.row_work * rows)
         scratch = aligned_empty((code.scratch_bytes(count),), "uint8")
-        by_name = {f"i{n}": r for n, r in enumerate(self.step.reads)} | {f"o{n}": w for n, w in enumerate(self.step.writes)}
+        by_name = {f"i{n}": r for n, r in enumerate(self.step.reads)} | {
+            f"o{n}": w for n, w in enumerate(self.step.writes)
+        }
         addresses = [binder.address(by_name[name]) for name in (*code.inputs, *code.outputs)]
         block = np.array([*addresses, rows, scratch.ctypes.data], np.int64)
         binder.keep((block, scratch))
@@ -135,7 +143,9 @@ class MapStep(NativeStep):
 class GemmStep(NativeStep):
     """A product of matrices, with what is absorbed into it."""
 
-    def __init__(self, plan: Plan, step: Contract, matrices: Matrices, finish: tuple[int | None, tuple[str, ...], int]) -> None:
+    def __init__(
+        self, plan: Plan, step: Contract, matrices: Matrices, finish: tuple[int | None, tuple[str, ...], int]
+    ) -> None:
         self.step, self.matrices = step, matrices
         self.bias, self.post, self.target = finish
         self.itemsize = 4 if plan.buffers[step.writes[0]].dtype == "float32" else 8
@@ -146,7 +156,9 @@ class GemmStep(NativeStep):
 
     def usable(self) -> bool:
         """Whether a library for products is there."""
-        return (self.itemsize == 4 and onednn.available()) or (blas.probe() is not None and self.bias is None and not self.post)
+        return (self.itemsize == 4 and onednn.available()) or (
+            blas.probe() is not None and self.bias is None and not self.post
+        )
 
     def rows(self, binder: Binder) -> list[list[int]]:
         """One row: a oneDNN primitive, or a cblas product where that is small."""
@@ -160,12 +172,22 @@ class GemmStep(NativeStep):
             return []
         if not k:
             return [executor.fill_row(c, m * n * self.itemsize)]
-        if plain and blas.probe() is not None and (self.itemsize == 8 or not onednn.available() or not blas.prefers_onednn(m, n, k)):
+        if (
+            plain
+            and blas.probe() is not None
+            and (self.itemsize == 8 or not onednn.available() or not blas.prefers_onednn(m, n, k))
+        ):
             block = blas.gemm_block(m, n, k, a=a, b=b, c=c, transpose_a=x.transpose_left, transpose_b=x.transpose_right)
             binder.keep(block)
             return [executor.gemm_row(block, self.itemsize)]
         primitive = onednn.matmul(
-            m, n, k, transpose_a=x.transpose_left, transpose_b=x.transpose_right, bias=self.bias is not None, post=self.post
+            m,
+            n,
+            k,
+            transpose_a=x.transpose_left,
+            transpose_b=x.transpose_right,
+            bias=self.bias is not None,
+            post=self.post,
         )
         data = {"source": a, "weights": b, "target": c}
         if self.bias is not None:
