@@ -112,8 +112,11 @@ class Lowering:
         op = node.op
         if not node.outputs or op.has(Trait.STRUCTURAL):
             self._structural(node)
-        elif op.has(Trait.VIEW) and node.outputs[0].type.dims.count(FREE) < 2 and
-        node.inputs[0].type.dims.count(FREE) < 2:  # noqa: PLR2004  (one dimension can be worked out)
+        elif (
+            op.has(Trait.VIEW)
+            and node.outputs[0].type.dims.count(FREE) < 2
+            and node.inputs[0].type.dims.count(FREE) < 2
+        ):
             self.builder.emit(View((self.value(node.inputs[0]),), (self._output(node),), (node.uid,)))
         elif op.has(Trait.RECURRENT):
             self._delay(node)
