@@ -102,7 +102,8 @@ class LabWidget(anywidget.AnyWidget):
         self.send(messages.envelope(number, reply))
 
     def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        result = super()._repr_mimebundle_(**options)
+        # a dictionary, None, or (from ipywidgets' older bases) a pair with metadata
+        result: Any = super()._repr_mimebundle_(**options)
         data, metadata = result if isinstance(result, tuple) else (result or {}, {})
         return {**data, **self.static_forms()}, metadata
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from cntk_lab.widgets import _examples
+from cntk_lab.widgets._arrange import arrange
+from cntk_lab.widgets._snapshot import check
+
+ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser"), pytest.mark.timeout(180)]
 
@@ -23,6 +28,22 @@ w
 
 def show(graph: str) -> str:
     return SHOW.format(graph=graph)
+
+
+def large(count):
+    """A model of blocks in blocks: layers of ten nodes each, in stages of twenty layers."""
+    sketch = _examples.Sketch("large")
+    at = sketch.node("x", "Input", [8], kind="input")
+    nodes = 1
+    for stage in range(count // 220 + 1):
+        sketch.node(f"s{stage}", "Stage", [8], kind="block", name=f"stage {stage}")
+        for layer in range(20):
+            block = sketch.node(f"s{stage}l{layer}", "Layer", [8], kind="block", parent=f"s{stage}", rank=stage * layer)
+            for step in range(10):
+                at = sketch.node(f"{block}n{step}", ("Sin", "Exp")[step % 3 == 0], [8], at, parent=block)
+        nodes += 221
+    assert nodes >= count
+    return sketch.snapshot(at)
 
 
 def node(page, name):
@@ -103,15 +124,13 @@ def test_two_views_share_one_bundle(open_notebook, run_cell):
 
 
 def test_a_graph_file_opens_without_a_kernel_in_dark_too(lab, page, screenshot):
-    from cntk_lab.widgets._arrange import arrange
-    from cntk_lab.widgets._snapshot import check
-
     (lab.root / "m.cntkgraph.json").write_text(json.dumps(arrange(check(_examples.mlp(12)))))
     page.goto(f"{lab.url}lab/workspaces/files/tree/m.cntkgraph.json?token={lab.token}&reset")
     page.locator(".cntk-node.repeat").wait_for()
     assert page.locator(".cntk-node.repeat .title").text_content() == "Dense ×11"
     page.evaluate("() => { jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'}); }")
     page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
+    page.locator("#jupyterlab-splash").wait_for(state="detached")
     screenshot(page, "graph-dark")
     page.evaluate("() => { jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'}); }")
     page.wait_for_selector("body[data-jp-theme-light='true']", state="attached")
@@ -141,4 +160,61 @@ def test_the_launcher_offers_a_notebook_and_the_tutorials(lab, page, screenshot)
     page.locator(".jp-LauncherCard", has_text="CNTK Lab notebook").click()
     page.locator(".jp-Notebook .jp-Cell", has_text="import cntk_lab as C").wait_for()
     lab.shutdown_kernels()
+    assert page.errors == []
+
+
+def test_axe_finds_nothing_to_complain_about(lab, page):
+    rules = ROOT / "extension/node_modules/axe-core/axe.min.js"
+    if not rules.exists():
+        pytest.skip("axe-core is not installed: npm install in extension/")
+    (lab.root / "axe.cntkgraph.json").write_text(json.dumps(arrange(check(_examples.tagger()))))
+    for theme in ("JupyterLab Light", "JupyterLab Dark"):
+        page.goto(f"{lab.url}lab/workspaces/axe/tree/axe.cntkgraph.json?token={lab.token}&reset")
+        node(page, "rnn").wait_for()
+        page.evaluate("theme => { jupyterapp.commands.execute('apputils:change-theme', {theme}); }", theme)
+        page.wait_for_selector(f"body[data-jp-theme-name='{theme}']", state="attached")
+        page.locator("#jupyterlab-splash").wait_for(state="detached")
+        node(page, "rnn").dblclick()
+        node(page, "rnn.times").click()
+        page.add_script_tag(path=str(rules))
+        violations = page.evaluate("async () => (await axe.run('.cntk-lab')).violations.map(v => [v.id, v.nodes[0].html])")
+        assert violations == []
+    page.evaluate("() => { jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'}); }")
+    page.wait_for_selector("body[data-jp-theme-light='true']", state="attached")
+
+
+def test_twenty_thousand_nodes_open_in_a_second_and_show_at_most_300(lab, page, capsys):
+    (lab.root / "large.cntkgraph.json").write_text(json.dumps(arrange(check(large(20_000)))))
+    page.goto(f"{lab.url}lab/workspaces/large/tree/large.cntkgraph.json?token={lab.token}&reset")
+    page.locator(".cntk-lab[data-ready] .cntk-node").first.wait_for()
+    first = float(page.locator(".cntk-lab").get_attribute("data-milliseconds"))
+    opening = []
+    for _ in range(8):
+        drawn = page.locator(".cntk-lab").get_attribute("data-ready")
+        page.locator(".cntk-node[aria-expanded='false']").first.focus()
+        page.keyboard.press("Enter")
+        page.locator(f".cntk-lab:not([data-ready='{drawn}'])[data-ready]").wait_for()
+        opening.append(float(page.locator(".cntk-lab").get_attribute("data-milliseconds")))
+        assert page.locator(".cntk-node").count() <= 300
+    with capsys.disabled():
+        print(f"\n20,000 nodes: shown after {first:.0f} ms; a block opens in {sorted(opening)[4]:.0f} ms")
+    assert first < 1000
+    assert max(opening) < 300
+
+
+def test_ten_updates_a_second_lay_nothing_out(open_notebook, run_cell):
+    cells = [
+        show("_examples.mlp(8)"),
+        "import time\nfor i in range(20):\n    w.paint('time', {n['id']: i + 1.0 for n in graph['nodes']}); time.sleep(0.05)",
+    ]
+    page = open_notebook("live.ipynb", cells)
+    run_cell(page, 0)
+    node(page, "h1").wait_for()
+    drawn = page.locator(".cntk-lab").get_attribute("data-ready")
+    run_cell(page, 1)
+    page.get_by_label("Values painted on the nodes").locator("option[value='time']").wait_for(state="attached")
+    page.get_by_label("Values painted on the nodes").select_option("time")
+    # h1 and the five things in it: the last value, 20, on each
+    page.locator(".cntk-node[data-uid='h1'] .value", has_text="120").wait_for()
+    assert page.locator(".cntk-lab").get_attribute("data-ready") == drawn
     assert page.errors == []

@@ -2,7 +2,7 @@
 // a block lays out two small graphs and not one large one; layouts are kept by their DOT text. No DOM: Graphviz runs behind
 // the `Engine` interface, in a web worker.
 import type { Graph, GraphNode, Link } from './graph';
-import { short, shapeText, subtitleOf, titleOf } from './graph';
+import { axisName, shapeText, subtitleOf, titleOf } from './graph';
 
 export interface Point {
   x: number;
@@ -50,6 +50,8 @@ const PORT = 10;
 const CARD_PADDING = 22;
 const LINE = { title: 18, more: 14 };
 const WIDEST = 230;
+/** How far right of its edge the words of an edge begin. */
+export const LABEL_SHIFT = 7;
 
 /** Width of text in pixels at a font size, near enough to lay out cards without a document. */
 export function textWidth(text: string, size: number): number {
@@ -79,7 +81,7 @@ export function cardLines(graph: Graph, node: GraphNode): string[] {
   if (subtitle) lines.push(subtitle);
   const on = graph.parametersOn(node.id);
   if (on.length) lines.push(on.map(p => `${p.name || p.kind} ${shapeText(p.shape)}`).join(', '));
-  else if (graph.isBlock(node.id) && node.parameters) lines.push(`${short(node.parameters)} parameters`);
+  else if (graph.isBlock(node.id) && node.parameters) lines.push(`${node.parameters.toLocaleString('en')} parameters`);
   else if (node.kind === 'parameter' || node.kind === 'constant') lines.push(shapeText(node.shape));
   return lines;
 }
@@ -87,8 +89,15 @@ export function cardLines(graph: Graph, node: GraphNode): string[] {
 export function cardSize(graph: Graph, node: GraphNode): { width: number; height: number } {
   const lines = cardLines(graph, node);
   const buttons = graph.isBlock(node.id) ? 22 : 0;
-  const width = Math.max(textWidth(titleOf(node), 13) * 1.08 + buttons, ...lines.map(line => textWidth(line, 11)), 44);
+  const width = Math.max(textWidth(titleOf(node), 13) * 1.08, ...lines.map(line => textWidth(line, 11)), 44) + buttons;
   return { width: Math.min(width, WIDEST) + CARD_PADDING, height: 16 + LINE.title + lines.length * LINE.more };
+}
+
+/** What stands beside an edge: its dynamic axes and its shape; recurrent edges repeat what stands elsewhere. */
+export function flowText(link: Link): string {
+  if (link.recurrent) return '';
+  const axes = link.axes.map(axis => `${axisName(axis)} `).join('');
+  return axes + shapeText(link.shape) + (link.count > 1 ? ` (${link.count})` : '');
 }
 
 interface Inner {
@@ -151,6 +160,7 @@ export class Layout {
       if (link.from === null) reach(shifted, 'start', 0);
       if (link.to === null) reach(shifted, 'end', inner.height);
       inner.curves.push({ from: link.from ?? block!, to: link.to ?? block!, link, points: shifted, depth });
+      inner.width = Math.max(inner.width, middle(shifted).x + LABEL_SHIFT + textWidth(flowText(link), 10.5) * 1.1 + 4);
     }
     level.nodes.forEach((node, i) => {
       const centre = place.nodes.get(`n${i}`)!;

@@ -1,7 +1,7 @@
 // Nodes and edges on a surface that pans and zooms; selection, matches and painted values without a new layout.
 import type { Graph } from '../model/graph';
-import { axisName, shapeText, short } from '../model/graph';
-import { middle, type Box, type Curve, type Scene } from '../model/layout';
+import { axisName, short } from '../model/graph';
+import { flowText, LABEL_SHIFT, middle, type Box, type Curve, type Scene } from '../model/layout';
 import { fraction, type Painted } from '../model/overlay';
 import { html, svg } from './dom';
 import { nodeCard } from './nodeCard';
@@ -173,10 +173,13 @@ export class Canvas {
     let path = `M${xy(0)}`;
     for (let i = 1; i + 2 < points.length; i += 3) path += ` C${xy(i)} ${xy(i + 1)} ${xy(i + 2)}`;
     const at = middle(points);
-    const words = svg('text', { x: (at.x + 7).toFixed(1), y: (at.y + 4).toFixed(1) });
-    for (const axis of link.axes)
+    const words = svg('text', { x: (at.x + LABEL_SHIFT).toFixed(1), y: (at.y + 4).toFixed(1) });
+    let rest = flowText(link);
+    for (const axis of rest ? link.axes : []) {
       words.append(svg('tspan', { class: 'axis', style: `fill: ${colours.get(axis) ?? 'inherit'}` }, axisName(axis)), ' ');
-    words.append(shapeText(link.shape), link.count > 1 ? ` (${link.count})` : '');
+      rest = rest.slice(axisName(axis).length + 1);
+    }
+    words.append(rest);
     const element = svg(
       'g',
       { class: `cntk-edge${link.recurrent ? ' recurrent' : ''}${curve.depth ? ' inner' : ''}`, 'aria-hidden': true },

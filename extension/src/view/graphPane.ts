@@ -33,6 +33,8 @@ export class GraphPane {
   private found: string[] = [];
   private foundAt = -1;
   private fitted = false;
+  /** When the data of a graph not yet drawn arrived. */
+  private arrived: number | undefined;
   private readonly ending = new AbortController();
   private readonly layout: Layout;
   private readonly canvas: Canvas;
@@ -95,6 +97,7 @@ export class GraphPane {
 
   /** Show another graph. Data that is no graph gives a message in its place. */
   async setGraph(data: unknown, opened: readonly string[]): Promise<void> {
+    this.arrived = performance.now();
     try {
       this.graph = new Graph(readSnapshot(data));
     } catch (error) {
@@ -140,6 +143,8 @@ export class GraphPane {
     this.work = this.work.then(async () => {
       const { graph } = this;
       if (!graph) return;
+      const start = this.arrived ?? performance.now();
+      this.arrived = undefined;
       const opened = graph.affordable(this.wanted);
       try {
         const scene = await this.layout.scene(graph, opened);
@@ -159,6 +164,7 @@ export class GraphPane {
       this.select(this.selected, false);
       this.highlight();
       this.repaint();
+      this.element.dataset.milliseconds = (performance.now() - start).toFixed(0);
       this.element.dataset.ready = String(drawings++);
     });
     return this.work;
