@@ -17,6 +17,7 @@ from __future__ import annotations
 import atexit
 import base64
 import contextlib
+import ctypes
 import functools
 import hashlib
 import importlib.metadata
@@ -227,6 +228,10 @@ def _install(handle: Handle, compiled: Mapping[str, Any]) -> None:
                 with contextlib.suppress(RuntimeError):  # newer llvmlite does this by itself
                     llvm.initialize_native_target()
                     llvm.initialize_native_asmprinter()
+                # numba's wrapper names them for kernels that raise; ours never do, and an unknown name would leave the
+                # whole object unlinked (calls of libm would go to address 0)
+                for name in ("numba_gil_ensure", "numba_gil_release"):
+                    llvm.add_symbol(name, ctypes.cast(ctypes.pythonapi.Py_FatalError, ctypes.c_void_p).value)
             machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
             engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
             engine.add_object_file(llvm.ObjectFileRef.from_data(compiled["object"]))

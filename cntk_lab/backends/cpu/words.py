@@ -249,7 +249,7 @@ def _tail64(r: Any) -> Any:
 @word
 def _power32(n: Any) -> Any:
     """2**n for whole n in -126..127."""
-    return bits((n + np.int32(127)) << np.int32(23))
+    return bits(np.int32((n + np.int32(127)) << np.int32(23)))  # numba widens int32 sums
 
 
 @word
@@ -264,9 +264,9 @@ def exp_f32(x: Any) -> Any:
     t = c * _LOG2E32 + _MAGIC32
     n = t - _MAGIC32
     r = (c - n * _HI32) - n * _LO32
-    k = bits(t) - bits(_MAGIC32)
-    half = k >> np.int32(1)
-    return (_tail32(r) + f32(1.0)) * _power32(half) * _power32(k - half)
+    k = np.int32(bits(t) - bits(_MAGIC32))
+    half = np.int32(k >> np.int32(1))
+    return (_tail32(r) + f32(1.0)) * _power32(half) * _power32(np.int32(k - half))
 
 
 @word
@@ -288,9 +288,9 @@ def expm1_f32(x: Any) -> Any:
     t = c * _LOG2E32 + _MAGIC32
     n = t - _MAGIC32
     r = (c - n * _HI32) - n * _LO32
-    k = bits(t) - bits(_MAGIC32)
-    half = k >> np.int32(1)
-    low, high = _power32(half), _power32(k - half)
+    k = np.int32(bits(t) - bits(_MAGIC32))
+    half = np.int32(k >> np.int32(1))
+    low, high = _power32(half), _power32(np.int32(k - half))
     y = (_tail32(r) * low + (low - f32(1.0) / high)) * high
     return sel(x == f32(0.0), x, y)
 
@@ -314,8 +314,8 @@ def log_f32(x: Any) -> Any:
     """log(x): -inf at 0, nan below."""
     small = x < f32(1.17549435e-38)
     b = bits(sel(small, x * f32(8388608.0), x))
-    k = (b - np.int32(0x3F3504F3)) >> np.int32(23)  # the mantissa then lies in [sqrt(1/2), sqrt(2))
-    f = bits(b - (k << np.int32(23))) - f32(1.0)
+    k = np.int32(np.int32(b - np.int32(0x3F3504F3)) >> np.int32(23))  # the mantissa then lies in [sqrt(1/2), sqrt(2))
+    f = bits(np.int32(b - np.int32(k << np.int32(23)))) - f32(1.0)
     n = to_f32(k) - sel(small, f32(23.0), f32(0.0))
     s = f / (f32(2.0) + f)
     z = s * s

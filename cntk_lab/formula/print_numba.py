@@ -1,0 +1,802 @@
+"""Kernel to a CPU loop nest: Python text in the words of ``backends/cpu/words.py``, which numba compiles to vector code.
+
+The printed function ``kernel(block, thread, threads, phase)`` gets the address of an int64 argument block: addresses of the
+inputs, addresses of the outputs, number of rows, address of scratch memory. Sizes are literals; only the rows are a number
+read from the block. Arrays are dense and do not overlap, except the pairs of ``Kernel.in_place``.
+
+How a kernel becomes loops. Neighbouring axes that all operands treat alike become one. The first axis (the rows, if there
+are any) is the *outer* loop, split over threads. A reduction that includes it is *global*: each thread keeps partial
+results, which the next phase combines in the order of threads, so that the same threads give the same bits. All other
+reductions are *inner*: one row is walked in several passes while it stays in cache; costly values needed by two passes are
+kept in a buffer of one row. What depends on no row (updates of biases, norms) is done by one thread between the phases.
+So softmax, cross-entropy, gradients with their column sums, batch statistics and learners' updates are one scheme.
+
+Knows no arrays, no numba and no plans. Idea: Halide's separation of formula and schedule.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+from cntk_lab.formula.expr import BOOLEAN, ROWS, Axis, Expr, const, topological
+from cntk_lab.formula.extent import axes_of_data, check_outputs, extents, kind_of
+from cntk_lab.formula.kernel import Kernel, Operand
+
+BLOCK: Final = 4096
+"""Elements of a one-dimensional kernel that are walked at a time: small enough for the cache."""
+MOST_SCRATCH: Final = 64 << 20
+_LOADS: Final = {"float32": "f32", "float64": "f64", "int32": "i32", "int64": "i64"}
+_SIZES: Final = {"float32": 4, "float64": 8, "int32": 4, "int64": 8}
+_OWN: Final = frozenset(("exp", "log", "expm1", "log1p", "sigmoid", "tanh", "softplus", "sign", "mod", "isfinite"))
+_LIBRARY: Final = frozenset("sin cos tan asin acos atan sinh cosh asinh acosh atanh pow".split())
+_SYMBOLS: Final = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
+_COSTLY: Final = (_OWN | _LIBRARY | {"div", "sqrt"}) - {"sign", "isfinite"}
+_IDENTITY: Final = {"sum": "0.0", "prod": "1.0", "max": "-np.inf", "min": "np.inf"}
+
+Axes: TypeAlias = frozenset[int]
+
+
+class Unsupported(Exception):  # noqa: N818  (no error: the engine then uses NumPy)
+    """This kernel cannot be printed; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A printed kernel and what whoever runs it must know."""
+
+    source: str
+    inputs: tuple[str, ...]
+    """Operands in the order of the block: inputs, then outputs, then ``rows`` and the address of the scratch memory."""
+    outputs: tuple[str, ...]
+    phases: int
+    shared_bytes: int
+    thread_bytes: int
+    row_work: float
+    """Nanoseconds of work per row, estimated (for all, if the kernel has no rows)."""
+
+    def scratch_bytes(self, threads: int) -> int:
+        """Bytes of scratch memory, on a cache line, for this number of threads (0: none is needed)."""
+        return self.shared_bytes + threads * self.thread_bytes
+
+    def fields(self) -> int:
+        """Length of the argument block."""
+        return len(self.inputs) + len(self.outputs) + 2
+
+
+def supported(kernel: Kernel) -> str | None:
+    """Why a kernel cannot be printed for the CPU, or None if it can."""
+    try:
+        numba_code(kernel)
+    except Unsupported as reason:
+        return str(reason)
+    return None
+
+
+@lru_cache(maxsize=4096)
+def numba_code(kernel: Kernel) -> Code:
+    """The source of a kernel for ``backends/cpu/jit.py``.
+
+    Args:
+        kernel: formulas over a domain; float32 or float64.
+    Returns:
+        Code, the same for equal kernels.
+    Raises:
+        Unsupported: if the kernel is outside of what is printed; the message says why.
+    """
+    return _Printer(kernel).code()
+
+
+@dataclass(slots=True)
+class _Group:
+    """Targets that are computed in one loop nest."""
+
+    over: tuple[int, ...]
+    guard: tuple[int, ...]
+    targets: list[tuple[str, Expr, int]] = field(default_factory=list)
+    """("store" | "reduce" | "keep", expression, number of the output)."""
+
+
+@dataclass(slots=True)
+class _Stage:
+    """One phase: the loop over the first axis (``rows``), or the code of one thread between two such loops."""
+
+    rows: bool
+    time: int
+    stores: list[int] = field(default_factory=list)
+    reductions: list[Expr] = field(default_factory=list)
+    combine: list[Expr] = field(default_factory=list)
+    prefix: tuple[int, ...] = ()
+    inner: tuple[int, ...] = ()
+    passes: list[list[_Group]] = field(default_factory=list)
+    kept: dict[Expr, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.stores or self.reductions or self.combine)
+
+
+class _Printer:
+    """One walk from a kernel to text: axes, stages, passes, lines."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.real = "f64" if kernel.dtype == "float64" else "f32"
+        self.lines: list[str] = []
+        self.depth = 1
+        self.count = 0
+        self.work = 0.0
+        self._check()
+        self._find_axes()
+        self.inputs = {o.name: i for i, o in enumerate(kernel.inputs)}
+        self.roots = [e for _, e in kernel.outputs]
+        self.order = list(topological(self.roots))
+        self.axes_of: dict[Expr, Axes] = {}
+        self.dep: dict[Expr, Axes] = {}
+        self.time: dict[Expr, int] = {}
+        for e in self.order:
+            self._analyse(e)
+        self.shared: dict[Expr, str] = {}
+        self.shared_bytes = 0
+        self.thread_bytes = 0
+        self.buffers: list[str] = []
+
+    # ------------------------------------------------------------ what is printed at all
+
+    def _check(self) -> None:
+        kernel = self.kernel
+        if kernel.dtype not in ("float32", "float64"):
+            raise Unsupported(f"no {kernel.dtype} arithmetic on the native CPU tier")
+        for operand in [*kernel.inputs, *(o for o, _ in kernel.outputs)]:
+            if any(n < 0 for n in operand.shape):
+                raise Unsupported(f"the shape {operand.shape} of {operand.name!r} is only known when it runs")
+            if len(operand.shape) != len(kernel.domain):
+                raise Unsupported(f"{operand.name!r} has {len(operand.shape)} dimensions, the domain {len(kernel.domain)}")
+            known = ("float32", "float64") if any(operand is o for o, _ in kernel.outputs) else tuple(_LOADS)
+            if operand.dtype not in known:
+                raise Unsupported(f"{operand.name!r} holds {operand.dtype}")
+        if any(n < 0 for n in kernel.domain):
+            raise Unsupported(f"the domain {kernel.domain} is only known when it runs")
+        if len(kernel.inputs) + len(kernel.outputs) > 48:
+            raise Unsupported("more than 48 operands")
+        check_outputs(kernel, extents(kernel))
+
+    # ------------------------------------------------------------ axes
+
+    def _is_full(self, operand: Operand, axis: Axis) -> bool:
+        return operand.rows if isinstance(axis, str) else operand.shape[axis] == self.kernel.domain[axis]
+
+    def _find_axes(self) -> None:
+        """Merge neighbouring axes that operands and reductions treat alike; drop axes of length 1."""
+        kernel, rank = self.kernel, len(self.kernel.domain)
+        axes: list[Axis] = [ROWS] if kernel.rows else []
+        axes += [a for a in range(-rank, 0) if kernel.domain[a] != 1]
+        operands = [*kernel.inputs, *(o for o, _ in kernel.outputs)]
+        nodes = list(topological(e for _, e in kernel.outputs))
+        reduced = [set(axes_of_data(e)) for e in nodes if e.op == "reduce"]
+        fixed = {a for e in nodes if e.op == "coordinate" for a in axes_of_data(e)}
+        groups: list[list[Axis]] = []
+        for a in axes:
+            alike = bool(groups) and a not in fixed and groups[-1][-1] not in fixed
+            if alike:
+                b = groups[-1][-1]
+                alike = all(self._is_full(o, a) == self._is_full(o, b) for o in operands)
+                alike = alike and all((a in r) == (b in r) for r in reduced)
+            if alike:
+                groups[-1].append(a)
+            else:
+                groups.append([a])
+        self.number = {a: i for i, g in enumerate(groups) for a in g}
+        self.groups = groups or [[]]
+        self.static = [math.prod(kernel.domain[a] for a in g if isinstance(a, int)) for g in self.groups]
+        self.dynamic = bool(groups) and groups[0][0] == ROWS
+
+    def _length(self, axis: int) -> str:
+        if axis == 0 and self.dynamic:
+            return "rows" if self.static[0] == 1 else f"rows * {self.static[0]}"
+        return str(self.static[axis])
+
+    def _operand_axes(self, operand: Operand) -> Axes:
+        return frozenset(i for i, g in enumerate(self.groups) if g and self._is_full(operand, g[0]))
+
+    def _strides(self, axes: Iterable[int]) -> dict[int, int]:
+        """Stride in elements of each axis of a dense array over these axes."""
+        strides, n = {}, 1
+        for a in sorted(axes, reverse=True):
+            strides[a] = n
+            n *= self.static[a]
+        return strides
+
+    # ------------------------------------------------------------ what depends on what
+
+    def _analyse(self, e: Expr) -> None:
+        dep: Axes = frozenset().union(*(self.dep[a] for a in e.args))
+        time = max((self.time[a] for a in e.args), default=0)
+        if e.op == "input":
+            dep = self._operand_axes(self.kernel.inputs[self.inputs[str(e.data)]])
+        elif e.op in ("coordinate", "reduce"):
+            axes = frozenset(self.number[a] for a in axes_of_data(e) if a in self.number)
+            self.axes_of[e] = axes
+            dep = dep | axes if e.op == "coordinate" else dep - axes
+            if e.op == "reduce" and 0 in axes:
+                time += 1
+        self.dep[e], self.time[e] = dep, time
+
+    def _is_reduction(self, e: Expr) -> bool:
+        return e.op == "reduce" and bool(self.axes_of[e])
+
+    def _over(self, e: Expr) -> Axes:
+        """The axes a reduction's loop runs over."""
+        return self.dep[e.args[0]] | self.axes_of[e]
+
+    def _is_static(self, e: Expr) -> bool:
+        return self._is_reduction(e) and 0 not in self._over(e)
+
+    # ------------------------------------------------------------ stages and passes
+
+    def _stages(self) -> list[_Stage]:
+        stages: dict[tuple[int, bool], _Stage] = {}
+
+        def stage(time: int, rows: bool) -> _Stage:
+            return stages.setdefault((time, rows), _Stage(rows, time))
+
+        for e in self.order:
+            if self._is_static(e):
+                stage(self.time[e.args[0]], False).reductions.append(e)
+            elif self._is_reduction(e) and 0 in self.axes_of[e]:
+                stage(self.time[e.args[0]], True).reductions.append(e)
+                stage(self.time[e], False).combine.append(e)
+        in_place = dict(self.kernel.in_place)
+        cones = [set(map(id, topological([e]))) for e in self.roots]
+        for i, (operand, e) in enumerate(self.kernel.outputs):
+            rows, time = 0 in self._operand_axes(operand), self.time[e]
+            if operand.name in in_place:
+                leaf = next((x for x in self.order if x.op == "input" and x.data == in_place[operand.name]), None)
+                for j, other in enumerate(self.kernel.outputs):
+                    if leaf is not None and id(leaf) in cones[j]:
+                        time = max(time, self._last_read(leaf, j, other[0], rows))
+            stage(time, rows).stores.append(i)
+        ordered = [stages[k] for k in sorted(stages)]
+        for s in ordered:
+            self._passes(s)
+        self._check_in_place(ordered)
+        return ordered
+
+    def _last_read(self, leaf: Expr, output: int, operand: Operand, rows: bool) -> int:
+        """The stage from which an output may overwrite ``leaf``, as far as another output's formula reads it."""
+        e = self.roots[output]
+        reads = {id(leaf)}
+        last = self.time[e] + int(0 in self._operand_axes(operand) and not rows) if self._reads_now(e, leaf) else 0
+        for x in topological([e]):
+            if any(id(a) in reads for a in x.args):
+                reads.add(id(x))
+                if self._is_reduction(x):
+                    last = max(last, self.time[x.args[0]] + int(0 in self._over(x) and not rows))
+        return last
+
+    def _reads_now(self, e: Expr, leaf: Expr) -> bool:
+        """Whether a formula reads ``leaf`` in the stage in which it is stored (not only through earlier reductions)."""
+        return any(x is leaf for x in self._cone([e], self._stored))
+
+    def _stored(self, e: Expr) -> bool:
+        """Whether a value lies in shared memory after its stage."""
+        return self._is_reduction(e) and (0 in self.axes_of[e] or self._is_static(e))
+
+    def _cone(self, roots: Iterable[Expr], stop: object) -> list[Expr]:
+        """Expressions needed for ``roots``, arguments first; nothing below those for which ``stop`` holds."""
+        assert callable(stop)
+        done: dict[int, Expr] = {}
+
+        def visit(e: Expr) -> None:
+            if id(e) in done:
+                return
+            if not stop(e):
+                for a in e.args:
+                    visit(a)
+            done[id(e)] = e
+
+        for r in roots:
+            visit(r)
+        return list(done.values())
+
+    def _passes(self, s: _Stage) -> None:
+        axes = range(len(self.groups))
+        roots = [self.roots[i] for i in s.stores] + [r.args[0] for r in s.reductions]
+        own = [*s.reductions] if not s.rows else []
+        if s.rows:
+            cone = self._cone(roots, self._stored)
+            own = [e for e in cone if self._is_reduction(e) and not self._stored(e)]
+        first = min((a for e in own for a in self.axes_of[e]), default=len(self.groups) - 1)
+        if not s.rows:
+            s.prefix, s.inner = (), tuple(axes[1:])
+        elif len(self.groups) == 1:
+            s.prefix, s.inner = (), (0,)
+        else:
+            first = max(1, first)
+            s.prefix, s.inner = tuple(axes[:first]), tuple(axes[first:])
+        level: dict[Expr, int] = {}
+        mine = set(map(id, own))
+
+        def level_of(e: Expr) -> int:
+            if e not in level:
+                if id(e) not in mine and self._stored(e):
+                    level[e] = 0
+                else:
+                    level[e] = max((level_of(a) for a in e.args), default=0) + int(id(e) in mine)
+            return level[e]
+
+        placed: list[tuple[int, str, Expr, int, Axes]] = [(level_of(e) - 1, "reduce", e, -1, self._over(e)) for e in own]
+        placed += [(level_of(e.args[0]), "reduce", e, -1, self._over(e)) for e in s.reductions if id(e) not in mine]
+        in_place = dict(self.kernel.in_place)
+        for i in s.stores:
+            placed.append((level_of(self.roots[i]), "store", self.roots[i], i, self._operand_axes(self.kernel.outputs[i][0])))
+        last = max((p[0] for p in placed), default=0)
+        for i, (at, kind, e, out, over) in enumerate(placed):
+            if out >= 0 and self.kernel.outputs[out][0].name in in_place:
+                placed[i] = (last, kind, e, out, over)
+        s.passes = [[] for _ in range(last + 1)]
+        late = {out for _, _, _, out, _ in placed if out >= 0 and self.kernel.outputs[out][0].name in in_place}
+        for at, kind, e, out, over in sorted(placed, key=lambda p: p[3] in late):
+            loops = tuple(a for a in s.inner if a in over)
+            free = kind == "reduce" and id(e) in mine
+            guard = () if free else tuple(a for a in s.prefix if a not in over and a != 0)
+            same = [g for g in s.passes[at] if g.over == loops and g.guard == guard]
+            if not same:
+                same = [_Group(loops, guard)]
+                s.passes[at] += same
+            same[-1].targets.append((kind, e, out))
+        for groups in s.passes:
+            groups.sort(key=lambda g: any(t[2] in late for t in g.targets))
+
+    def _root(self, target: tuple[str, Expr, int]) -> Expr:
+        return target[1].args[0] if target[0] == "reduce" else target[1]
+
+    def _check_in_place(self, stages: list[_Stage]) -> None:
+        """No input may be read after (or beside) the loop nest that overwrites it."""
+        names = {i: dict(self.kernel.in_place).get(o.name) for i, (o, _) in enumerate(self.kernel.outputs)}
+        for o, (out, _) in enumerate(self.kernel.outputs):
+            name = names[o]
+            if name is None:
+                continue
+            operand = self.kernel.inputs[self.inputs[name]]
+            if (operand.shape, operand.rows, operand.dtype) != (out.shape, out.rows, out.dtype):
+                raise Unsupported(f"{out.name!r} overwrites {name!r}, which has another shape or type")
+        written: set[str] = set()
+        for s in stages:
+            available = self._stop(s)
+            for groups in s.passes:
+                for group in groups:
+                    cone = self._cone([self._root(t) for t in group.targets], available)
+                    read = {str(e.data) for e in cone if e.op == "input"}
+                    if read & written:
+                        raise Unsupported(f"{sorted(read & written)} would be read after it was overwritten in place")
+                    now = {n for _, _, out in group.targets if out >= 0 and (n := names[out]) is not None}
+                    if group.guard and now:
+                        raise Unsupported(f"{sorted(now)} would be overwritten inside a loop over another axis")
+                    written |= now
+
+    def _stop(self, s: _Stage) -> object:
+        own = {id(t[1]) for groups in s.passes for g in groups for t in g.targets if t[0] == "reduce"}
+        return lambda e: id(e) in own or self._stored(e) or e in s.kept
+
+    # ------------------------------------------------------------ text
+
+    def emit(self, line: str) -> None:
+        """Add a line at the current depth."""
+        self.lines.append("    " * self.depth + line)
+
+    def new(self, letter: str = "v") -> str:
+        """A name that was not used yet."""
+        self.count += 1
+        return f"{letter}{self.count}"
+
+    def _scope(self, operand: int) -> int:
+        """The number of the alias scope of an operand: an output in place has its input's."""
+        n = len(self.kernel.inputs)
+        if operand >= n:
+            name = dict(self.kernel.in_place).get(self.kernel.outputs[operand - n][0].name)
+            if name is not None:
+                return self.inputs[name]
+        return operand
+
+    def _buffer(self, elements: int, kind: str, shared: bool) -> str:
+        """Scratch memory for so many elements; its name and scope are one, ``s3_f32``."""
+        size = -(-elements * (8 if kind == "f64" else 4) // 64) * 64
+        name = f"{'g' if shared else 's'}{len(self.buffers)}"
+        start = self.shared_bytes if shared else self.thread_bytes
+        self.buffers.append(f"{name} = {'scratch' if shared else 'own'} + {start}")
+        if shared:
+            self.shared_bytes += size
+        else:
+            self.thread_bytes += size
+        if max(self.shared_bytes, self.thread_bytes) > MOST_SCRATCH:
+            raise Unsupported(f"needs more than {MOST_SCRATCH >> 20} MiB of scratch memory")
+        return f"{name}:{kind}"
+
+    def code(self) -> Code:
+        """The whole text."""
+        stages = self._stages()
+        for e in self.order:
+            if self._stored(e):
+                self.shared[e] = self._buffer(math.prod(self.static[a] for a in self.dep[e]), self.real, shared=True)
+        partial: dict[Expr, str] = {}
+        for s in stages:
+            for e in s.reductions:
+                if s.rows:
+                    direct = bool(s.inner) and self._direct(e, s)
+                    n = math.prod(self.static[a] for a in self.dep[e])
+                    partial[e] = self._buffer(n, self.real if direct else "f64", shared=False)
+        bodies: list[list[str]] = []
+        for s in stages:
+            self.lines, self.depth = [], 2
+            _Writer(self, s, partial).write()
+            bodies.append(self.lines)
+        self.lines, self.depth = ["def kernel(block, thread, threads, phase):"], 1
+        self._preamble()
+        for i, body in enumerate(bodies):
+            self.emit(f"if phase == {i}:")
+            self.lines += body or ["        pass"]
+        if not bodies:
+            self.emit("pass")
+        outputs = tuple(o.name for o, _ in self.kernel.outputs)
+        per_row = self.work * (2 if self.real == "f64" else 1)
+        names = tuple(self.inputs)
+        text = "\n".join(self.lines) + "\n"
+        return Code(text, names, outputs, len(bodies), self.shared_bytes, self.thread_bytes, per_row)
+
+    def _direct(self, e: Expr, s: _Stage) -> bool:
+        """Whether a reduction adds whole rows (its innermost loop runs along what it keeps)."""
+        over = [a for a in s.inner if a in self._over(e)]
+        return bool(over) and over[-1] in self.dep[e]
+
+    def _preamble(self) -> None:
+        n = len(self.kernel.inputs)
+        in_place = dict(self.kernel.in_place)
+        for i in range(n):
+            self.emit(f"p{i} = ld_i64(block, {i}, -1)")
+        for i, (operand, _) in enumerate(self.kernel.outputs):
+            same = in_place.get(operand.name)
+            self.emit(f"p{n + i} = " + (f"p{self.inputs[same]}" if same is not None else f"ld_i64(block, {n + i}, -1)"))
+        total = n + len(self.kernel.outputs)
+        self.emit(f"rows = ld_i64(block, {total}, -1)")
+        if self.buffers:
+            self.emit(f"scratch = ld_i64(block, {total + 1}, -1)")
+            self.emit(f"each = {self.thread_bytes}")
+            self.emit(f"own = scratch + {self.shared_bytes} + thread * each")
+            for line in self.buffers:
+                self.emit(line)
+
+
+class _Writer:
+    """The lines of one stage."""
+
+    def __init__(self, printer: _Printer, stage: _Stage, partial: dict[Expr, str]) -> None:
+        self.p, self.s, self.partial = printer, stage, partial
+        self.flat = stage.rows and stage.inner == (0,)
+        self.variable = {a: f"x{a}" for a in range(len(printer.groups))}
+        self.results: dict[Expr, str] = {}
+        """Inner reductions that are done: a variable's name, or a buffer."""
+        self.values: dict[Expr, str] = {}
+        """Values that hold for the whole row."""
+
+    def write(self) -> None:
+        """All lines of the stage."""
+        p, s = self.p, self.s
+        if not s.rows:
+            p.emit("if thread == 0:")
+            p.depth += 1
+            for e in s.combine:
+                self._combine(e)
+            self._keep()
+            self._body()
+            p.depth -= 1
+            return
+        self._keep()
+        for e in s.reductions:
+            self._fill(self.partial[e], math.prod(p.static[a] for a in p.dep[e]), kind_of(e))
+        unit = 16 if self.flat else 1
+        p.emit(f"n = {p._length(0)}")
+        p.emit(f"share = ((n + threads * {unit} - 1) // (threads * {unit})) * {unit}")
+        p.emit("low = min(n, thread * share)")
+        p.emit("high = min(n, low + share)")
+        before = p.depth
+        if self.flat:
+            p.emit(f"for base in range(low, high, {BLOCK}):")
+            p.depth += 1
+            p.emit(f"n0 = min({BLOCK}, high - base)")
+        for a in s.prefix:
+            p.emit(f"for x{a} in range({'low, high' if a == 0 else p.static[a]}):")
+            p.depth += 1
+        self._body()
+        p.depth = before
+
+    # ------------------------------------------------------------ buffers
+
+    def _fill(self, buffer: str, count: int, kind: str) -> None:
+        name, real = buffer.split(":")
+        self.p.emit(f"for i in range({count}):")
+        self.p.emit(f"    st_{real}({name}, i, {real}({_IDENTITY[kind]}), {self._scope(buffer)})")
+
+    def _scope(self, buffer: str) -> int:
+        n = 48 + int(buffer.split(":")[0][1:])
+        return n if n < 64 else -1
+
+    def _combine(self, e: Expr) -> None:
+        """Fold the threads' partial results, in the order of the threads."""
+        p, kind = self.p, kind_of(e)
+        (name, real), target = self.partial[e].split(":"), p.shared[e]
+        shared = target.split(":")[0]
+        p.emit(f"for i in range({math.prod(p.static[a] for a in p.dep[e])}):")
+        p.emit(f"    total = ld_{real}({name}, i, -1)")
+        p.emit("    for t in range(1, threads):")
+        p.emit(f"        total = r_{kind}(total, ld_{real}({name} + t * each, i, -1))")
+        p.emit(f"    st_{p.real}({shared}, i, to_{p.real}(total), -1)")
+
+    def _keep(self) -> None:
+        """Choose costly values that two passes need, to be kept in a buffer of one row."""
+        p, s = self.p, self.s
+        if len(s.passes) < 2:
+            return
+        for e in reversed(p.order):
+            inner = [a for a in s.inner if a in p.dep[e]]
+            if e.op not in _COSTLY or not inner:
+                continue
+            stop = p._stop(s)
+            users = []
+            for at, groups in enumerate(s.passes):
+                for group in groups:
+                    if any(x is e for x in p._cone([p._root(t) for t in group.targets], stop)):
+                        users.append((at, group))
+            elements = BLOCK if self.flat else math.prod(p.static[a] for a in inner)
+            first = next((g for at, g in users if at == users[0][0] and set(inner) <= set(g.over) and not g.guard), None)
+            if first is None or users[-1][0] == users[0][0] or elements > 65536:
+                continue
+            first.targets.append(("keep", e, -1))
+            s.kept[e] = p._buffer(elements, p.real, shared=False)
+
+    # ------------------------------------------------------------ loops
+
+    def _body(self) -> None:
+        """All passes over one row."""
+        p, s = self.p, self.s
+        self._row_pointers()
+        ready: set[Expr] = set()
+        for groups in s.passes:
+            for group in groups:
+                self._group(group, ready)
+            ready |= {t[1] for g in groups for t in g.targets if t[0] == "keep"}
+        self.values.clear()
+        self.results.clear()
+
+    def _row_pointers(self) -> None:
+        p, s = self.p, self.s
+        operands = [*p.kernel.inputs, *(o for o, _ in p.kernel.outputs)]
+        for i, operand in enumerate(operands):
+            strides = p._strides(p._operand_axes(operand))
+            terms = [f"x{a} * {strides[a] * _SIZES[operand.dtype]}" for a in s.prefix if a in strides]
+            if self.flat and 0 in strides:
+                terms = [f"base * {_SIZES[operand.dtype]}"]
+            p.emit(f"q{i} = p{i}" + "".join(f" + {t}" for t in terms))
+
+    def _group(self, group: _Group, ready: set[Expr]) -> None:
+        """One loop nest."""
+        p, s = self.p, self.s
+        outside = p.depth
+        values = self.values
+        if group.guard:
+            p.emit("if " + " and ".join(f"x{a} == 0" for a in group.guard) + ":")
+            p.depth += 1
+            values = dict(values)
+        making = {t[1] for t in group.targets if t[0] == "keep"}
+        done = set(self.results)
+
+        def stop(e: Expr) -> bool:
+            return e in done or p._stored(e) or (e in ready and e not in making)
+
+        cone = p._cone([p._root(t) for t in group.targets], stop)
+        by_level: dict[int, list[Expr]] = {}
+        for e in cone:
+            at = max((group.over.index(a) + 1 for a in group.over if a in p.dep[e]), default=0)
+            by_level.setdefault(at, []).append(e)
+        reductions = [(e, self._plan_reduction(e, group)) for kind, e, _ in group.targets if kind == "reduce"]
+        self._account(group, cone)
+        local = values
+        for depth in range(len(group.over) + 1):
+            if depth:
+                a = group.over[depth - 1]
+                p.emit(f"for x{a} in range({'n0' if self.flat else p.static[a]}):")
+                p.depth += 1
+                if depth == 1:
+                    local = dict(values)
+            for e, (level, accumulator, _) in reductions:
+                if level == depth and accumulator:
+                    p.emit(f"{accumulator} = {p.real}({_IDENTITY[kind_of(e)]})")
+            for e in by_level.get(depth, []):
+                self._value(e, local, ready if e not in making else ready - {e})
+        for kind, e, out in group.targets:
+            if kind == "store":
+                self._store(e, out, local)
+            elif kind == "keep":
+                buffer = s.kept[e]
+                index = self._index([a for a in s.inner if a in p.dep[e]])
+                p.emit(f"st_{p.real}({buffer.split(':')[0]}, {index}, {self._number(e, local)}, {self._scope(buffer)})")
+        for e, (_, accumulator, _) in reductions:
+            x, kind = self._number(e.args[0], local), kind_of(e)
+            if accumulator:
+                p.emit(f"{accumulator} = r_{kind}({accumulator}, {x})")
+            else:
+                self._into_buffer(e, x)
+        for depth in range(len(group.over), -1, -1):
+            for e, (level, accumulator, _) in reductions:
+                if level == depth and accumulator:
+                    self._finish(e, accumulator, group)
+            if depth:
+                p.depth -= 1
+        p.depth = outside
+
+    def _plan_reduction(self, e: Expr, group: _Group) -> tuple[int, str, None]:
+        """Where a reduction's accumulator lives (loop level) and its name; no name: it adds straight into a buffer."""
+        p = self.p
+        kept = [group.over.index(a) + 1 for a in group.over if a in p.dep[e]]
+        level = max(kept, default=0)
+        buffered = bool(kept) and not (self.s.rows and e in self.partial)
+        if not self.s.rows:
+            buffered = True
+        if buffered and not self._is_global(e):
+            if e in p.shared:
+                target = p.shared[e]
+            else:
+                target = p._buffer(math.prod(p.static[a] for a in group.over if a in p.dep[e]), p.real, shared=False)
+            self.results[e] = target
+            count = math.prod(p.static[a] for a in group.over if a in p.dep[e])
+            self._fill(target, count, kind_of(e))
+        if group.over and level == len(group.over):
+            return level, "", None
+        return level, p.new("a"), None
+
+    def _is_global(self, e: Expr) -> bool:
+        return self.s.rows and 0 in self.p.axes_of[e]
+
+    def _target(self, e: Expr) -> tuple[str, str]:
+        """The buffer a reduction adds into, and the index of the element at hand."""
+        p = self.p
+        if self._is_global(e):
+            return self.partial[e], self._index(sorted(p.dep[e]))
+        axes = sorted(p.dep[e]) if not self.s.rows else [a for a in self.s.inner if a in p.dep[e]]
+        return self.results[e], self._index(axes)
+
+    def _store(self, e: Expr, out: int, values: dict[Expr, str]) -> None:
+        """Write one element of an output."""
+        p = self.p
+        operand, i = p.kernel.outputs[out][0], len(p.kernel.inputs) + out
+        kind, x = _LOADS[operand.dtype], self._number(e, values)
+        p.emit(f"st_{kind}(q{i}, {self._within(operand)}, to_{kind}({x}), {p._scope(i)})")
+
+    def _into_buffer(self, e: Expr, x: str) -> None:
+        buffer, index = self._target(e)
+        name, real = buffer.split(":")
+        scope = self._scope(buffer)
+        self.p.emit(f"st_{real}({name}, {index}, r_{kind_of(e)}(ld_{real}({name}, {index}, {scope}), to_{real}({x})), {scope})")
+
+    def _finish(self, e: Expr, accumulator: str, group: _Group) -> None:
+        """The inner loops of a reduction are over: keep its result."""
+        if self._is_global(e) or e in self.results:
+            self._into_buffer(e, accumulator)
+        else:
+            self.results[e] = accumulator
+
+    def _index(self, axes: Iterable[int]) -> str:
+        axes = list(axes)
+        strides = self.p._strides(axes)
+        if self.flat:
+            return "x0" if axes else "0"
+        return " + ".join(f"x{a}" if strides[a] == 1 else f"x{a} * {strides[a]}" for a in axes) or "0"
+
+    def _account(self, group: _Group, cone: list[Expr]) -> None:
+        """Add this nest to the estimate of work."""
+        p, s = self.p, self.s
+        if not s.rows:
+            return
+        cost = 0.05
+        for e in cone:
+            if p.dep[e] & set(group.over):
+                cost += 8.0 if e.op in _LIBRARY else 0.3 if e.op in _COSTLY else 0.1 if e.op == "input" else 0.03
+        cost += 0.1 * sum(t[0] != "reduce" for t in group.targets)
+        each = 1.0 if p.dynamic else float(p.static[0])
+        if p.dynamic and self.flat:
+            each = float(p.static[0])
+        inner = [p.static[a] for a in (*s.prefix, *group.over) if a != 0]
+        p.work += cost * each * math.prod(inner) + (0.0 if self.flat else 2.0 * each)
+
+    # ------------------------------------------------------------ expressions
+
+    def _value(self, e: Expr, values: dict[Expr, str], ready: set[Expr]) -> None:
+        """Emit the value of ``e`` and remember its name."""
+        if e in values:
+            return
+        text = self._text(e, values, ready)
+        if e.op == "const":
+            values[e] = text
+            return
+        name = self.p.new()
+        self.p.emit(f"{name} = {text}")
+        values[e] = name
+
+    def _text(self, e: Expr, values: dict[Expr, str], ready: set[Expr]) -> str:
+        p, s = self.p, self.s
+        if e in ready:
+            buffer = s.kept[e]
+            return f"ld_{p.real}({buffer.split(':')[0]}, {self._index([a for a in s.inner if a in p.dep[e]])}, {self._scope(buffer)})"
+        if e in self.results:
+            result = self.results[e]
+            if ":" not in result:
+                return result
+            buffer, index = self._target(e)
+            return f"ld_{p.real}({buffer.split(':')[0]}, {index}, {self._scope(buffer)})"
+        if p._stored(e):
+            return f"ld_{p.real}({p.shared[e].split(':')[0]}, {self._index(sorted(p.dep[e]))}, {self._scope(p.shared[e])})"
+        if e.op == "input":
+            i = p.inputs[str(e.data)]
+            operand = p.kernel.inputs[i]
+            kind = _LOADS[operand.dtype]
+            text = f"ld_{kind}(q{i}, {self._within(operand)}, {p._scope(i)})"
+            return text if kind == p.real else f"to_{p.real}({text})"
+        if e.op == "const":
+            assert isinstance(e.data, float)
+            number = repr(e.data) if math.isfinite(e.data) else f"{'-' if e.data < 0 else ''}np.{'nan' if e.data != e.data else 'inf'}"
+            return f"{p.real}({number})"
+        if e.op == "coordinate":
+            axes = p.axes_of[e]
+            if not axes:
+                return f"{p.real}(0.0)"
+            (a,) = axes
+            return f"to_{p.real}(base + x0)" if self.flat else f"to_{p.real}(x{a})"
+        if e.op == "reduce":
+            return self._number(e.args[0], values)
+        return self._word(e, values)
+
+    def _within(self, operand: Operand) -> str:
+        """Index of an operand's element inside the row at hand."""
+        strides = self.p._strides(self.p._operand_axes(operand))
+        if self.flat:
+            return "x0" if 0 in strides else "0"
+        axes = [a for a in self.s.inner if a in strides]
+        return " + ".join(f"x{a}" if strides[a] == 1 else f"x{a} * {strides[a]}" for a in axes) or "0"
+
+    def _is_flag(self, e: Expr) -> bool:
+        """Whether a value is held as a truth value (words that only pass one on, keep it so)."""
+        return e.op in BOOLEAN
+
+    def _number(self, e: Expr, values: dict[Expr, str]) -> str:
+        name = values[e]
+        return f"to_{self.p.real}({name})" if self._is_flag(e) and e not in self.s.kept else name
+
+    def _flag(self, e: Expr, values: dict[Expr, str]) -> str:
+        return values[e] if self._is_flag(e) else f"({values[e]} != {self.p.real}(0.0))"
+
+    def _word(self, e: Expr, values: dict[Expr, str]) -> str:
+        real = self.p.real
+        if e.op == "where":
+            return f"sel({self._flag(e.args[0], values)}, {self._number(e.args[1], values)}, {self._number(e.args[2], values)})"
+        if e.op == "logical_and":
+            return f"{self._flag(e.args[0], values)} & {self._flag(e.args[1], values)}"
+        if e.op == "logical_or":
+            return f"{self._flag(e.args[0], values)} | {self._flag(e.args[1], values)}"
+        if e.op == "logical_not":
+            return f"{self._number(e.args[0], values)} == {real}(0.0)"
+        args = [self._number(a, values) for a in e.args]
+        if e.op == "neg":
+            return f"-{args[0]}"
+        if e.op in _SYMBOLS:
+            return f"{args[0]} {_SYMBOLS[e.op]} {args[1]}"
+        if e.op == "pow" and e.args[1] is const(2):
+            return f"{args[0]} * {args[0]}"
+        if e.op == "pow" and e.args[1] is const(-1):
+            return f"{real}(1.0) / {args[0]}"
+        if e.op in _OWN:
+            return f"{e.op}_{real}({', '.join(args)})"
+        if e.op in _LIBRARY or e.op in ("abs", "sqrt", "floor", "ceil", "min", "max"):
+            return f"w_{e.op}({', '.join(args)})"
+        raise Unsupported(f"the word {e.op!r} is not printed for the CPU")
