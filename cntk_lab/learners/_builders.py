@@ -215,7 +215,7 @@ def momentum_sgd(
     minibatch_size: int | None = None,
     epoch_size: int | None = None,
 ) -> Learner:
-    """Gradient descent with momentum: v = momentum v + gain g; p -= rate v.
+    """Gradient descent with momentum: v = momentum v + rate gain g; p -= v.
 
     Smooths the direction over several minibatches; gain is 1 - momentum with unit gain, else 1.
 
@@ -268,7 +268,7 @@ def nesterov(
 ) -> Learner:
     """Gradient descent with Nesterov's momentum: the step looks one momentum ahead.
 
-    v = momentum v + gain g; p -= rate (momentum v + gain g).
+    v = momentum v + rate gain g; p -= momentum v + rate gain g.
 
     Args:
         parameters: the parameters to update, for example ``model.parameters``.

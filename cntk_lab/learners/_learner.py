@@ -81,7 +81,7 @@ class Learner:
 
     ignored_minibatch_size = IGNORE
     has_formulas = True
-    """Whether ``updates`` describes everything; else the trainer must hand over gradients."""
+    """Whether ``updates`` describes everything; else it only keeps the gradients, which ``take_kept`` hands over."""
 
     def __init__(
         self,
@@ -110,6 +110,7 @@ class Learner:
         self._writers: list[RateWriter] = []
         self._told: dict[str, float] = {}
         self._states = [self._new_state(p) for p in self._parameters] if self.has_formulas else []
+        self._idle: tuple[Update, ...] = ()
 
     # --- what users ask
 
@@ -188,6 +189,12 @@ class Learner:
     def updates(self) -> tuple[Update, ...]:
         """The update of each parameter as formulas, for the end of a training plan."""
         return tuple(s.update for s in self._states)
+
+    def idle_updates(self) -> tuple[Update, ...]:
+        """Updates that leave everything as it is, for minibatches with the learning rate 0."""
+        if not self._idle:
+            self._idle = tuple(Update(p, (("p", input_("p")),), {}, ()) for p in self._parameters)
+        return self._idle
 
     def scalar_values(self, sample_count: int) -> dict[str, float]:
         """The numbers for the scalars of all updates, for one minibatch; draws the noise if there is any.

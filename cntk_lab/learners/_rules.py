@@ -23,15 +23,16 @@ def sgd(p: Expr, g: Expr, rate: Expr) -> Formulas:
 @learner(state=("v",), tells_momentum=True)
 def momentum_sgd(p: Expr, g: Expr, v: Expr, rate: Expr, momentum: Expr, gain: Expr) -> Formulas:
     """Gradient descent with momentum: Polyak (1964)."""
-    v = momentum * v + gain * g
-    return {"p": p - rate * v, "v": v}
+    v = momentum * v + rate * gain * g
+    return {"p": p - v, "v": v}
 
 
 @learner(state=("v",))
 def nesterov(p: Expr, g: Expr, v: Expr, rate: Expr, momentum: Expr, gain: Expr) -> Formulas:
     """Accelerated gradient: Nesterov (1983), in the form of Sutskever et al. (2013)."""
-    v = momentum * v + gain * g
-    return {"p": p - rate * (momentum * v + gain * g), "v": v}
+    step = rate * gain * g
+    v = momentum * v + step
+    return {"p": p - (momentum * v + step), "v": v}
 
 
 @learner(state=("a",))

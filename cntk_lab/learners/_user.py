@@ -1,6 +1,6 @@
 """Learners written by the user: UserLearner in Python, universal as a graph of assignments.
 
-They have no formulas for the training plan: the trainer hands them gradients after each minibatch. Knows parameters and
+In the training plan they only keep the gradients, which are handed to them after each minibatch. Knows parameters and
 schedules only.
 """
 
@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from cntk_lab.errors import ShapeError, SignatureError
+from cntk_lab.formula.expr import input_
 from cntk_lab.graph.variable import Constant, Parameter
 from cntk_lab.learners._declare import Formulas, Rule, Update
-from cntk_lab.learners._learner import Learner
+from cntk_lab.learners._learner import Learner, _zeros
 from cntk_lab.learners._schedules import TrainingParameterSchedule
-from cntk_lab.tensor.arrays import NDArrayView
+from cntk_lab.tensor.arrays import NDArrayView, to_host
 from cntk_lab.tensor.shape import is_known
 
 
@@ -57,10 +58,28 @@ class UserLearner(Learner):
             )
         super().__init__(parameters, _NO_RULE, lr_schedule)
         self.as_numpy = as_numpy
+        self._gradients = [_zeros(p) for p in self.parameters]
+        self._keep = tuple(
+            Update(p, (("gradient", input_("g")),), {"gradient": kept}, ())
+            for p, kept in zip(self.parameters, self._gradients, strict=True)
+        )
 
     def updates(self) -> tuple[Update, ...]:
-        """Nothing: the trainer calls :meth:`take` with the gradients instead."""
-        return ()
+        """Formulas that only keep each parameter's gradient, for :meth:`take_kept`."""
+        return self._keep
+
+    def take_kept(self, sample_count: int, sweep_end: bool = False) -> bool:
+        """Hand the gradients that a training step kept to :meth:`update`, and count the minibatch.
+
+        Args:
+            sample_count: samples in the minibatch.
+            sweep_end: whether it ended a sweep over the data.
+
+        Returns:
+            Whether an update was done.
+        """
+        kept = {p: to_host(g.array).copy() for p, g in zip(self.parameters, self._gradients, strict=True)}
+        return self.take(kept, sample_count, sweep_end)
 
     def update(
         self, gradient_values: Mapping[Parameter, Any], training_sample_count: int, sweep_end: bool = False
@@ -94,8 +113,8 @@ class _UniversalLearner(UserLearner):
 
     def __init__(self, update_func: Callable[[Any, Any], Any], parameters: Iterable[Parameter]) -> None:
         super().__init__(parameters, TrainingParameterSchedule(1.0, 1))
-        self._gradients = [Constant(0.0, shape=p.shape, dtype=p.dtype, name="grad") for p in self.parameters]
-        made = update_func(list(self.parameters), list(self._gradients))
+        self._constants = [Constant(0.0, shape=p.shape, dtype=p.dtype, name="grad") for p in self.parameters]
+        made = update_func(list(self.parameters), list(self._constants))
         if not hasattr(made, "eval") or not hasattr(made, "outputs"):
             raise SignatureError(
                 f"universal: update_func returned {made!r}, not a function of the graph",
@@ -108,7 +127,7 @@ class _UniversalLearner(UserLearner):
     ) -> bool:
         """Set the gradients and evaluate the graph."""
         del training_sample_count, sweep_end
-        for p, constant in zip(self.parameters, self._gradients, strict=True):
+        for p, constant in zip(self.parameters, self._constants, strict=True):
             constant.value = np.asarray(gradient_values[p])
         self._function.eval({})
         return True

@@ -340,9 +340,13 @@ def test_user_learner_gets_gradients_and_is_counted() -> None:
     learner = Plain([w], schedule([0.5, 0.25], epoch_size=4))
     assert learner.take({w: np.full(2, 4.0, np.float32)}, 4)
     assert w.value.tolist() == [0.5, 0.5]
-    assert (learner.learning_rate(), learner.total_number_of_samples_seen(), learner.updates()) == (0.25, 4, ())
+    assert (learner.learning_rate(), learner.total_number_of_samples_seen()) == (0.25, 4)
     assert not learner.take({w: np.zeros(2, np.float32)}, 4, sweep_end=True)
     assert learner.total_number_of_samples_seen() == 4
+    (kept,) = learner.updates()
+    kept.state["gradient"].write(np.full(2, 2.0, np.float32))
+    assert learner.take_kept(4)
+    assert w.value.tolist() == [0.375, 0.375]
     with pytest.raises(SignatureError, match="learning rate of a user learner is a float, not a schedule"):
         Plain([w], 0.5)  # type: ignore[arg-type]
 

@@ -1,0 +1,318 @@
+"""Trainer: the user's handle on training.
+
+Ties a model, a criterion and learners together; takes minibatches, tells progress writers, saves and restores. What
+happens in a step is in ``_step``; files are written through the graph's sockets. Knows no loops over data.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cntk_lab.engine.training import Totals
+from cntk_lab.errors import GraphError, TrainingError
+from cntk_lab.graph import ports
+from cntk_lab.graph.compose import combine
+from cntk_lab.graph.function import Function, outputs_of
+from cntk_lab.graph.variable import Variable
+from cntk_lab.learners._learner import Learner
+from cntk_lab.train._evaluator import Writer, writers_of
+from cntk_lab.train._step import Stepper, check_learners, criterion_of, ends_sweep, function_of, is_empty
+
+
+class Trainer:
+    """Trains a model: each minibatch changes the parameters a little so that the loss falls.
+
+    The loss is summed over all its elements and samples; learners get the gradient of this sum, and the number of
+    samples.
+
+    Args:
+        model: the network; None if only the criterion counts.
+        criterion: loss, or (loss, metric), or a function with these outputs. The metric is only reported.
+        parameter_learners: one learner or several, for different parameters.
+        progress_writers: who is told of progress; one, several or None.
+
+    Raises:
+        GraphError: if the criterion has more than two outputs, there is no learner, or learners and model do not belong
+            together.
+
+    Example:
+        >>> import cntk_lab as C
+        >>> from cntk_lab.learners import sgd
+        >>> x, w = C.input_variable(1), C.parameter((1,), init=1.0)
+        >>> loss = (x * w - 3) * (x * w - 3)
+        >>> trainer = Trainer(None, loss, sgd([w], 0.25))
+        >>> trainer.train_minibatch({x: [[1.0], [1.0]]})
+        True
+        >>> trainer.previous_minibatch_loss_average, w.value.tolist()
+        (4.0, [2.0])
+
+    Source: CNTK 2.7 ``train.Trainer``.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        criterion: Any,
+        parameter_learners: Learner | Iterable[Learner],
+        progress_writers: Writer | Iterable[Writer] | None = None,
+    ) -> None:
+        self._model = model
+        self._criterion = criterion_of(criterion)
+        learners = (parameter_learners,) if isinstance(parameter_learners, Learner) else tuple(parameter_learners)
+        roots = [*self._model_outputs(), *self._criterion.variables]
+        uncovered = check_learners(learners, roots)
+        if uncovered:
+            names = ", ".join(str(p) for p in uncovered[:5])
+            sys.stderr.write(f"[Note:] {len(uncovered)} parameters of the model are in no learner and stay: {names}\n")
+        self._stepper = Stepper(self._criterion, learners)
+        self._writers = writers_of(progress_writers)
+        for learner in learners:
+            learner.add_progress_writers(self._writers)
+        self._last: Totals | None = None
+
+    # --- parts
+
+    @property
+    def model(self) -> Any:
+        """The network."""
+        return self._model
+
+    @property
+    def loss_function(self) -> Function:
+        """What is minimised."""
+        return function_of(self._criterion.loss)
+
+    @property
+    def evaluation_function(self) -> Function | None:
+        """What is reported beside the loss; None if there is nothing."""
+        return None if self._criterion.metric is None else function_of(self._criterion.metric)
+
+    @property
+    def parameter_learners(self) -> tuple[Learner, ...]:
+        """The learners."""
+        return self._stepper.learners
+
+    def progress_writers(self) -> list[Writer]:
+        """Who is told of progress."""
+        return list(self._writers)
+
+    # --- training and testing
+
+    def train_minibatch(
+        self, arguments: Any, outputs: Any = None, device: Any = None, is_sweep_end: bool | None = None
+    ) -> Any:
+        """Train on one minibatch.
+
+        Args:
+            arguments: data, as for ``Function.eval``: {variable or name: data}; an empty dictionary does nothing.
+            outputs: variables or functions whose values are wanted too.
+            device: not used: training runs where the parameters are.
+            is_sweep_end: whether the minibatch ends a sweep over the data; None asks the reader's data.
+
+        Returns:
+            Whether anything was updated (False for no data, or learning rates of 0); with ``outputs`` a pair of this
+            and {variable: value}.
+
+        Raises:
+            DataError: if the data do not fit the criterion.
+
+        Source: CNTK 2.7 ``Trainer.train_minibatch``.
+        """
+        del device
+        wanted: Sequence[Variable] = outputs_of(outputs) if outputs else ()
+        if is_empty(arguments):
+            self._last = None
+            return (False, {}) if wanted else False
+        sweep_end = ends_sweep(arguments) if is_sweep_end is None else bool(is_sweep_end)
+        done = self._stepper.train(arguments, wanted, sweep_end)
+        self._last = done.totals
+        if self._writers:
+            samples, loss, metric = done.totals.samples, done.totals.loss, done.totals.metric
+            for writer in self._writers:
+                writer.update_training(samples, loss, metric)
+        return (done.updated, dict(done.totals.outputs)) if wanted else done.updated
+
+    def test_minibatch(self, arguments: Any, device: Any = None) -> float:
+        """The average of the metric over one minibatch.
+
+        Args:
+            arguments: data, as for ``Function.eval``.
+            device: not used: testing runs where the parameters are.
+
+        Returns:
+            Sum of the metric divided by the number of samples.
+
+        Raises:
+            GraphError: if the criterion has no metric.
+            DataError: if the data do not fit the metric.
+
+        Source: CNTK 2.7 ``Trainer.test_minibatch``.
+        """
+        del device
+        totals = self._stepper.test(arguments)
+        metric, samples = totals.loss, totals.samples
+        for writer in self._writers:
+            writer.update_test(samples, metric)
+        return metric / samples if samples else 0.0
+
+    def summarize_training_progress(self) -> None:
+        """Tell the writers that an epoch of training ends."""
+        for writer in self._writers:
+            writer.write_training_summary()
+
+    def summarize_test_progress(self) -> None:
+        """Tell the writers that a test ends."""
+        for writer in self._writers:
+            writer.write_test_summary()
+
+    def print_node_timing(self) -> None:
+        """Nothing: times of nodes are told as events, which ``debugging.profiler`` listens to."""
+
+    # --- numbers
+
+    @property
+    def previous_minibatch_loss_average(self) -> float:
+        """Average loss of the last minibatch, as it was before its update.
+
+        Raises:
+            TrainingError: if there was no minibatch, or it was empty.
+        """
+        totals = self._previous()
+        return totals.loss / totals.samples
+
+    @property
+    def previous_minibatch_evaluation_average(self) -> float:
+        """Average metric of the last minibatch, as it was before its update.
+
+        Raises:
+            TrainingError: if there was no minibatch, or it was empty.
+            GraphError: if the criterion has no metric.
+        """
+        if self._criterion.metric is None:
+            raise GraphError("the criterion has no metric to average", fix="give the criterion as (loss, metric)")
+        totals = self._previous()
+        return totals.metric / totals.samples
+
+    @property
+    def previous_minibatch_sample_count(self) -> int:
+        """Samples in the last minibatch; 0 if there was none."""
+        return 0 if self._last is None else self._last.samples
+
+    @property
+    def total_number_of_samples_seen(self) -> int:
+        """Samples in all minibatches that led to an update."""
+        return self.parameter_learners[0].total_number_of_samples_seen()
+
+    def total_number_of_units_seen(self, unit: Any) -> int:
+        """Samples, minibatches or sweeps that led to an update.
+
+        Args:
+            unit: ``DataUnit`` or its number: 0 sweeps, 1 samples, 2 minibatches.
+
+        Returns:
+            Their number.
+
+        Raises:
+            TrainingError: if there is no such unit.
+
+        Source: CNTK 2.7 ``cntk_py.Trainer.total_number_of_units_seen``.
+        """
+        learner = self.parameter_learners[0]
+        counts = {
+            0: learner.total_number_of_sweeps_seen,
+            1: learner.total_number_of_samples_seen,
+            2: learner.total_number_of_minibatches_seen,
+        }
+        number = getattr(unit, "value", unit)
+        if number not in counts:
+            raise TrainingError(f"there is no data unit {unit!r}", fix="use DataUnit.sample, minibatch or sweep")
+        return counts[number]()
+
+    # --- checkpoints
+
+    def save_checkpoint(
+        self, filename: str | os.PathLike[str], external_state: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write the model to ``filename`` and the state of training to ``filename.ckp``.
+
+        Both files are written completely under other names before either replaces an older one.
+
+        Args:
+            filename: where; missing folders are made.
+            external_state: plain values of the user's own, kept with the state.
+
+        Raises:
+            FormatError: if something cannot be written.
+
+        Source: CNTK 2.7 ``Trainer.save_checkpoint``.
+        """
+        path = Path(filename)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        learners = [learner.create_checkpoint() for learner in self.parameter_learners]
+        new = [path.with_name(path.name + end) for end in (".saving", ".saving.ckp")]
+        try:
+            ports.use("save")(self._saved_function(), str(new[0]), None, False)
+            ports.use("write_checkpoint")(str(new[1]), learners, dict(external_state or {}))
+            new[1].replace(path.with_name(path.name + ".ckp"))
+            new[0].replace(path)
+        finally:
+            for left in new:
+                left.unlink(missing_ok=True)
+
+    def restore_from_checkpoint(self, filename: str | os.PathLike[str]) -> dict[str, Any]:
+        """Put the parameters' values and the state of training back to what a checkpoint holds.
+
+        Args:
+            filename: as given to :meth:`save_checkpoint`.
+
+        Returns:
+            The external state.
+
+        Raises:
+            FormatError: if a file is damaged.
+            TrainingError: if a file is missing, or the checkpoint belongs to other learners.
+
+        Source: CNTK 2.7 ``Trainer.restore_from_checkpoint``.
+        """
+        path = Path(filename)
+        state = path.with_name(path.name + ".ckp")
+        for needed in (path, state):
+            if not needed.is_file():
+                raise TrainingError(f"checkpoint: there is no file {needed}", fix="give the name it was saved with")
+        learners, external = ports.use("read_checkpoint")(str(state))
+        if len(learners) != len(self.parameter_learners):
+            raise TrainingError(
+                f"checkpoint: it holds {len(learners)} learners, the trainer has {len(self.parameter_learners)}",
+                fix="restore with the same learners as at saving",
+            )
+        before = [learner.create_checkpoint() for learner in self.parameter_learners]
+        try:
+            for learner, entries in zip(self.parameter_learners, learners, strict=True):
+                learner.restore_from_checkpoint(entries)
+            ports.use("restore")(self._saved_function(), str(path))
+        except Exception:
+            for learner, entries in zip(self.parameter_learners, before, strict=True):
+                learner.restore_from_checkpoint(entries)
+            raise
+        return dict(external)
+
+    # --- inside
+
+    def _previous(self) -> Totals:
+        if self._last is None or not self._last.samples:
+            raise TrainingError(
+                "there was no minibatch to average over, or it was empty", fix="call train_minibatch with data first"
+            )
+        return self._last
+
+    def _model_outputs(self) -> list[Variable]:
+        return [] if self._model is None else outputs_of(self._model)
+
+    def _saved_function(self) -> Function:
+        """Model, loss and metric as one function, for files."""
+        seen: dict[int, Variable] = {id(v): v for v in (*self._model_outputs(), *self._criterion.variables)}
+        return combine(list(seen.values()))
