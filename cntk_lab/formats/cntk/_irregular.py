@@ -203,26 +203,28 @@ def is_reduction(op: str) -> bool:
     return op in _REDUCTION_NAMES
 
 
+@reading(97)
 @reading(33)
 def _read_convolution(attributes: Dictionary, count: int, ranks: Sequence[int]) -> Use:  # noqa: ARG001
     values = {name: entry(attributes, key, codec, missing) for name, (key, codec, missing) in _CONVOLUTION.items()}
     for pad in ("lowerPad", "upperPad"):
         refuse_explicit(attributes, pad)
+    if attributes.get("sequential") is True:
+        values["sequential"] = True
     if entry(attributes, "transpose", BOOL, False):
         shape = entry(attributes, "outputShape", SHAPE, (0,))
         return Use("convolution_transpose", (0, 1), {**values, "output_shape": None if shape in ((0,), ()) else shape})
     return Use("convolution", (0, 1), {**values, "groups": entry(attributes, "groups", SIZE, 1)})
 
 
-def write_convolution(op: str, attributes: Mapping[str, Any], kernel: tuple[int, ...]) -> Stored:
-    """How files hold a convolution; ``kernel`` is the static shape of its kernels (out x in x spatial)."""
-    sequential, rank = attributes.get("sequential", False), attributes.get("reduction_rank", 1)
-    if sequential or rank != 1:
+def write_convolution(op: str, attributes: Mapping[str, Any], kernel: tuple[int, ...], rank: int) -> Stored:
+    """How files hold a convolution of an operand of that rank; ``kernel`` is its shape ([out x] in x spatial)."""
+    sequential, reduction = attributes.get("sequential", False), attributes.get("reduction_rank", 1)
+    if sequential or reduction != 1:
         raise FormatError(
-            f"{op} with sequential={sequential}, reduction_rank={rank} has no primitive of its own in CNTK's files",
+            f"{op} with sequential={sequential}, reduction_rank={reduction} has no primitive in CNTK's files",
             fix="save in the ONNX format, or use reduction_rank=1 and a static axis",
         )
-    rank = len(kernel) - 1
     values: Dictionary = {}
     for name, (key, codec, missing) in _CONVOLUTION.items():
         given = attributes.get(name)
@@ -237,7 +239,7 @@ def write_convolution(op: str, attributes: Mapping[str, Any], kernel: tuple[int,
         "upperPad": NDShape((0,) * rank),
         "transpose": transposed,
         "outputShape": NDShape((0,)) if not shape else shape_to_file(tuple(listed(shape))),
-        "kernelShape": shape_to_file(tuple(kernel[1:])),
+        "kernelShape": shape_to_file(tuple(kernel[len(kernel) - rank :])),
         "groups": SizeT(attributes.get("groups") or 1),
         "sequential": False,
     }

@@ -1,8 +1,8 @@
 """Sequence operators that CNTK's files hold as several primitives on packed rows.
 
 In files, frames are selected by a mask (which frames), Where (their positions, and their new axis), PackedIndex (rows
-of the operand), and GatherPacked or ScatterPacked (the frames). Here each is one operator. Must not know graphs: reading
-looks at records and answers with an operator, writing answers with records. Source: files of CNTK 2.7.
+of the operand), and GatherPacked or ScatterPacked (the frames). Here each is one operator. Must not know graphs: it
+reads records and answers with an operator, and the other way round. Source: files that CNTK 2.7 saved.
 """
 
 from __future__ import annotations
@@ -73,6 +73,27 @@ def selection(records: Records, record: FunctionRecord) -> Selection | None:
     if window is not None:
         return Selection("sequence_slice", (operand,), {"begin_index": window[0], "end_index": window[1]})
     return Selection("sequence_gather", (operand, condition))
+
+
+def sequential_convolution(records: Records, record: FunctionRecord) -> FunctionRecord | None:
+    """The ConvolutionSequenceShape whose lengths a ToSequence takes, or None: both together are one convolution.
+
+    Files unpack the sequences, convolve a static axis and pack again; the record has the kernel, the operand and the
+    attributes that the user gave.
+    """
+    if record.op != NUMBERS["ToSequenceOp"] or len(record.inputs) < 2:
+        return None
+    stop = records.maker(record.inputs[1], "StopGradient")
+    return None if stop is None else records.maker(stop.inputs[0], "ConvolutionSequenceShape")
+
+
+def is_inner_part(records: Records, record: FunctionRecord) -> bool:
+    """Whether a function only serves an operator that is put together from several primitives."""
+    if record.op in (NUMBERS["PackedIndex"], NUMBERS["ConvolutionSequenceShape"]):
+        return True
+    if record.op != NUMBERS["StopGradient"]:
+        return False
+    return records.maker(record.inputs[0], "ConvolutionSequenceShape") is not None
 
 
 def _window(records: Records, mask: str, operand: str) -> tuple[int, int] | None:

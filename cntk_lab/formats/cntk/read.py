@@ -7,6 +7,7 @@ executed: a user's function is made only by a class that the program has already
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Sequence
@@ -181,9 +182,14 @@ class _Builder:
 
     def add_packed(self, record: records.FunctionRecord) -> bool:
         """Sequence operators that files hold as several primitives on packed rows."""
+        if _packed.is_inner_part(self.records, record):
+            return True
+        convolution = _packed.sequential_convolution(self.records, record)
+        if convolution is not None:
+            operands = [self.variable(uid) for uid in convolution.inputs]
+            self.keep(record, _primitive(convolution, operands))
+            return True
         name = _name(record)
-        if name == "PackedIndex":
-            return True  # GatherPacked and ScatterPacked look at its record
         if name not in ("GatherPacked", "ScatterPacked"):
             return False
         found = _packed.selection(self.records, record)
@@ -220,12 +226,24 @@ def _primitive(record: records.FunctionRecord, operands: Sequence[Variable]) -> 
     use = operators.read_use(number, record.attributes, len(operands), ranks)
     if use is None:
         op = _by_cntk_name(operators.NAMES[number])
-        return _use(op, operands, {}, record)
+        given, numbers = _numbers_among(op, operands)
+        return _use(op, given, numbers, record)
     if use.order and max(use.order) >= len(operands):
         raise FormatError(f"{len(operands)} operands, {max(use.order) + 1} are needed", fix=_COPY)
     order = use.order or ()
     rest = [v for i, v in enumerate(operands) if i not in order]
     return _use(_find(use.op), [*(operands[i] for i in order), *rest], use.attributes, record)
+
+
+def _numbers_among(op: OpDef, operands: Sequence[Variable]) -> tuple[Sequence[Variable], dict[str, Any]]:
+    """Operands, and the attributes without default that files hold as scalar constants behind the operands."""
+    wanted = [p.name for p in op.attributes if p.default is inspect.Parameter.empty]
+    count = len(operands) - len(wanted)
+    surplus = operands[count:]
+    if not wanted or count < 0 or not all(isinstance(v, Constant) and v.type.shape == () for v in surplus):
+        return operands, {}
+    values = [float(v.value) for v in surplus if isinstance(v, Constant)]
+    return operands[:count], {n: int(v) if v.is_integer() else v for n, v in zip(wanted, values, strict=True)}
 
 
 def _use(op: OpDef, operands: Sequence[Variable], attributes: dict[str, Any], record: records.FunctionRecord) -> Node:
@@ -269,7 +287,14 @@ def _defaults(op: OpDef, attributes: dict[str, Any]) -> dict[str, Any]:
             f"the operator {op.name!r} has no attribute {min(strange)!r}; it has {', '.join(sorted(known)) or 'none'}",
             fix="update this package: the model needs an attribute it does not have",
         )
-    return {p.name: attributes.get(p.name, p.default) for p in op.attributes}
+    values = {p.name: attributes.get(p.name, p.default) for p in op.attributes}
+    missing = [name for name, value in values.items() if value is inspect.Parameter.empty]
+    if missing:
+        raise FormatError(
+            f"the operator {op.name!r} needs the attribute {missing[0]!r}, which is not read from CNTK's files",
+            fix="update this package: the model needs an attribute it does not read",
+        )
+    return values
 
 
 def _user_node(record: records.FunctionRecord, operands: Sequence[Variable]) -> Node:

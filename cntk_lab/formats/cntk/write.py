@@ -7,6 +7,7 @@ builds as blocks but that are single nodes here get the body CNTK would have giv
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -135,7 +136,8 @@ class _Writer:
             return self.packed(node, form)
         stored = _stored(node)
         if stored is not None:
-            return self.plain(node, stored.number, stored.order, stored.attributes)
+            numbers = [] if _public_name(node) in operators.BY_OP or stored.attributes else self.numbers(node)
+            return self.plain(node, stored.number, stored.order, stored.attributes, numbers)
         body = BODIES.get(_public_name(node))
         if body is None:
             raise FormatError(
@@ -145,7 +147,9 @@ class _Writer:
         result = body(_OPERATORS, *arguments, **_wanted(body, node))
         return self.block(node, outputs_of(result), arguments)
 
-    def plain(self, node: Node, number: int, order: Sequence[int], attributes: Dictionary) -> records.FunctionRecord:
+    def plain(
+        self, node: Node, number: int, order: Sequence[int], attributes: Dictionary, numbers: Sequence[str] = ()
+    ) -> records.FunctionRecord:
         """A primitive function. ``order`` says for each of our operands where it stands in the file."""
         inputs = [self.variable_uid(v) for v in node.inputs]
         if order:
@@ -155,7 +159,15 @@ class _Writer:
             inputs = placed
         if node.custom:
             attributes = {**attributes, "customAttributes": dict(node.custom)}
-        return records.FunctionRecord(self.node_uid(node), number, tuple(inputs), attributes, node.name)
+        return records.FunctionRecord(self.node_uid(node), number, (*inputs, *numbers), attributes, node.name)
+
+    def numbers(self, node: Node) -> list[str]:
+        """Attributes without default, which files hold as scalar constants behind the operands."""
+        emitter = _packed.Emitter(self.fresh, node.inputs[0].type.dtype or "float32" if node.inputs else "float32")
+        wanted = [p.name for p in node.op.attributes if p.default is inspect.Parameter.empty]
+        uids = [emitter.constant(float(node.attributes[name])) for name in wanted]
+        self.variables.update({v.uid: v for v in emitter.variables})
+        return uids
 
     def block(self, node: Node, outputs: Sequence[Variable], arguments: Sequence[Variable]) -> records.FunctionRecord:
         """A block: the graph inside first, then the function that stands for it."""
@@ -254,7 +266,7 @@ def _stored(node: Node) -> operators.Stored | None:
     if operators.is_reduction(name):
         return operators.write_reduction(name, node.attributes, ranks[0])
     if name in ("convolution", "convolution_transpose"):
-        return operators.write_convolution(name, node.attributes, node.inputs[0].type.dims)
+        return operators.write_convolution(name, node.attributes, node.inputs[0].type.dims, ranks[1])
     stored = operators.write_use(name, node.attributes, len(node.inputs), ranks)
     if stored is not None or node.op.cntk.op is None or node.op.cntk.block is not None:
         return stored

@@ -35,16 +35,19 @@ def test_every_attribute_that_cntk_saved_is_read_and_written_back() -> None:
             continue
         use = operators.read_use(record.op, record.attributes, len(record.inputs), ranks)
         if use is None:
-            if operators.NAMES[record.op] not in ("Where", "ConvolutionSequenceShape"):
+            if operators.NAMES[record.op] != "Where":
                 assert attributes == {}, (name, operators.NAMES[record.op])
             continue
         seen.add(record.op)
+        if operators.NAMES[record.op] == "ConvolutionSequenceShape":
+            assert use.attributes["sequential"] is True
+            continue
         if operators.is_reduction(use.op):
             stored = operators.write_reduction(use.op, use.attributes, ranks[0])
         elif use.op.startswith("convolution"):
             if known[0] is None:
                 continue
-            stored = operators.write_convolution(use.op, use.attributes, known[0])
+            stored = operators.write_convolution(use.op, use.attributes, known[0], len(attributes["kernelShape"]))
         elif use.op == "to_sequence":
             continue
         else:
@@ -153,3 +156,17 @@ def test_selections_in_files_of_cntk_are_recognised() -> None:
         [("sequence_slice", 1, 3)],
         [("sequence_last",), ("sequence_scatter",), ("sequence_gather",)],
     ]
+
+
+def test_sequential_convolution_is_recognised_as_one_operator() -> None:
+    model = description.from_dictionary(read(FOLDER / "sequential_convolution.model"))
+    known = _packed.Records(model.functions, model.variables)
+    (found,) = [c for f in model.functions if (c := _packed.sequential_convolution(known, f)) is not None]
+    assert [known.variables[uid].kind for uid in found.inputs] == ["Parameter", "Placeholder"]
+    assert [operators.NAMES[f.op or 0] for f in model.functions if _packed.is_inner_part(known, f)] == [
+        "ConvolutionSequenceShape",
+        "StopGradient",
+    ]
+    use = operators.read_use(97, found.attributes, 2, [3, 1])
+    assert use is not None
+    assert (use.op, use.attributes["sequential"], use.attributes["auto_padding"]) == ("convolution", True, [True, True])
