@@ -201,7 +201,7 @@ def _closed_card(picture: Picture, uid: str, centre: Point) -> Iterator[Item]:
     fill, stroke = ("#fdeaea", ALARM) if "problem" in node else (FILLS[node["kind"]], FRAME)
     radius = height / 2 if node["kind"] in ("input", "placeholder") else 6
     if node["kind"] == "repeat":
-        yield Rectangle(x + 4, y - 4, width, height, radius, fill, stroke)
+        yield Rectangle(x + 4, y + 4, width, height, radius, fill, stroke)
     yield Rectangle(x, y, width, height, radius, fill, stroke)
     at = y + 7
     for text, colour, size, bold in lines:

@@ -32,7 +32,7 @@ export function nodeCard(graph: Graph, box: Box): SVGGElement {
   element.dataset.uid = node.id;
   const leaf = node.kind === 'input' || node.kind === 'placeholder';
   if (node.kind === 'repeat' && !open)
-    for (const shift of [6, 3]) element.append(svg('rect', { class: 'card', x: shift, y: -shift, width, height, rx: 6 }));
+    for (const shift of [6, 3]) element.append(svg('rect', { class: 'card', x: shift, y: shift, width, height, rx: 6 }));
   element.append(svg('rect', { class: 'card', width, height, rx: leaf ? height / 2 : 6 }));
   const room = width - 20 - (block ? 18 : 0);
   const left = open ? 10 : width / 2 - (block ? 8 : 0);
