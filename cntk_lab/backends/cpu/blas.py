@@ -54,7 +54,12 @@ def _libraries() -> list[str]:
     """Files that may be NumPy's BLAS: beside NumPy (wheels), and those of its extension module."""
     home = Path(np.__file__).parent
     found = []
-    for folder in (home.parent / "numpy.libs", home / ".libs", home / ".dylibs", home.parent / "scipy_openblas64" / "lib"):
+    for folder in (
+        home.parent / "numpy.libs",
+        home / ".libs",
+        home / ".dylibs",
+        home.parent / "scipy_openblas64" / "lib",
+    ):
         found += sorted(glob.glob(str(folder / "*openblas*")))
     return [*found, *(str(p) for p in sorted((home / "_core").glob("_multiarray_umath*")))]
 
@@ -103,7 +108,11 @@ def _works(blas: Blas) -> bool:
         c = np.ones((2, 4), dtype)
         size = ctypes.c_int64 if blas.wide else ctypes.c_int
         number = ctypes.c_float if dtype is np.float32 else ctypes.c_double
-        kinds = [ctypes.c_int] * 3 + [size] * 3 + [number, ctypes.c_void_p, size, ctypes.c_void_p, size, number, ctypes.c_void_p, size]
+        kinds = (
+            [ctypes.c_int] * 3
+            + [size] * 3
+            + [number, ctypes.c_void_p, size, ctypes.c_void_p, size, number, ctypes.c_void_p, size]
+        )
         function = ctypes.CFUNCTYPE(None, *kinds)(blas.sgemm if dtype is np.float32 else blas.dgemm)
         function(ROW_MAJOR, PLAIN, PLAIN, 2, 4, 3, 2.0, a.ctypes.data, 3, b.ctypes.data, 4, 3.0, c.ctypes.data, 4)
         if not np.array_equal(c, 2 * (a @ b) + 3):
@@ -154,6 +163,7 @@ def gemm_block(
         lda: elements between rows of a as stored; 0 = dense. ldb, ldc alike.
         ldb: see lda.
         ldc: see lda.
+
     Returns:
         int64 array of 13 fields, in the order of GEMM_FIELDS.
     """

@@ -67,7 +67,7 @@ PATCH_FIELDS: Final = 5
 #          9 address of the interpreter 10 address of the region 11 clock_gettime 12, 13 room for a timespec
 _CONTEXT_FIELDS: Final = 16
 
-_INTERPRETER: Final = '''
+_INTERPRETER: Final = """
 def kernel(table, count, context, times):
     failed = -1
     start = 0
@@ -141,10 +141,10 @@ def kernel(table, count, context, times):
             call_clock(ld_i64(context, 11, -1), 1, context + 96)
             st_i64(times, i, ld_i64(times, i, -1) + ld_i64(context, 12, -1) * 1000000000 + ld_i64(context, 13, -1) - start, -1)
     return failed
-'''
+"""
 """The interpreter of tables: ``int64(table, rows, context, times or 0)``."""
 
-_REGION: Final = '''
+_REGION: Final = """
 def kernel(where, unused1, unused2, unused3):
     row = where
     serial = False
@@ -201,7 +201,7 @@ def kernel(where, unused1, unused2, unused3):
                             if failed >= 0:
                                 st_i64(own, 5, first + failed, -1)
                         first = k + 1
-'''
+"""
 """What a thread of a parallel region runs: its part of one row, a kernel or a loop. A negative address: no region."""
 
 
@@ -337,8 +337,10 @@ class Executor:
         Args:
             table: (rows x FIELDS), dense int64. Everything it points to must be alive and of the right size.
             times: nanoseconds per row are added to it (rows); None runs without clocks.
+
         Returns:
             -1, or the number of the first row whose library call reported an error.
+
         Raises:
             ValueError: if the table is no dense int64 array with FIELDS columns.
             NotAvailableError: while the executor is not ready.

@@ -116,6 +116,7 @@ def request(source: str, signature: str = KERNEL_SIGNATURE) -> Handle:
     Args:
         source: Python text, printed by this package (never from a file or a user).
         signature: numba signature of the function.
+
     Returns:
         Handle, the same one for the same source; ready at once if it was compiled before on this machine.
     """
@@ -255,7 +256,7 @@ def compile_source(key: str, source: str, signature: str) -> dict[str, str]:
     exec(compile(_HEADER + source, f"<kernel {key[:16]}>", "exec"), scope)  # noqa: S102  (text printed by this package)
     function = scope["kernel"]
     function.__name__ = function.__qualname__ = f"kernel_{key[:16]}"
-    compiled = numba.cfunc(signature, error_model="numpy", fastmath={"contract"})(function)
+    compiled: Any = numba.cfunc(signature, error_model="numpy", fastmath={"contract"})(function)
     code: bytes = compiled._library._get_compiled_object()
     return {"key": key, "name": compiled.native_name, "object": base64.b64encode(code).decode("ascii")}
 

@@ -117,7 +117,9 @@ def _done(result: Array, out: Array | None) -> Array:
     return out
 
 
-def _convert(primitive: Primitive, role: str, plain: Layout, kept: list[Array], back: bool) -> tuple[list[Bound], Bound | None]:
+def _convert(
+    primitive: Primitive, role: str, plain: Layout, kept: list[Array], back: bool
+) -> tuple[list[Bound], Bound | None]:
     """The reorder between a plain operand and the layout that a primitive likes; nothing if they are the same."""
     if primitive.is_layout(role, plain):
         return [], None
@@ -136,6 +138,7 @@ def plan_convolution(what: str, window: Window, bias: bool = False, post: tuple[
         window: the geometry.
         bias: whether there is a bias.
         post: words (relu, tanh, logistic) applied to the result.
+
     Returns:
         Rows with operands source, weights, target (bias); for "data" source_gradient, weights, target_gradient; for "weights"
         source, weights_gradient, target_gradient (bias_gradient).
@@ -217,6 +220,7 @@ def convolution(
         dilation: see strides.
         groups: independent groups of channels.
         out: where the result goes.
+
     Returns:
         float32 array (batch x maps x spatial...).
     """

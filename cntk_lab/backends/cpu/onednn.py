@@ -92,7 +92,9 @@ class _Library:
         """Raise NotAvailableError if a call reported an error."""
         if status:
             words = {1: "out of memory", 2: "arguments", 3: "not implemented", 5: "runtime", 6: "not required"}
-            raise NotAvailableError(f"oneDNN {what}: status {status} ({words.get(status, 'unknown')})", fix="the NumPy tier serves")
+            raise NotAvailableError(
+                f"oneDNN {what}: status {status} ({words.get(status, 'unknown')})", fix="the NumPy tier serves"
+            )
 
     def address(self, name: str) -> int:
         """The address of a function of the library."""
@@ -105,7 +107,9 @@ class _Library:
             made = self.dll.dnnl_memory_desc_create_with_tag(ctypes.byref(out), n, _longs(layout.dims), _F32, _ANY_TAG)
         else:
             strides = _longs(layout.strides)
-            made = self.dll.dnnl_memory_desc_create_with_strides(ctypes.byref(out), n, _longs(layout.dims), _F32, strides)
+            made = self.dll.dnnl_memory_desc_create_with_strides(
+                ctypes.byref(out), n, _longs(layout.dims), _F32, strides
+            )
         self.check(made, f"memory descriptor {layout}")
         return out
 
@@ -221,12 +225,16 @@ class Primitive:
     ``is_layout(role, layout)`` whether an array of that layout can be given as it is (else a :func:`reorder` is needed).
     """
 
-    def __init__(self, library: _Library, descriptor: _Pointer, given: Mapping[str, _Pointer], roles: Sequence[str]) -> None:
+    def __init__(
+        self, library: _Library, descriptor: _Pointer, given: Mapping[str, _Pointer], roles: Sequence[str]
+    ) -> None:
         self.library, self.description, self.roles = library, descriptor, tuple(roles)
         self._descriptors = dict(given)
         for role in roles:
             if role in _QUERY and role not in given:
-                self._descriptors[role] = _Pointer(library.dll.dnnl_primitive_desc_query_md(descriptor, _QUERY[role], 0))
+                self._descriptors[role] = _Pointer(
+                    library.dll.dnnl_primitive_desc_query_md(descriptor, _QUERY[role], 0)
+                )
         self._primitive = _Pointer()
         library.check(library.dll.dnnl_primitive_create(ctypes.byref(self._primitive), descriptor), "primitive")
         self.address = self._primitive.value or 0
@@ -270,7 +278,9 @@ class Bound:
         arguments = []
         for role in primitive.roles:
             memory = _Pointer()
-            made = dll.dnnl_memory_create(ctypes.byref(memory), primitive.descriptor(role), primitive.library.engine, None)
+            made = dll.dnnl_memory_create(
+                ctypes.byref(memory), primitive.descriptor(role), primitive.library.engine, None
+            )
             primitive.library.check(made, f"memory of {role}")
             self.memories[role] = memory.value or 0
             arguments.append(_ExecArg(_ARGUMENT[role], memory))
@@ -355,8 +365,10 @@ def matmul(
         bias: whether an argument "bias" (n) is added.
         post: words among relu, tanh, logistic, applied last.
         beta: factor of what the target held before.
+
     Returns:
         Primitive with roles source, weights, target and perhaps bias.
+
     Raises:
         NotAvailableError: if oneDNN is missing or cannot do this.
     """
@@ -450,6 +462,7 @@ def convolution(
             ``descriptor("weights")`` and :func:`reorder`.
         bias: whether there is a bias (its gradient).
         post: words applied to the result (forward).
+
     Returns:
         Primitive with roles source, weights, target (bias), or their gradients.
     """
@@ -480,6 +493,7 @@ def pooling(what: str, kind: str, window: Window, *, plain: bool = True) -> Prim
         kind: "max", "average" (of the elements that are there) or "average_including_padding".
         window: the geometry.
         plain: the target is dense.
+
     Returns:
         Primitive with roles source, target (workspace) or source_gradient, target_gradient (workspace).
     """

@@ -30,7 +30,13 @@ def gomp() -> ctypes.CDLL | None:
             continue
         try:
             library = ctypes.CDLL(name)
-            for symbol in ("GOMP_parallel", "GOMP_barrier", "omp_get_thread_num", "omp_get_num_threads", "omp_set_num_threads"):
+            for symbol in (
+                "GOMP_parallel",
+                "GOMP_barrier",
+                "omp_get_thread_num",
+                "omp_get_num_threads",
+                "omp_set_num_threads",
+            ):
                 getattr(library, symbol)
         except (OSError, AttributeError):
             continue
@@ -70,6 +76,7 @@ def get_num_threads() -> int:
 
     Returns:
         What :func:`set_num_threads` said, else the option ``threads``, else one per physical core.
+
     Example:
         >>> get_num_threads() >= 1
         True
@@ -87,7 +94,9 @@ def set_num_threads(count: int) -> None:
     """
     global _chosen
     if count < 0:
-        raise AttributeValueError(f"threads: {count} is less than 0", fix="give a number of threads, or 0 for the default")
+        raise AttributeValueError(
+            f"threads: {count} is less than 0", fix="give a number of threads, or 0 for the default"
+        )
     _chosen = count
     apply()
 

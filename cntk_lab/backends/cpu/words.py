@@ -11,6 +11,9 @@ Every function is branch-free: LLVM turns a loop over it into vector code.
 Mathematics: exp by Cody-Waite reduction and Taylor series; log by the series of atanh((x-1)/(x+1)).
 """
 
+# mypy: disable-error-code="call-arg,call-overload,var-annotated,unreachable,attr-defined,arg-type,no-any-return,misc,operator"
+# numba calls an intrinsic without its first parameter, which type checkers cannot know
+# ruff: noqa: ARG001, ARG005, PLR0124
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -151,7 +154,12 @@ r_sum, r_prod, r_max, r_min = _reassociable("fadd"), _reassociable("fmul"), w_ma
 @intrinsic
 def bits(_typing: Any, x: Any) -> Any:
     """The bits of a float as an integer of its size, and back."""
-    other = {types.float32: types.int32, types.float64: types.int64, types.int32: types.float32, types.int64: types.float64}
+    other = {
+        types.float32: types.int32,
+        types.float64: types.int64,
+        types.int32: types.float32,
+        types.int64: types.float64,
+    }
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], _IR[other[x]])
@@ -463,7 +471,13 @@ def _call_word(result: Any, arguments: tuple[Any, ...]) -> Any:
             return builder.inttoptr(value, _BYTES)
         return builder.trunc(value, ir.IntType(32)) if kind == "int" else value
 
-    kinds = {"pointer": _BYTES, "int": ir.IntType(32), "long": ir.IntType(64), "float": ir.FloatType(), "double": ir.DoubleType()}
+    kinds = {
+        "pointer": _BYTES,
+        "int": ir.IntType(32),
+        "long": ir.IntType(64),
+        "float": ir.FloatType(),
+        "double": ir.DoubleType(),
+    }
     outer = {"float": types.float32, "double": types.float64}
     foreign = ir.FunctionType(kinds[result] if result else ir.VoidType(), [kinds[a] for a in arguments])
     signature = types.int64(types.int64, *(outer.get(a, types.int64) for a in arguments))
@@ -495,9 +509,15 @@ call_int = _call_word("int", ())
 call_void = _call_word(None, ())
 call_clock = _call_word("int", ("int", "pointer"))
 _INDEX = ("long",) * 3
-call_sgemm = _call_word(None, ("int",) * 3 + _INDEX + ("float", "pointer", "long", "pointer", "long", "float", "pointer", "long"))
-call_dgemm = _call_word(None, ("int",) * 3 + _INDEX + ("double", "pointer", "long", "pointer", "long", "double", "pointer", "long"))
+call_sgemm = _call_word(
+    None, ("int",) * 3 + _INDEX + ("float", "pointer", "long", "pointer", "long", "float", "pointer", "long")
+)
+call_dgemm = _call_word(
+    None, ("int",) * 3 + _INDEX + ("double", "pointer", "long", "pointer", "long", "double", "pointer", "long")
+)
 call_sgemm32 = _call_word(None, ("int",) * 6 + ("float", "pointer", "int", "pointer", "int", "float", "pointer", "int"))
-call_dgemm32 = _call_word(None, ("int",) * 6 + ("double", "pointer", "int", "pointer", "int", "double", "pointer", "int"))
+call_dgemm32 = _call_word(
+    None, ("int",) * 6 + ("double", "pointer", "int", "pointer", "int", "double", "pointer", "int")
+)
 
-__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations", "Any", "Callable", "ir")]  # noqa: PLE0605
+__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations", "Any", "Callable", "ir")]
