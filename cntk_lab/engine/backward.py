@@ -346,8 +346,9 @@ def _reduced(kernel: Kernel) -> list[list[e.Axis]]:
     result: list[list[e.Axis]] = []
     for operand, _ in kernel.outputs:
         axes: list[e.Axis] = [
-            i - rank for i, (d, full) in enumerate(zip(operand.shape, kernel.domain, strict=True)) if d == 1 and full
-            != 1
+            i - rank
+            for i, (d, full) in enumerate(zip(operand.shape, kernel.domain, strict=True))
+            if d == 1 and full != 1
         ]
         if kernel.rows and not operand.rows:
             axes.append(e.ROWS)

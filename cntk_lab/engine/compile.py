@@ -87,7 +87,9 @@ def plan_for(wanted: Wanted, *, fused: bool | None = None) -> Plan:
         fused,
     )
     found = _cache.get(key)
-    if found is not None and all(isinstance(v, _Valued) and v.storage.version == version for v, version in found[0].literals):
+    if found is not None and all(
+        isinstance(v, _Valued) and v.storage.version == version for v, version in found[0].literals
+    ):
         _cache.move_to_end(key)
         return found[0]
     started = time.perf_counter()

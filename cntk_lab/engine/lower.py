@@ -19,7 +19,7 @@ from cntk_lab.graph import infer, walk
 from cntk_lab.graph.node import Node
 from cntk_lab.graph.opdef import Trait, apply, needs
 from cntk_lab.graph.variable import Constant, Variable, _Valued
-from cntk_lab.tensor.shape import FREE, Shape, broadcast
+from cntk_lab.tensor.shape import FREE, Shape, broadcast, size
 
 _ENGINE_NAMES = frozenset(("xp", "layout", "layouts", "random", "training", "state", "counts"))
 """Parameters of rules that the engine itself supplies when a step runs."""
@@ -187,6 +187,15 @@ class Lowering:
         target = self._output(node)
         assert node.op.contraction is not None
         spec = apply(node.op.contraction, self._scope(node))
+        x, y = (self.builder.buffers[r] for r in reads)
+        if spec.sizes["a"] == spec.sizes["o"] == 1 and x.rows and y.rows and not (x.sparse or y.sparse):
+            # one number per row: a formula, which fuses with its neighbours
+            domain = broadcast(x.shape, y.shape)
+            if FREE not in domain and size(domain) == spec.sizes["k"]:
+                dot = e.input_(f"b{reads[0]}") * e.input_(f"b{reads[1]}")
+                total = e.reduce("sum", dot, range(-len(domain), 0))
+                self.builder.emit(map_step(self.builder, {target: total}, reads, (node.uid,)))
+                return
         self.builder.emit(Contract(tuple(reads), (target,), (node.uid,), spec=spec, rows=self.widest(reads)))
 
     def _scope(self, node: Node) -> dict[str, Any]:

@@ -7,19 +7,23 @@ absorbed into it. Knows operators only through the backend's registry.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from cntk_lab.backends.cpu import blas, executor, jit, onednn, threads
+from cntk_lab.backends.cpu import rows as operators
+from cntk_lab.backends.cpu.rows import Maker, Request
 from cntk_lab.engine.gemm import Matrices, as_matrices, is_static, size_of
-from cntk_lab.engine.plan import Call, Contract, Map, Plan, Step
+from cntk_lab.engine.plan import Call, Contract, Map, Plan
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.kernel import Kernel, Operand
 from cntk_lab.formula.print_numba import Code, numba_code, supported
 from cntk_lab.tensor.arrays import aligned_empty
 from cntk_lab.tensor.shape import size
 
+Readers = dict[int, list[int]]
 _POST = {"sigmoid": "logistic", "tanh": "tanh"}
 
 
@@ -62,7 +66,7 @@ class Absorbed(NativeStep):
 
 def native_steps(plan: Plan) -> list[NativeStep | None]:
     """For each step of a plan its native form; None where it stays on NumPy."""
-    readers: dict[int, list[int]] = {}
+    readers: Readers = {}
     for i, s in enumerate(plan.steps):
         for r in s.reads:
             readers.setdefault(r, []).append(i)
@@ -86,7 +90,9 @@ def native_steps(plan: Plan) -> list[NativeStep | None]:
             if after is not None:
                 result[after] = Absorbed()
         elif isinstance(s, Call):
-            result[i] = call_step(plan, s)
+            result[i], after = call_step(plan, s, readers, kept)
+            if after is not None:
+                result[after] = Absorbed()
     return result
 
 
@@ -198,7 +204,7 @@ class GemmStep(NativeStep):
 
 
 def _finish(
-    plan: Plan, step: Contract, matrices: Matrices, readers: dict[int, list[int]], kept: set[int]
+    plan: Plan, step: Contract, matrices: Matrices, readers: Readers, kept: set[int]
 ) -> tuple[tuple[int | None, tuple[str, ...], int], int | None]:
     """What can be done along with a product: bias, activation, where the result goes; and the step that this does."""
     own = step.writes[0]
@@ -212,14 +218,23 @@ def _finish(
     n = 1
     for c in matrices.n:
         n *= 1 if c == "r" else step.spec.sizes[c]
-    found = bias_and_activation(consumer, own, n)
+    found = bias_and_activation(consumer, own, (n,), axis=0)
     if found is None or "r" in matrices.n or matrices.swapped:
         return plain
     return (found[0], found[1], consumer.writes[0]), after[0]
 
 
-def bias_and_activation(step: Map, product: int, columns: int) -> tuple[int | None, tuple[str, ...]] | None:
-    """Whether a formula only adds a bias per column to a product and applies an activation: (bias, post words)."""
+def bias_and_activation(
+    step: Map, product: int, shape: tuple[int, ...], *, axis: int
+) -> tuple[int | None, tuple[str, ...]] | None:
+    """Whether a formula only adds a bias along one axis and applies an activation: (bias, post words).
+
+    Args:
+        step: the formula.
+        product: the buffer it finishes.
+        shape: its static shape (for a product of matrices: its columns).
+        axis: the axis of ``shape`` along which the bias varies.
+    """
     if len(step.kernel.outputs) != 1:
         return None
     operand, formula = step.kernel.outputs[0]
@@ -229,6 +244,8 @@ def bias_and_activation(step: Map, product: int, columns: int) -> tuple[int | No
     elif formula.op == "max" and any(a.op == "const" and a.data == 0.0 for a in formula.args):
         post, formula = ("relu",), next(a for a in formula.args if not (a.op == "const" and a.data == 0.0))
     wanted = e.input_(f"b{product}")
+    if size(operand.shape) != size(shape) or not operand.rows:
+        return None
     if formula is wanted:
         return None, post
     if formula.op != "add" or wanted not in formula.args or formula.args[0] is formula.args[1]:
@@ -237,7 +254,9 @@ def bias_and_activation(step: Map, product: int, columns: int) -> tuple[int | No
     if other.op != "input":
         return None
     bias = next(o for o in step.kernel.inputs if o.name == other.data)
-    if bias.rows or size(bias.shape) != columns or size(operand.shape) != columns:
+    if bias.rows or size(bias.shape) != shape[axis]:
+        return None
+    if len(shape) > 1 and bias.shape[len(bias.shape) - len(shape) + axis] != shape[axis]:
         return None
     return int(bias.name[1:]), post
 
@@ -245,6 +264,69 @@ def bias_and_activation(step: Map, product: int, columns: int) -> tuple[int | No
 # ---- operators with a version of their own
 
 
-def call_step(plan: Plan, step: Call) -> NativeStep | None:  # noqa: ARG001
-    """The native form of an operator on whole arrays, if the backend has one."""
-    return None
+class CallStep(NativeStep):
+    """An operator on whole arrays for which the backend has rows."""
+
+    def __init__(self, plan: Plan, step: Call, maker: Maker) -> None:
+        self.plan, self.step, self.maker = plan, step, maker
+        self.bias: int | None = None
+        self.post: tuple[str, ...] = ()
+        self.target = step.writes[0]
+
+    def writes_early(self) -> tuple[int, ...]:
+        """Where the result goes, if a formula is absorbed."""
+        return () if self.target == self.step.writes[0] else (self.target,)
+
+    def request(self, rows: Mapping[str, int]) -> Request:
+        """What the backend is asked for."""
+        shapes = {name: self._shape(r, rows) for r, name in zip(self.step.reads, self.step.names, strict=True)}
+        shapes["result"] = self._shape(self.step.writes[0], rows)
+        return Request(shapes, self.step.scope, self.bias is not None, self.post)
+
+    def _shape(self, buffer: int, rows: Mapping[str, int]) -> tuple[int, ...]:
+        b = self.plan.buffers[buffer]
+        return (rows[b.rows] if b.rows else 1, *b.shape)
+
+    def rows(self, binder: Binder) -> list[list[int]]:
+        """The backend's rows with this binding's addresses."""
+        made = self.maker(self.request(binder.rows))
+        assert made is not None
+        for r, name in zip(self.step.reads, self.step.names, strict=True):
+            if name in made.operands:
+                made.set(name, binder.address(r))
+        made.set("result", binder.address(self.target))
+        if self.bias is not None:
+            made.set("bias", binder.address(self.bias))
+        binder.keep(made)
+        return made.table()
+
+
+def call_step(plan: Plan, step: Call, readers: Readers, kept: set[int]) -> tuple[NativeStep | None, int | None]:
+    """The native form of an operator on whole arrays, if the backend has one; and the formula that it absorbs."""
+    assert step.op is not None
+    maker = operators.find(f"{step.op.name}.{step.role}")
+    own = plan.buffers[step.writes[0]]
+    if (
+        maker is None
+        or len(step.writes) != 1
+        or own.dtype != "float32"
+        or any(plan.buffers[r].sparse for r in step.reads)
+    ):
+        return None, None
+    found = CallStep(plan, step, maker)
+    trial = {s: 2 for s in {plan.buffers[b].rows for b in (*step.reads, *step.writes)} if s}
+    if maker(found.request(trial)) is None:
+        return None, None
+    after = readers.get(step.writes[0], [])
+    consumer = plan.steps[after[0]] if len(after) == 1 and step.writes[0] not in kept else None
+    if not isinstance(consumer, Map):
+        return found, None
+    finish = bias_and_activation(consumer, step.writes[0], own.shape, axis=0)
+    if finish is None:
+        return found, None
+    before = found.bias, found.post, found.target
+    found.bias, found.post, found.target = finish[0], finish[1], consumer.writes[0]
+    if maker(found.request(trial)) is None:
+        found.bias, found.post, found.target = before
+        return found, None
+    return found, after[0]

@@ -174,7 +174,9 @@ class Interpreter:
             if "random" in wanted:
                 scope["random"] = run.state.stream(step.key, int(step.scope["seed"]), run.xp)
             result = rule(*(scope[n] for n in wanted))
-            single = not isinstance(result, tuple) or (len(result) == 2 and isinstance(result[1], Layout))  # rows and their new layout
+            single = not isinstance(result, tuple) or (
+                len(result) == 2 and isinstance(result[1], Layout)
+            )  # rows and their new layout
             results = (result,) if single else result
             for w, value in zip(step.writes, results, strict=False):
                 b = buffers[w]
@@ -434,7 +436,9 @@ def sparse_product(xp: Any, x: Any, y: Any, spec: Contraction) -> Any:
 
 
 def delay_slab(layout: Layout, slab: int, offset: int) -> tuple[int, int] | None:
-    """Where a slab's delayed rows come from: first row and how many (the slab's first ones); None if all are initial."""
+    """Where a slab's delayed rows come from: first row and how many (the slab's first ones); None if all are
+    initial.
+    """
     source = slab - offset
     if source < 0 or source >= layout.longest:
         return None

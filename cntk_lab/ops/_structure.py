@@ -8,10 +8,14 @@ from typing import Any
 from cntk_lab.axis import Axis
 from cntk_lab.device import DeviceDescriptor
 from cntk_lab.graph import compose, ports, signature
-from cntk_lab.graph.declare import tensor_op
+from cntk_lab.errors import GraphError, ShapeError
+from cntk_lab.formula import expr as e
+from cntk_lab.graph.declare import elementwise, tensor_op
 from cntk_lab.graph.function import Function
-from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, Trait
+from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, Trait
 from cntk_lab.graph.variable import INPUT, Constant, Parameter, Variable, input_type, new_placeholder
+from cntk_lab.tensor.dtype import name_of
+from cntk_lab.tensor.shape import Shape, text
 
 Operand = Any
 
@@ -20,15 +24,20 @@ __all__ = [
     "alias",
     "as_block",
     "as_composite",
+    "assign",
+    "cast",
     "combine",
     "constant",
+    "eye_like",
     "input",
     "input_variable",
+    "ones_like",
     "output_variable",
     "parameter",
     "placeholder",
     "placeholder_variable",
     "stop_gradient",
+    "zeros_like",
 ]
 
 
@@ -144,7 +153,7 @@ def BlockFunction(op_name: str, name: str = "") -> Callable[[Callable[..., Any]]
     partial=lambda x: x.shape,
     traits=[Trait.STRUCTURAL],
     sparse_operands=("x",),
-    cntk=CntkRule("NoOp", id=56),
+    cntk=CntkRule("NoOp", id=62),
     onnx=OnnxRule("Identity"),
     samples=(Sample(((2, 3),)),),
 )
@@ -170,7 +179,7 @@ def alias(x: Operand, name: str = "") -> Function:
     shape=lambda input: input.dims,
     forward=lambda input: input,
     traits=[Trait.STRUCTURAL, Trait.STOPS_GRADIENT],
-    cntk=CntkRule("StopGradient", id=62),
+    cntk=CntkRule("StopGradient", id=64),
     samples=(Sample(((2, 3),)),),
 )
 def stop_gradient(input: Operand, name: str = "") -> Function:
@@ -188,4 +197,170 @@ def stop_gradient(input: Operand, name: str = "") -> Function:
         [[3.0]]
 
     Source: CNTK 2.7 ``ops.stop_gradient``.
+    """
+
+
+# ---- writing, converting, filling
+
+
+def _assigned(ref: TensorType, input: TensorType) -> Shape:  # noqa: A002  (CNTK's name)
+    if ref.dims != input.dims:
+        raise ShapeError(
+            f"assign: the reference has the shape {text(ref.dims)}, the value {text(input.dims)}", fix="give both the same shape"
+        )
+    if input.axes:
+        raise GraphError("assign: the value has dynamic axes, a parameter has none", fix="reduce it over the batch axis first")
+    return ref.dims
+
+
+@elementwise(
+    formula=lambda input: input + 0,
+    updates={"ref": lambda input: input + 0},
+    shape=_assigned,
+    operands=("ref", "input"),
+    traits=[Trait.STATEFUL],
+    cntk=CntkRule("Assign", id=73),
+    samples=(Sample(((2, 3), (2, 3)), sequence=False, parameters=(0, 1)),),
+)
+def assign(ref: Operand, input: Operand, name: str = "") -> Function:  # noqa: A002  (CNTK's name)
+    """The second operand's value, which is also written into the first after the forward pass.
+
+    Whatever reads ``ref`` in the same pass sees its old value.
+
+    Args:
+        ref: parameter or constant that is written.
+        input: value of the same shape, without dynamic axes.
+
+    Returns:
+        Function of the shape of the operands.
+
+    Raises:
+        ShapeError: if the shapes differ.
+        GraphError: if the value has dynamic axes, or the reference is neither parameter nor constant.
+
+    Example:
+        >>> counter = parameter((), init=1)
+        >>> assign(counter, counter + 1).eval().tolist(), counter.value.tolist()
+        (2.0, 2.0)
+
+    Source: CNTK 2.7 ``ops.assign``.
+    """
+
+
+@tensor_op(
+    operands=("node_input",),
+    shape=lambda node_input: node_input.dims,
+    partial=lambda node_input: node_input.shape,
+    dtype=lambda dtype: name_of(dtype),
+    forward=lambda node_input, dtype: node_input.astype(name_of(dtype)),
+    gradient={"node_input": lambda dy, node_input: dy.astype(node_input.dtype)},
+    cntk=CntkRule("Cast", id=91, attributes={"dtype": "newDataType"}),
+    onnx=OnnxRule("Cast", since=6, attributes={"dtype": "to"}),
+    samples=(Sample(((2, 3),), {"dtype": "float32"}, gradient=False), Sample(((2, 3),), {"dtype": "float64"})),
+)
+def cast(node_input: Operand, dtype: Any, name: str = "") -> Function:
+    """The same numbers in another element type.
+
+    Args:
+        node_input: operand of any static shape; dynamic axes pass through.
+        dtype: element type: ``np.float16``, ``np.float32`` or ``np.float64``.
+
+    Returns:
+        Function of the shape of the operand.
+
+    Example:
+        >>> import numpy as np
+        >>> cast([1, 2], np.float64).eval().dtype.name
+        'float64'
+
+    Source: CNTK 2.7 ``ops.cast``; ONNX Cast-6.
+    """
+
+
+@elementwise(
+    formula=lambda x: e.const(0),
+    traits=[Trait.NO_GRADIENT],
+    cntk=CntkRule("ConstantOp", id=89, where={"fillValue": 0.0}),
+    samples=(Sample(((2, 3),), gradient=False), Sample(((),), gradient=False)),
+)
+def zeros_like(x: Operand, name: str = "") -> Function:
+    """Zeros, as many as the operand has elements.
+
+    Args:
+        x: operand of any static shape; dynamic axes pass through.
+
+    Returns:
+        Function of the shape of x; its gradient is 0.
+
+    Example:
+        >>> zeros_like([[1, 2], [3, 4]]).eval().tolist()
+        [[0.0, 0.0], [0.0, 0.0]]
+
+    Source: CNTK 2.7 ``ops.zeros_like``.
+    """
+
+
+@elementwise(
+    formula=lambda x: e.const(1),
+    traits=[Trait.NO_GRADIENT],
+    cntk=CntkRule("ConstantOp", id=89, where={"fillValue": 1.0}),
+    samples=(Sample(((2, 3),), gradient=False), Sample(((),), gradient=False)),
+)
+def ones_like(x: Operand, name: str = "") -> Function:
+    """Ones, as many as the operand has elements.
+
+    Args:
+        x: operand of any static shape; dynamic axes pass through.
+
+    Returns:
+        Function of the shape of x; its gradient is 0.
+
+    Example:
+        >>> ones_like([[1, 2], [3, 4]]).eval().tolist()
+        [[1.0, 1.0], [1.0, 1.0]]
+
+    Source: CNTK 2.7 ``ops.ones_like``.
+    """
+
+
+def _eye_axes(x: TensorType) -> dict[str, Any]:
+    axes = x.axes or ()
+    if len(axes) + x.rank != 2 or len(axes) > 1:  # noqa: PLR2004  (a matrix)
+        raise ShapeError(
+            f"eye_like: the operand has {x.rank} static and {len(axes)} dynamic axes: an identity matrix has 2 axes in all",
+            fix="give a matrix, or a vector with a batch axis",
+        )
+    return {"rows": e.ROWS if axes else -2}
+
+
+@elementwise(
+    formula=lambda rows: e.equal(e.coordinate(rows), e.coordinate(-1)),
+    operands=("x",),
+    resolve=_eye_axes,
+    traits=[Trait.NO_GRADIENT],
+    cntk=CntkRule("EyeLikeOp", id=92, attributes={"sparse_output": "OutputSparse"}),
+    onnx=OnnxRule("EyeLike", since=9),
+    samples=(
+        Sample(((3,),), {"sparse_output": False}, sequence=False, gradient=False),
+        Sample(((2, 3),), {"sparse_output": False}, sequence=False, parameters=(0,), gradient=False),
+    ),
+)
+def eye_like(x: Operand, sparse_output: bool = True, name: str = "") -> Function:  # noqa: FBT001, FBT002  (CNTK's signature)
+    """The identity matrix of the operand's shape: 1 where row and column have the same number, else 0.
+
+    Args:
+        x: matrix without dynamic axes, or vector with a batch axis (whose samples are the rows).
+        sparse_output: accepted; the result is dense in any case.
+
+    Returns:
+        Function of the shape of x; its gradient is 0.
+
+    Raises:
+        ShapeError: if the operand has not two axes in all.
+
+    Example:
+        >>> eye_like([[9, 9], [9, 9], [9, 9]]).eval().tolist()
+        [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]
+
+    Source: CNTK 2.7 ``ops.eye_like``; ONNX EyeLike-9.
     """
