@@ -4,11 +4,15 @@ from cntk_lab.ops import sequence  # noqa: F401
 from cntk_lab.ops._activations import *  # noqa: F403
 from cntk_lab.ops._arithmetic import *  # noqa: F403
 from cntk_lab.ops._comparison import *  # noqa: F403
-from cntk_lab.ops._criteria import *  # noqa: F403
 from cntk_lab.ops._convolution import *  # noqa: F403
+from cntk_lab.ops._criteria import *  # noqa: F403
+from cntk_lab.ops._normalization import *  # noqa: F403
+from cntk_lab.ops._parts import *  # noqa: F403
 from cntk_lab.ops._pooling import *  # noqa: F403
 from cntk_lab.ops._products import *  # noqa: F403
+from cntk_lab.ops._random import *  # noqa: F403
 from cntk_lab.ops._reductions import *  # noqa: F403
+from cntk_lab.ops._shaping import *  # noqa: F403
 from cntk_lab.ops._softmax import *  # noqa: F403
 from cntk_lab.ops._structure import *  # noqa: F403
 from cntk_lab.ops._unary import *  # noqa: F403
