@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import glob
 import struct
 import sys
 from dataclasses import dataclass
@@ -53,14 +52,14 @@ class Blas:
 def _libraries() -> list[str]:
     """Files that may be NumPy's BLAS: beside NumPy (wheels), and those of its extension module."""
     home = Path(np.__file__).parent
-    found = []
+    found: list[str] = []
     for folder in (
         home.parent / "numpy.libs",
         home / ".libs",
         home / ".dylibs",
         home.parent / "scipy_openblas64" / "lib",
     ):
-        found += sorted(glob.glob(str(folder / "*openblas*")))
+        found += sorted(str(p) for p in folder.glob("*openblas*"))
     return [*found, *(str(p) for p in sorted((home / "_core").glob("_multiarray_umath*")))]
 
 
@@ -115,7 +114,7 @@ def _works(blas: Blas) -> bool:
         )
         function = ctypes.CFUNCTYPE(None, *kinds)(blas.sgemm if dtype is np.float32 else blas.dgemm)
         function(ROW_MAJOR, PLAIN, PLAIN, 2, 4, 3, 2.0, a.ctypes.data, 3, b.ctypes.data, 4, 3.0, c.ctypes.data, 4)
-        if not np.array_equal(c, 2 * (a @ b) + 3):
+        if not np.array_equal(c, 2 * np.matmul(a, b) + 3):
             return False
     return True
 

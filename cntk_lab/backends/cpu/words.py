@@ -11,7 +11,7 @@ Every function is branch-free: LLVM turns a loop over it into vector code.
 Mathematics: exp by Cody-Waite reduction and Taylor series; log by the series of atanh((x-1)/(x+1)).
 """
 
-# mypy: disable-error-code="call-arg,call-overload,var-annotated,unreachable,attr-defined,arg-type,no-any-return,misc,operator"
+# mypy: disable-error-code="call-arg,call-overload,var-annotated,unreachable,attr-defined,arg-type,no-any-return,misc,operator,no-untyped-call"
 # numba calls an intrinsic without its first parameter, which type checkers cannot know
 # ruff: noqa: ARG001, ARG005, PLR0124
 from __future__ import annotations
