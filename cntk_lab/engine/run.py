@@ -149,12 +149,15 @@ class Interpreter:
         wanted = needs(rule)
         backward = step.role != "forward"
         buffers = self.plan.buffers
+        dense = {p.name for p in op.operands} - set(op.sparse_operands)
 
         def act(run: Run) -> None:
             scope = {**step.scope, "xp": run.xp, "training": run.training}
             for r, name in zip(step.reads, step.names, strict=True):
                 base, _, index = name.partition(".")
                 value = _slab(run, r, self.plan)
+                if base in dense and isinstance(value, SparseRows):
+                    value = value.toarray()
                 if index:
                     scope.setdefault("list:" + base, []).append(value)
                 else:

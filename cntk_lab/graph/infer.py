@@ -122,6 +122,8 @@ def _output_types(node: Node, *, hopeful: bool) -> list[TensorType]:
         dtype = apply(op.dtype, scope_of(node, types))
     if op.sparse_operands and any(t.sparse for t in types) and op.name in _KEEPS_SPARSE:
         sparse = True
+    if op.sparse is not None and not any(t.shape is None for t in types):
+        sparse = bool(apply(op.sparse, scope_of(node, types)))
     return [TensorType(s, dtype, axes, sparse) for s in shapes]
 
 

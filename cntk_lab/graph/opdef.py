@@ -184,6 +184,8 @@ class OpDef:
     operator: str | None = None
     swapped: bool = False
     sparse_operands: tuple[str, ...] = ()
+    sparse: Rule | None = None
+    """Whether the result is held as sparse rows."""
     reference: Callable[..., Any] | None = None
 
     @property

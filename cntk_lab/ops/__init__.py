@@ -6,6 +6,7 @@ from cntk_lab.ops._arithmetic import *  # noqa: F403
 from cntk_lab.ops._comparison import *  # noqa: F403
 from cntk_lab.ops._convolution import *  # noqa: F403
 from cntk_lab.ops._criteria import *  # noqa: F403
+from cntk_lab.ops._indexing import *  # noqa: F403
 from cntk_lab.ops._normalization import *  # noqa: F403
 from cntk_lab.ops._parts import *  # noqa: F403
 from cntk_lab.ops._pooling import *  # noqa: F403
