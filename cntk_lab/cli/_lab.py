@@ -1,0 +1,65 @@
+"""Opens JupyterLab on the user's own copy of the tutorials.
+
+JupyterLab runs as a program of its own: nothing of it is imported, and its exit status is passed on.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from cntk_lab import tutorials
+from cntk_lab.errors import NotAvailableError
+
+
+def open_lab(folder: Path | None = None, *, browser: bool = True, port: int | None = None) -> int:
+    """Copy the tutorials that are missing, open JupyterLab on the first, and return its exit status when it ends.
+
+    Args:
+        folder: the user's copy; ``cntk-lab-tutorials`` in the current folder if None.
+        browser: open a browser window.
+        port: of the server; Jupyter's choice if None.
+
+    Raises:
+        NotAvailableError: if JupyterLab is not installed.
+    """
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise NotAvailableError(
+            "JupyterLab is not installed",
+            where=sys.executable,
+            fix='pip install "cntk-lab[lab]", or: pip install jupyterlab',
+        )
+    folder = (folder or Path(tutorials.FOLDER)).resolve()
+    copies = tutorials.copy_to(folder)
+    sys.stdout.write(f"your tutorials: {folder}\n")
+    sys.stdout.flush()
+    return _start(command(folder, copies[0].name, browser=browser, port=port))
+
+
+def command(folder: Path, first: str, *, browser: bool, port: int | None) -> list[str]:
+    """The words that start JupyterLab on a folder with a notebook open."""
+    words = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        f"--ServerApp.root_dir={folder}",
+        f"--LabApp.default_url=/lab/tree/{first}",
+    ]
+    if not browser:
+        words.append("--no-browser")
+    if port is not None:
+        words.append(f"--port={port}")
+    return words
+
+
+def _start(words: list[str]) -> int:
+    """Run until it ends; Ctrl-C is JupyterLab's to answer, it asks whether to stop."""
+    with subprocess.Popen(words) as process:  # noqa: S603  (this Python and the words above)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            return process.wait()
+        finally:
+            signal.signal(signal.SIGINT, before)
