@@ -37,6 +37,8 @@ class Moment:
     """Factor of the gradient in momentum rules: 1 - momentum with unit gain, else 1."""
     samples: int
     """Samples in the minibatch."""
+    units: int
+    """By what thresholds and weights per sample are multiplied: the samples, or 1 if the rule sees mean gradients."""
     step: int
     """Number of this update: 1, 2, ..."""
     smoothed_count: float

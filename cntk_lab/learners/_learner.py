@@ -111,6 +111,8 @@ class Learner:
         self._told: dict[str, float] = {}
         self._states = [self._new_state(p) for p in self._parameters] if self.has_formulas else []
         self._idle: tuple[Update, ...] = ()
+        self._scalars = self._all_scalars()
+        self._wanted = self._wanted_scalars()
 
     # --- what users ask
 
@@ -128,6 +130,7 @@ class Learner:
     def minibatch_size(self, value: int) -> None:
         self._minibatch_size = int(value)
         self._states = [self._new_state(p, s.arrays) for p, s in zip(self._parameters, self._states, strict=True)]
+        self._wanted = self._wanted_scalars()
 
     def is_minibatch_size_explicitly_specified(self) -> bool:
         """Whether the minibatch size was given."""
@@ -214,8 +217,7 @@ class Learner:
             raise DataError("an update needs a minibatch with at least one sample", fix="skip empty minibatches")
         moment = self._moment(sample_count)
         self._draw_noise()
-        wanted = {name for s in self._states for name in s.update.scalars}
-        return {name: made(moment) for name, made in self._scalars(sample_count).items() if name in wanted}
+        return {name: self._scalars[name](moment) for name in self._wanted}
 
     def advance(self, sample_count: int, sweep_end: bool = False) -> None:
         """Count a minibatch whose update was done.
@@ -369,21 +371,24 @@ class Learner:
             variance_momentum=variance,
             gain=1 - momentum if self._unit_gain else 1.0,
             samples=samples,
+            units=1 if self.is_compatible_mode() else samples,
             step=self._steps + 1,
             smoothed_count=variance * self._smoothed_samples + (1 - variance) * samples,
         )
 
-    def _scalars(self, samples: int) -> dict[str, Scalar]:
+    def _all_scalars(self) -> dict[str, Scalar]:
         add = self._additions
-        n = 1 if self.is_compatible_mode() else samples
         return {
             **COMMON,
             **self.rule.scalars,
             "one_over_samples": lambda m: 1.0 / m.samples,
-            "clip_at": lambda _: add.clip * n,
-            "weight_decay": lambda _: add.l2 * n,
-            "shrink": lambda m: m.rate * add.l1 * n,
+            "clip_at": lambda m: add.clip * m.units,
+            "weight_decay": lambda m: add.l2 * m.units,
+            "shrink": lambda m: m.rate * add.l1 * m.units,
         }
+
+    def _wanted_scalars(self) -> list[str]:
+        return sorted({name for s in self._states for name in s.update.scalars})
 
     def _new_state(self, parameter: Parameter, arrays: dict[str, Storage] | None = None) -> _State:
         shape = tuple(parameter.shape)

@@ -38,6 +38,10 @@ FULL_DATA_SWEEP: Final = 0
 class UnitType(enum.Enum):
     """What a value of an old-style schedule is meant for: one sample, or one minibatch.
 
+    Example:
+        >>> UnitType("sample") is UnitType.sample
+        True
+
     Source: CNTK 2.7 ``learners.UnitType``.
     """
 
