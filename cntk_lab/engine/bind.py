@@ -17,8 +17,9 @@ from cntk_lab import settings
 from cntk_lab.backends.cpu import executor as executors
 from cntk_lab.engine.memory import Slot, slots_of, source_of
 from cntk_lab.engine.native import Absorbed, NativeStep, native_steps
-from cntk_lab.engine.plan import Buffer, Call, Loop, Plan, RowSymbol, View, all_steps
-from cntk_lab.engine.run import Interpreter, Run
+from cntk_lab.engine.native_loop import LoopStep, native_loops
+from cntk_lab.engine.plan import Buffer, Call, Delay, Loop, Plan, RowSymbol, View, all_steps
+from cntk_lab.engine.run import Interpreter, Run, carry
 from cntk_lab.errors import ExecutionError
 from cntk_lab.graph.opdef import Trait
 from cntk_lab.tensor.arrays import aligned_empty
@@ -56,6 +57,8 @@ class NativePlan:
     def __init__(self, plan: Plan, interpreter: Interpreter) -> None:
         self.plan, self.interpreter = plan, interpreter
         self.steps = native_steps(plan)
+        for i, loop in native_loops(plan, plan.steps).items():
+            self.steps[i] = loop
         self.executor = executors.load()
         self._source = source_of(plan)
         self._slots = slots_of(
@@ -64,6 +67,13 @@ class NativePlan:
         self._slot_of = {b: i for i, slot in enumerate(self._slots) for b in slot.buffers}
         self._arena: list[Any] = [np.empty(0, np.uint8)] * len(self._slots)
         self._bindings: OrderedDict[tuple[int, ...], Binding] = OrderedDict()
+        self.carrying = [
+            (s, d)
+            for i, s in enumerate(plan.steps)
+            if isinstance(s, Loop) and isinstance(self.steps[i], LoopStep)
+            for d in s.body
+            if isinstance(d, Delay) and d.key and d.offset > 0
+        ]
         self._symbols = sorted({b.rows for b in plan.buffers if b.rows})
 
     def ready(self) -> bool:
@@ -124,6 +134,7 @@ class Binding:
         self.fixed: dict[int, Any] = {}
         """Inputs and scalars: memory that each run's data are copied into."""
         self._keep: list[Any] = []
+        self._first: list[Callable[[Run], None]] = []
         for b in plan.buffers:
             own = native._source.get(b.id, b.id)
             role = plan.buffers[own].role
@@ -149,6 +160,10 @@ class Binding:
         """Keep something alive as long as the binding."""
         self._keep.append(thing)
 
+    def before_run(self, act: Callable[[Run], None]) -> None:
+        """Do this before the segment that is being built, in each run."""
+        self._first.append(act)
+
     def build(self) -> None:
         """Make the segments; states must be in place."""
         native = self.native
@@ -158,6 +173,9 @@ class Binding:
             if isinstance(own, Absorbed) or isinstance(step, View):
                 continue
             if isinstance(own, NativeStep) and own.usable():
+                if isinstance(own, LoopStep):
+                    self._close(table)  # its initial states may have to be read before it starts
+                    table = []
                 table.extend(own.rows(self))
                 continue
             self._close(table)
@@ -172,6 +190,8 @@ class Binding:
         self.tables.append(table)
         run_table = self.native.executor.run_address
         address, count = table.ctypes.data, len(table)
+        self.segments.extend(self._first)
+        self._first = []
 
         def act(run: Run) -> None:  # noqa: ARG001  (every segment is called alike)
             failed = run_table(address, count)
@@ -214,6 +234,8 @@ class Binding:
         run.arrays = dict(arrays)
         for segment in self.segments:
             segment(run)
+        for loop, delay in self.native.carrying:
+            carry(run, delay, arrays[delay.reads[0]], run.layouts[loop.rows])
 
 
 def _standing(b: Buffer) -> Any:

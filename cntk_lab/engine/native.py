@@ -7,7 +7,7 @@ absorbed into it. Knows operators only through the backend's registry.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,6 +38,9 @@ class Binder(Protocol):
 
     def keep(self, thing: Any) -> None:
         """Keep something alive."""
+
+    def before_run(self, act: Callable[[Any], None]) -> None:
+        """Do this before each run, with the run."""
 
 
 class NativeStep:

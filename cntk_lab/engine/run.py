@@ -235,7 +235,7 @@ class Interpreter:
             if run.slab is None:
                 run.arrays[w] = delayed(run, run.arrays[source], layout, step.offset, start)
                 if step.key and step.offset > 0:
-                    _carry(run, step, run.arrays[source], layout)
+                    carry(run, step, run.arrays[source], layout)
                 return
             slab, lo, hi = run.slab
             target = _whole(run, w, b)
@@ -276,7 +276,7 @@ class Interpreter:
                     action(run)
             run.slab = outside
             for d in delays:
-                _carry(run, d, run.arrays[d.reads[0]], layout)
+                carry(run, d, run.arrays[d.reads[0]], layout)
 
         return act
 
@@ -463,7 +463,8 @@ def delayed(run: Run, rows: Any, layout: Layout, offset: int, start: Any) -> Any
 
 def initial_frames(run: Run, array: Any, b: Any, layout: Layout, step: Delay) -> Callable[[Any, Any], Any]:
     """A function (sequence numbers, positions before or after the sequence) -> rows of the initial state."""
-    carried = run.state.carried.get(step.key) if step.key and layout.begins is not None else None
+    before = run.state.carried.get(step.key) if step.key and layout.begins is not None else None
+    carried = None if before is None else before.frames()
 
     def given(sequence: Any, position: Any) -> Any:
         if not b.rows:
@@ -494,20 +495,42 @@ def initial_slab(start: Callable[[Any, Any], Any], layout: Layout, slab: int, of
     return start(sequence, np.full(hi - lo, slab - offset, np.int64))
 
 
-def _carry(run: Run, step: Delay, rows: Any, layout: Layout) -> None:
-    """Keep the last frames of every sequence for a minibatch that continues them."""
-    k = step.offset
-    before = run.state.carried.get(step.key)
-    kept = run.xp.zeros((layout.count, k, *rows.shape[1:]), rows.dtype)
-    for j in range(k):
-        position = layout.lengths - k + j
-        inside = position >= 0
-        sequence = np.arange(layout.count)[inside]
-        kept[inside, j] = rows[layout.row(sequence, position[inside])]
-        if before is not None and layout.begins is not None and len(before) == layout.count and not inside.all():
-            old = ~inside & ~np.asarray(layout.begins)
-            kept[old, j] = before[np.arange(layout.count)[old], k + position[old]]
-    run.state.carried[step.key] = kept
+class Carried:
+    """The last frames of every sequence of a minibatch, gathered only if another minibatch continues them."""
+
+    __slots__ = ("_before", "_frames", "_layout", "_offset", "_rows")
+
+    def __init__(self, rows: Any, layout: Layout, offset: int, before: Any) -> None:
+        self._rows, self._layout, self._offset = rows, layout, offset
+        self._before = before if layout.begins is not None else None
+        self._frames: Any = None
+
+    def frames(self) -> Any:
+        """Array (sequences x frames x static shape): the last ``offset`` frames, in the user's order of sequences."""
+        if self._frames is None:
+            layout, k, rows = self._layout, self._offset, self._rows
+            kept = np.zeros((layout.count, k, *rows.shape[1:]), rows.dtype)
+            before = None if self._before is None else self._before.frames()
+            for j in range(k):
+                position = layout.lengths - k + j
+                inside = position >= 0
+                sequence = np.arange(layout.count)[inside]
+                kept[inside, j] = rows[layout.row(sequence, position[inside])]
+                if (
+                    before is not None
+                    and layout.begins is not None
+                    and len(before) == layout.count
+                    and not inside.all()
+                ):
+                    old = ~inside & ~np.asarray(layout.begins)
+                    kept[old, j] = before[np.arange(layout.count)[old], k + position[old]]
+            self._frames, self._rows, self._before = kept, None, None
+        return self._frames
+
+
+def carry(run: Run, step: Delay, rows: Any, layout: Layout) -> None:
+    """Keep what a minibatch that continues these sequences starts from."""
+    run.state.carried[step.key] = Carried(rows, layout, step.offset, run.state.carried.get(step.key))
 
 
 def delay_initial_gradient(run: Run, dy: Any, b: Any, step: DelayInitial) -> Any:

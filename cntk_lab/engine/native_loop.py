@@ -1,0 +1,265 @@
+"""Recurrences on the native tier: a loop's body becomes one small table that the executor runs slab by slab.
+
+Sequences are split over threads once for the whole loop: each thread takes a range of the sorted sequences through all time
+steps, so that its rows of every slab are contiguous. Addresses and row counts of a slab are patched into the table by the
+executor itself; another set of lengths only needs another matrix of slabs. Any body works whose steps are delays, products
+with parameters, and formulas; an LSTM is only a body whose formulas happened to fuse into one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cntk_lab.backends.cpu import blas, executor, jit, threads
+from cntk_lab.backends.cpu.executor import AFFINE, Share
+from cntk_lab.engine.gemm import Matrices, as_matrices, is_static, size_of
+from cntk_lab.engine.native import Binder, NativeStep, canonical
+from cntk_lab.engine.plan import Contract, Delay, Loop, Map, Plan, Step, View
+from cntk_lab.engine.run import Run, initial_frames
+from cntk_lab.formula.print_numba import Code, numba_code, supported
+from cntk_lab.tensor.arrays import aligned_empty
+from cntk_lab.tensor.layout import Layout
+from cntk_lab.tensor.shape import size
+
+_COUNT, _ROW = 0, 1
+_FIXED = 2
+_PER_DELAY = 4
+"""Columns of a delay: first source row, rows taken from it, rows of the initial state, place of those."""
+_A, _C, _M = 6, 11, 2
+"""Fields of a GEMM's argument block: addresses of a and c, number of rows."""
+
+
+def loop_step(plan: Plan, step: Loop) -> LoopStep | None:
+    """The native form of a loop, or None if something in its body has none."""
+    inside = set(step.writes)
+    if blas.probe() is None:
+        return None
+    for s in step.body:
+        if isinstance(s, View):
+            continue
+        if isinstance(s, Map):
+            if supported(canonical(s.kernel)) is not None or any(not o.rows for o, _ in s.kernel.outputs):
+                return None
+        elif isinstance(s, Contract):
+            x = as_matrices(s.spec)
+            fits = x is not None and not x.swapped and "r" in x.m and is_static(s.spec) and not x.transpose_left
+            if not fits or plan.buffers[s.writes[0]].dtype not in ("float32", "float64") or s.reads[1] in inside:
+                return None
+        elif not isinstance(s, Delay) or plan.buffers[s.writes[0]].dtype not in ("float32", "float64"):
+            return None
+    return LoopStep(plan, step)
+
+
+class LoopStep(NativeStep):
+    """A loop as one row of the executor's table."""
+
+    def __init__(self, plan: Plan, step: Loop) -> None:
+        self.plan, self.step = plan, step
+        self.delays = [s for s in step.body if isinstance(s, Delay)]
+        self.codes: dict[int, Code] = {}
+        self.handles: dict[int, jit.Handle] = {}
+        for i, s in enumerate(step.body):
+            if isinstance(s, Map):
+                self.codes[i] = numba_code(canonical(s.kernel))
+                self.handles[i] = jit.request(self.codes[i].source)
+        self.columns = _FIXED + _PER_DELAY * len(self.delays)
+
+    def ready(self) -> bool:
+        """Whether all kernels of the body are compiled or never will be."""
+        return all(h.ready() or h.failure is not None for h in self.handles.values())
+
+    def usable(self) -> bool:
+        """Whether all kernels of the body are compiled."""
+        return all(h.ready() for h in self.handles.values())
+
+    def rows(self, binder: Binder) -> list[list[int]]:
+        """One loop row; the slabs are filled in before each run (see :meth:`Bound.prepare`)."""
+        bound = BoundLoop(self, binder)
+        binder.keep(bound)
+        binder.before_run(bound.prepare)
+        return [executor.loop_row(bound.loop, bound.threads)]
+
+
+class BoundLoop:
+    """A loop bound to memory: a table for each thread, and matrices of slabs that follow the layout at hand."""
+
+    def __init__(self, owner: LoopStep, binder: Binder) -> None:
+        self.owner, self.binder = owner, binder
+        rows = binder.rows[owner.step.rows]
+        work = sum(c.row_work for c in owner.codes.values()) * rows + sum(
+            self._product_work(s, rows) for s in owner.step.body if isinstance(s, Contract)
+        )
+        self.threads = threads.threads_for(work)
+        self.initial = {d.writes[0]: self._initial_rows(d, rows) for d in owner.delays if len(d.reads) > 1}
+        self._kept: list[Any] = []
+        self.loop = executor.Loop([self._share() for _ in range(self.threads)])
+        self._slabs: dict[Layout, list[NDArray[np.int64]]] = {}
+
+    @staticmethod
+    def _product_work(step: Contract, rows: int) -> float:
+        return 2.0 * rows * np.prod([float(v) for v in step.spec.sizes.values()]) / 50.0
+
+    def _initial_rows(self, delay: Delay, rows: int) -> NDArray[Any]:
+        b = self.owner.plan.buffers[delay.writes[0]]
+        return aligned_empty((rows, *b.shape), b.dtype)
+
+    def _row_bytes(self, buffer: int) -> int:
+        b = self.owner.plan.buffers[buffer]
+        return size(b.shape) * np.dtype(b.dtype).itemsize
+
+    # ---- tables
+
+    def _share(self) -> Share:
+        """Table and patches of one thread."""
+        table: list[list[int]] = []
+        patches: list[tuple[int, int, int, int, int, int]] = []  # row or block, field, base, factor, column
+        later: list[tuple[Any, int, int, int, int]] = []
+        for i, s in enumerate(self.owner.step.body):
+            if isinstance(s, Delay):
+                self._delay(s, table, patches)
+            elif isinstance(s, Contract):
+                self._product(s, table, later)
+            elif isinstance(s, Map):
+                self._formula(i, s, table, later)
+        array = np.ascontiguousarray(np.array(table, np.int64).reshape(-1, executor.FIELDS))
+        start = array.ctypes.data
+        lines = [
+            [start + 8 * (executor.FIELDS * row + f), base, factor, column, AFFINE]
+            for row, f, base, factor, column, _ in patches
+        ]
+        lines += [[block.ctypes.data + 8 * f, base, factor, column, AFFINE] for block, f, base, factor, column in later]
+        matrix = np.array(lines, np.int64).reshape(-1, executor.PATCH_FIELDS)
+        return Share(array, np.zeros((1, self.owner.columns), np.int64), matrix, 0)
+
+    def _delay(self, delay: Delay, table: list[list[int]], patches: list[tuple[int, int, int, int, int, int]]) -> None:
+        first = _FIXED + _PER_DELAY * self.owner.delays.index(delay)
+        target, source = delay.writes[0], delay.reads[0]
+        bytes_ = self._row_bytes(target)
+        to, origin = self.binder.address(target), self.binder.address(source)
+        row = executor.copy_row(to, origin, 0)
+        row[7] = first + 2  # skipped where no row is taken
+        at = len(table)
+        table.append(row)
+        patches += [(at, 1, to, bytes_, _ROW, 0), (at, 2, origin, bytes_, first, 0), (at, 3, 0, bytes_, first + 1, 0)]
+        at = len(table)
+        place = to  # rows of the initial state come behind those that are taken: column first + 3 holds the row
+        initial = self.initial.get(target)
+        if initial is None:
+            row = executor.fill_row(place, 0)
+            patches += [(at, 1, place, bytes_, first + 3, 0), (at, 2, 0, bytes_, first + 2, 0)]
+        else:
+            base = initial.ctypes.data
+            row = executor.copy_row(place, base, 0)
+            patches += [
+                (at, 1, place, bytes_, first + 3, 0),
+                (at, 2, base, bytes_, first + 3, 0),
+                (at, 3, 0, bytes_, first + 2, 0),
+            ]
+        row[7] = first + 3
+        table.append(row)
+
+    def _product(self, step: Contract, table: list[list[int]], later: list[tuple[Any, int, int, int, int]]) -> None:
+        x = as_matrices(step.spec)
+        assert isinstance(x, Matrices)
+        left, right, target = step.reads[0], step.reads[1], step.writes[0]
+        itemsize = np.dtype(self.owner.plan.buffers[target].dtype).itemsize
+        per_row = size_of(x.m.replace("r", ""), step.spec, 1)
+        n, k = size_of(x.n, step.spec, 1), size_of(x.k, step.spec, 1)
+        a, b, c = (self.binder.address(i) for i in (left, right, target))
+        block = blas.gemm_block(1, n, k, a=a, b=b, c=c, transpose_b=x.transpose_right)
+        self._kept.append(block)
+        later += [
+            (block, _M, 0, per_row, _COUNT),
+            (block, _A, a, self._row_bytes(left), _ROW),
+            (block, _C, c, self._row_bytes(target), _ROW),
+        ]
+        row = executor.gemm_row(block, itemsize)
+        row[7] = _COUNT + 1
+        table.append(row)
+
+    def _formula(
+        self, position: int, step: Map, table: list[list[int]], later: list[tuple[Any, int, int, int, int]]
+    ) -> None:
+        code = self.owner.codes[position]
+        by_name = {f"i{n}": r for n, r in enumerate(step.reads)} | {f"o{n}": w for n, w in enumerate(step.writes)}
+        buffers = [by_name[n] for n in (*code.inputs, *code.outputs)]
+        scratch = aligned_empty((max(64, code.scratch_bytes(1)),), "uint8")
+        block = np.array([*(self.binder.address(b) for b in buffers), 0, scratch.ctypes.data], np.int64)
+        self._kept += [block, scratch]
+        for i, b in enumerate(buffers):
+            if self.owner.plan.buffers[b].rows:
+                later.append((block, i, self.binder.address(b), self._row_bytes(b), _ROW))
+        later.append((block, len(buffers), 0, 1, _COUNT))
+        row = executor.kernel_row(self.owner.handles[position].address, block.ctypes.data, 1, code.phases)
+        row[7] = _COUNT + 1
+        table.append(row)
+
+    # ---- slabs
+
+    def prepare(self, run: Run) -> None:
+        """Take over the layout of a run: slabs of every thread, and rows of initial states."""
+        layout = run.layouts[self.owner.step.rows]
+        found = self._slabs.get(layout)
+        if found is None:
+            if len(self._slabs) >= 32:
+                self._slabs.clear()
+            found = self._slabs[layout] = self._make_slabs(layout)
+        for share, slabs in zip(self.loop.shares, found, strict=True):
+            share.slabs, share.steps = slabs, len(slabs)
+        self.loop.update()
+        for d in self.owner.delays:
+            if len(d.reads) > 1:
+                self._fill_initial(run, d, layout)
+
+    def _fill_initial(self, run: Run, delay: Delay, layout: Layout) -> None:
+        """The rows that take the initial state, at their own places."""
+        b = self.owner.plan.buffers[delay.reads[1]]
+        source = self.binder.arrays[delay.reads[1]]
+        start = initial_frames(run, source, b, layout, delay)
+        position = layout.position - delay.offset
+        outside = np.flatnonzero((position < 0) | (position >= layout.lengths[layout.sequence]))
+        self.initial[delay.writes[0]][outside] = start(layout.sequence[outside], position[outside])
+
+    def _make_slabs(self, layout: Layout) -> list[NDArray[np.int64]]:
+        edges = _split(layout, self.threads)
+        offsets, live = layout.offsets[:-1], layout.live
+        order = np.arange(layout.longest)[::-1] if self.owner.step.reverse else np.arange(layout.longest)
+        result = []
+        for lo, hi in zip(edges, edges[1:], strict=False):
+            slabs = np.zeros((layout.longest, self.owner.columns), np.int64)
+            count = np.clip(live, lo, hi) - lo
+            slabs[:, _COUNT], slabs[:, _ROW] = count, offsets + lo
+            for j, d in enumerate(self.owner.delays):
+                first = _FIXED + _PER_DELAY * j
+                t = np.arange(layout.longest) - d.offset
+                there = (t >= 0) & (t < layout.longest)
+                at = np.where(there, t, 0)
+                taken = np.where(there, np.minimum(count, count[at]), 0)
+                slabs[:, first] = np.where(there, offsets[at] + lo, 0)
+                slabs[:, first + 1] = taken
+                slabs[:, first + 2] = count - taken
+                slabs[:, first + 3] = offsets + lo + taken
+            result.append(np.ascontiguousarray(slabs[order]))
+        return result
+
+
+def _split(layout: Layout, parts: int) -> Sequence[int]:
+    """Ranges of the sorted sequences with about the same number of frames each: ``parts + 1`` borders."""
+    total = np.concatenate([[0], np.cumsum(layout.lengths[layout.order])])
+    wanted = total[-1] * np.arange(1, parts) / parts
+    return [0, *np.searchsorted(total, wanted).tolist(), layout.count]
+
+
+def native_loops(plan: Plan, steps: list[Step]) -> dict[int, LoopStep]:
+    """The loops of a plan that have a native form, by position."""
+    found: dict[int, LoopStep] = {}
+    for i, s in enumerate(steps):
+        if isinstance(s, Loop):
+            own = loop_step(plan, s)
+            if own is not None:
+                found[i] = own
+    return found
