@@ -9,19 +9,23 @@ import importlib.util
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from cntk_lab import tutorials
 from cntk_lab.errors import NotAvailableError
 
 
-def open_lab(folder: Path | None = None, *, browser: bool = True, port: int | None = None) -> int:
+def open_lab(
+    folder: Path | None = None, *, browser: bool = True, port: int | None = None, more: Sequence[str] = ()
+) -> int:
     """Copy the tutorials that are missing, open JupyterLab on the first, and return its exit status when it ends.
 
     Args:
         folder: the user's copy; ``cntk-lab-tutorials`` in the current folder if None.
         browser: open a browser window.
         port: of the server; Jupyter's choice if None.
+        more: words that JupyterLab is started with as well.
 
     Raises:
         NotAvailableError: if JupyterLab is not installed.
@@ -36,7 +40,7 @@ def open_lab(folder: Path | None = None, *, browser: bool = True, port: int | No
     copies = tutorials.copy_to(folder)
     sys.stdout.write(f"your tutorials: {folder}\n")
     sys.stdout.flush()
-    return _start(command(folder, copies[0].name, browser=browser, port=port))
+    return _start([*command(folder, copies[0].name, browser=browser, port=port), *more])
 
 
 def command(folder: Path, first: str, *, browser: bool, port: int | None) -> list[str]:

@@ -37,9 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Source: this project.
     """
-    chosen = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    cut = words.index("--") if "--" in words else len(words)
+    chosen = _parser().parse_args(words[:cut])
     try:
-        return _run(chosen)
+        return _run(chosen, words[cut + 1 :])
     except LabError as error:
         sys.stdout.flush()
         sys.stderr.write(f"error: {error}\n")
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return STOPPED
 
 
-def _run(chosen: argparse.Namespace) -> int:
+def _run(chosen: argparse.Namespace, for_jupyter: list[str]) -> int:
     if chosen.command == "demo":
         from cntk_lab.cli._demo import run_demo
 
@@ -64,13 +66,15 @@ def _run(chosen: argparse.Namespace) -> int:
         return DONE
     from cntk_lab.cli._lab import open_lab
 
-    return open_lab(Path(chosen.folder) if chosen.folder else None, browser=not chosen.no_browser, port=chosen.port)
+    folder = Path(chosen.folder) if chosen.folder else None
+    return open_lab(folder, browser=not chosen.no_browser, port=chosen.port, more=for_jupyter)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cntk-lab",
         description="Opens JupyterLab on your copy of the tutorials; with a command, does that instead.",
+        usage="%(prog)s [options] [COMMAND ...] [-- options of JupyterLab]",
         epilog="Your notebooks are never overwritten: tutorials are copied only where they are missing.",
     )
     parser.add_argument("--version", action="version", version=f"cntk-lab {__version__}")

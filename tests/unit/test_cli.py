@@ -96,7 +96,7 @@ def test_ctrl_c_ends_with_130(monkeypatch, capsys):
 
 
 def test_without_a_command_jupyterlab_opens_on_the_first_tutorial(jupyter, tmp_path, capsys):
-    assert main(["--folder", str(tmp_path / "mine"), "--no-browser", "--port", "8899"]) == 3
+    assert main(["--folder", str(tmp_path / "mine"), "--no-browser", "--port", "8899", "--", "--debug"]) == 3
     first = tutorials.notebooks()[0].name
     assert jupyter == [
         [
@@ -107,6 +107,7 @@ def test_without_a_command_jupyterlab_opens_on_the_first_tutorial(jupyter, tmp_p
             f"--LabApp.default_url=/lab/tree/{first}",
             "--no-browser",
             "--port=8899",
+            "--debug",
         ]
     ]
     assert (tmp_path / "mine" / first).is_file()
