@@ -138,7 +138,8 @@ class _Arrangement:
             inside = self.children.get(uid, ())
             place = {child: index for index, child in enumerate(inside)}
             form = (
-                node["op"], node["kind"], node["shape"], node["axes"], node["dtype"], node["attributes"],
+                node["op"], node["kind"], node.get("change"), node["shape"], node["axes"], node["dtype"],
+                node["attributes"],
                 [self.node[parameter]["shape"] for parameter in self.hosted.get(uid, ())],
                 [
                     (self.digest(child), sorted(place.get(s, -1) for s in self.inside[uid].get(child, ())))

@@ -31,6 +31,7 @@ FILLS: Final = {
     "input": "#e4f3e8", "parameter": "#ffffff", "constant": "#ffffff", "placeholder": "#e4f3e8", "output": "#e4f3e8",
     "function": "#ffffff", "block": "#e8f0fb", "group": "#f1edfa", "repeat": "#f1edfa",
 }  # fmt: skip
+CHANGED: Final = {"added": "#1a7f37", "removed": "#b00020", "changed": "#b45309"}
 OPEN_FILLS: Final = ("#f4f8fd", "#ffffff")
 
 Point: TypeAlias = tuple[float, float]
@@ -112,6 +113,8 @@ def _card(picture: Picture, uid: str) -> list[tuple[str, str, float, bool]]:
         lines.append((f"{node['parameters']:,} parameters", HELD, 8.5, False))
     if "problem" in node:
         lines.append((_cut(node["problem"]), ALARM, 8.5, False))
+    if "change" in node:
+        lines.append((_cut(node.get("note") or node["change"]), CHANGED[node["change"]], 8.5, False))
     return lines
 
 
@@ -199,6 +202,7 @@ def _closed_card(picture: Picture, uid: str, centre: Point) -> Iterator[Item]:
     width, height = _size(lines)
     x, y = centre[0] - width / 2, centre[1] - height / 2
     fill, stroke = ("#fdeaea", ALARM) if "problem" in node else (FILLS[node["kind"]], FRAME)
+    stroke = CHANGED.get(node.get("change", ""), stroke)
     radius = height / 2 if node["kind"] in ("input", "placeholder") else 6
     if node["kind"] == "repeat":
         yield Rectangle(x + 4, y + 4, width, height, radius, fill, stroke)

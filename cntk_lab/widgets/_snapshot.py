@@ -19,6 +19,7 @@ MIME: Final = "application/vnd.cntk.graph+json"
 KINDS: Final = ("function", "input", "parameter", "constant", "placeholder", "output", "block", "group", "repeat")
 MOST_NODES: Final = 1_000_000
 MOST_EDGES: Final = 4_000_000
+CHANGES: Final = ("added", "removed", "changed")
 LONGEST_TEXT: Final = 300
 DEEPEST: Final = 100
 
@@ -40,6 +41,8 @@ class GraphNode(TypedDict):
     host: NotRequired[str]
     count: NotRequired[int]
     problem: NotRequired[str]
+    change: NotRequired[str]
+    note: NotRequired[str]
 
 
 # `from` is a word of Python, hence the functional form
@@ -120,7 +123,9 @@ def _node(entry: Any) -> GraphNode:
         parameters=_count(entry.get("parameters")),
     )
     if entry.get("problem"):
-        node["problem"] = str(entry["problem"])[: 4 * LONGEST_TEXT]
+        node["problem"] = _text(entry["problem"])
+    if entry.get("change") in CHANGES:
+        node["change"], node["note"] = entry["change"], _text(entry.get("note"))
     return node
 
 

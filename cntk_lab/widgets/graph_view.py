@@ -22,11 +22,14 @@ from cntk_lab.widgets import _messages as messages
 from cntk_lab.widgets import display
 from cntk_lab.widgets._arrange import arrange
 from cntk_lab.widgets._base import LabWidget, Throttle
+from cntk_lab.widgets._compare import compare, merged
 from cntk_lab.widgets._picture import write_picture
 from cntk_lab.widgets._snapshot import MIME, Tree, check
 from cntk_lab.widgets._visible import first_open
 
 BINS: Final = 32
+MOST_OPENED: Final = 20
+"""Differences whose blocks are open at first."""
 LARGEST_IMAGE: Final = 64
 """Rows and columns of a parameter that are sent as an image."""
 
@@ -70,6 +73,33 @@ class GraphView(LabWidget):
         first = sorted(first_open(self._tree)) if opened is None else list(opened)
         super().__init__(graph=dict(arranged), opened=first, live=values is not None)
         self._throttles: dict[str, Throttle] = {}
+
+    @classmethod
+    def difference(
+        cls,
+        before: Mapping[str, Any],
+        after: Mapping[str, Any],
+        values_before: Values | None = None,
+        values_after: Values | None = None,
+    ) -> GraphView:
+        """A view of what differs between two graphs: the second one, with what went from the first put back.
+
+        Args:
+            before: a snapshot of the first graph.
+            after: a snapshot of the second graph.
+            values_before: gives the value of a parameter of the first graph by its uid.
+            values_after: the same for the second; weights are compared where both are given.
+
+        Returns:
+            A view on which added, removed and changed nodes are marked; blocks that hold one are open.
+        """
+        found = compare(before, after, values_before, values_after)
+        graph = merged(before, after, found)
+        view = cls(graph, values=values_after)
+        marked = [node["id"] for node in graph["nodes"] if "change" in node]
+        for uid in marked[:MOST_OPENED]:
+            view.expand(*view._tree.path(uid)[:-1])
+        return view
 
     def expand(self, *uids: str) -> None:
         """Open blocks, and every block around them.

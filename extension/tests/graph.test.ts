@@ -72,6 +72,14 @@ test('names like those of Object do no harm', () => {
   assert.deepEqual(graph.level(null).links.map(l => [l.from, l.to]), [['__proto__', 'constructor']]);
 });
 
+test('a difference is seen on the node, its host and the blocks around it', () => {
+  const sample = blocks();
+  sample.nodes.find(n => n.id === 'W')!.change = 'changed';
+  sample.nodes.find(n => n.id === 'y')!.change = 'added';
+  const graph = new Graph(sample);
+  assert.deepEqual(['x', 'A', 'a1', 'a2', 'y'].map(uid => graph.changeOf(uid)), ['', 'changed', 'changed', '', 'added']);
+});
+
 test('numbers and shapes are short', () => {
   assert.deepEqual([0, 12, 1234, 157_000, 2.5e6, 3e9, 0.00012].map(short), ['0', '12', '1.23k', '157k', '2.5M', '3G', '1.2e-4']);
   assert.equal(shapeText([3, -1, -3]), '3 × ? × *');

@@ -177,8 +177,8 @@ def test_axe_finds_nothing_to_complain_about(lab, page):
         node(page, "rnn").dblclick()
         node(page, "rnn.times").click()
         page.add_script_tag(path=str(rules))
-        violations = page.evaluate("async () => (await axe.run('.cntk-lab')).violations.map(v => [v.id, v.nodes[0].html])")
-        assert violations == []
+        found = page.evaluate("async () => (await axe.run('.cntk-lab')).violations.map(v => [v.id, v.nodes[0].html])")
+        assert found == []
     page.evaluate("() => { jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'}); }")
     page.wait_for_selector("body[data-jp-theme-light='true']", state="attached")
 
@@ -205,7 +205,8 @@ def test_twenty_thousand_nodes_open_in_a_second_and_show_at_most_300(lab, page, 
 def test_ten_updates_a_second_lay_nothing_out(open_notebook, run_cell):
     cells = [
         show("_examples.mlp(8)"),
-        "import time\nfor i in range(20):\n    w.paint('time', {n['id']: i + 1.0 for n in graph['nodes']}); time.sleep(0.05)",
+        "import time\nfor i in range(20):\n"
+        "    w.paint('time', {n['id']: i + 1.0 for n in graph['nodes']})\n    time.sleep(0.05)",
     ]
     page = open_notebook("live.ipynb", cells)
     run_cell(page, 0)
@@ -217,4 +218,22 @@ def test_ten_updates_a_second_lay_nothing_out(open_notebook, run_cell):
     # h1 and the five things in it: the last value, 20, on each
     page.locator(".cntk-node[data-uid='h1'] .value", has_text="120").wait_for()
     assert page.locator(".cntk-lab").get_attribute("data-ready") == drawn
+    assert page.errors == []
+
+
+def test_the_difference_of_two_models_is_marked(open_notebook, run_cell, screenshot):
+    code = """
+from cntk_lab.widgets import GraphView, _examples
+before, after = _examples.mlp(), _examples.mlp()
+after["nodes"] = [n | {"op": "Tanh"} if n["id"] == "h2.relu" else n for n in after["nodes"]]
+after["nodes"][-1] = after["nodes"][-1] | {"attributes": {"axis": 0}}
+GraphView.difference(before, after)
+"""
+    page = open_notebook("difference.ipynb", [code])
+    run_cell(page, 0)
+    page.locator(".cntk-node.added[data-uid='h2.relu']").wait_for()
+    page.locator(".cntk-node.removed[data-uid='removed:h2.relu']").wait_for()
+    page.locator(".cntk-node.changed[data-uid='loss']").click()
+    page.locator(".cntk-inspector .problem", has_text="changed: axis: -1 became 0").wait_for()
+    screenshot(page, "graph-difference")
     assert page.errors == []

@@ -18,6 +18,8 @@ export interface GraphNode {
   host?: string;
   count?: number;
   problem?: string;
+  change?: 'added' | 'removed' | 'changed';
+  note?: string;
 }
 
 export interface GraphEdge {
@@ -120,6 +122,7 @@ export class Graph {
   private readonly incoming = new Map<string, GraphEdge[]>();
   private readonly outgoing = new Map<string, GraphEdge[]>();
   private readonly loops = new Set<string>();
+  private readonly differing = new Set<string>();
 
   constructor(readonly snapshot: Snapshot) {
     for (const node of snapshot.nodes) this.node.set(node.id, node);
@@ -128,6 +131,7 @@ export class Graph {
       if (node.host !== undefined && this.node.has(node.host)) push(this.hosted, node.host, node);
       else push(this.inside, node.parent, node);
     }
+    for (const node of snapshot.nodes) if (node.change) for (const uid of this.path(node.id)) this.differing.add(uid);
     for (const edge of snapshot.edges) {
       push(this.incoming, edge.to, edge);
       push(this.outgoing, edge.from, edge);
@@ -154,6 +158,13 @@ export class Graph {
   /** Whether something inside a block (or a node itself) feeds a later step of itself. */
   loopsInside(uid: string): boolean {
     return this.loops.has(uid);
+  }
+
+  /** How a node differs from another model's: for a block (or the host of a parameter) "changed" if something in it does. */
+  changeOf(uid: string): '' | 'added' | 'removed' | 'changed' {
+    const own = this.node.get(uid)?.change;
+    if (own === 'added' || own === 'removed' || own === 'changed') return own;
+    return this.differing.has(uid) ? 'changed' : '';
   }
 
   inputsOf(uid: string): readonly GraphEdge[] {

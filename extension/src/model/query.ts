@@ -29,7 +29,8 @@ const TEXTS: Record<string, (node: GraphNode) => string> = {
   dtype: node => node.dtype,
   shape: node => node.shape.join('x'),
   axis: node => node.axes.join(' '),
-  source: node => node.source ?? ''
+  source: node => node.source ?? '',
+  change: node => node.change ?? ''
 };
 
 function tokens(query: string): Token[] {

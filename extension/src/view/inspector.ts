@@ -25,6 +25,9 @@ export class Inspector {
     }
     const parts: Element[] = [html('h3', {}, titleOf(node))];
     if (node.problem) parts.push(html('p', { class: 'problem' }, node.problem));
+    const differs = graph.changeOf(uid);
+    const notes = [node, ...graph.parametersOn(uid)].flatMap(n => (n.note ? [n === node ? n.note : `${n.name || n.kind}: ${n.note}`] : []));
+    if (differs) parts.push(html('p', { class: 'problem' }, [differs, ...notes].join(': ')));
     parts.push(facts(graph, node));
     if (Object.keys(node.attributes).length)
       parts.push(html('h4', {}, 'Attributes'), table(Object.entries(node.attributes).map(([key, value]) => [key, inWords(value)])));

@@ -13,6 +13,7 @@ export function wordsFor(graph: Graph, box: Box): string {
   words.push(`${node.axes.map(axisName).join(', ')} ${shapeText(node.shape)}`.trim());
   if (node.parameters) words.push(`${short(node.parameters)} parameters`);
   if (graph.outputs.has(node.id)) words.push('output');
+  if (graph.changeOf(node.id)) words.push(graph.changeOf(node.id));
   if (node.problem) words.push(`problem: ${node.problem}`);
   return words.join(', ');
 }
@@ -22,7 +23,7 @@ export function nodeCard(graph: Graph, box: Box): SVGGElement {
   const block = graph.isBlock(node.id);
   const lines = cardLines(graph, node);
   const element = svg('g', {
-    class: `cntk-node ${node.kind}${open ? ' open' : ''}${node.problem ? ' alarm' : ''}`,
+    class: `cntk-node ${node.kind}${open ? ' open' : ''}${node.problem ? ' alarm' : ''} ${graph.changeOf(node.id)}`,
     transform: `translate(${box.x.toFixed(1)} ${box.y.toFixed(1)})`,
     role: 'button',
     tabindex: -1,

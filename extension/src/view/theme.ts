@@ -91,9 +91,9 @@ export const STYLE = `
 .cntk-node.alarm .card { fill: var(--cl-alarm-back); stroke: var(--cl-alarm); stroke-width: 2; }
 .cntk-node.match:not(.open) .card { fill: var(--cl-match); }
 .cntk-node.match .card { stroke: var(--cl-text); }
-.cntk-node.added .card { stroke: #1a7f37; stroke-width: 2.5; }
-.cntk-node.removed .card { stroke: #b00020; stroke-width: 2.5; stroke-dasharray: 6 3; }
-.cntk-node.changed .card { stroke: #b45309; stroke-width: 2.5; }
+.cntk-node.added .card { stroke: var(--cl-axis-0); stroke-width: 2.5; }
+.cntk-node.removed .card { stroke: var(--cl-alarm); stroke-width: 2.5; stroke-dasharray: 6 3; }
+.cntk-node.changed .card { stroke: var(--cl-axis-1); stroke-width: 2.5; }
 .cntk-node:hover > .card { stroke: var(--cl-brand); }
 .cntk-node.selected > .card { stroke: var(--cl-brand); stroke-width: 2.5; }
 .cntk-node:focus-visible > .card { stroke: var(--cl-brand); stroke-width: 3; stroke-dasharray: none; }
