@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 
 from cntk_lab import settings
+from cntk_lab import device as devices
+from cntk_lab.backends.choose import backend_of
 from cntk_lab.backends.cpu import jit
+from cntk_lab.device import DeviceDescriptor
 from cntk_lab.engine.bind import NativePlan, why_not_native
 from cntk_lab.engine.compile import Wanted, plan_for
 from cntk_lab.engine.plan import Plan, row_symbol
@@ -29,6 +32,7 @@ from cntk_lab.tensor.value import Value
 
 _states: weakref.WeakKeyDictionary[Any, State] = weakref.WeakKeyDictionary()
 _interpreters: weakref.WeakKeyDictionary[Plan, Interpreter] = weakref.WeakKeyDictionary()
+_on_gpu: weakref.WeakKeyDictionary[Plan, dict[int, Interpreter]] = weakref.WeakKeyDictionary()
 _natives: weakref.WeakKeyDictionary[Plan, NativePlan | None] = weakref.WeakKeyDictionary()
 
 
@@ -48,13 +52,35 @@ def native_of(plan: Plan) -> NativePlan | None:
     return _natives[plan]
 
 
+def new_run(device: DeviceDescriptor | None, state: State, *, training: bool) -> Run:
+    """A run on a device: the default device if none is named."""
+    device = device or devices.use_default_device()
+    if device.type() == devices.DeviceKind.CPU:
+        return Run({}, state, training=training)
+    backend = backend_of(device)
+    return Run({}, state, backend.xp, training=training, backend=backend)
+
+
 def execute(plan: Plan, run: Run) -> None:
     """Run a plan on the best tier that is ready: NumPy serves while native kernels are being compiled."""
+    if run.backend is not None:
+        _on_device(plan, run)
+        return
     native = native_of(plan) if settings.flag("native") else None
     if native is not None and native.ready():
         native.binding(run).run(run)
     else:
         interpreter_of(plan).run(run)
+
+
+def _on_device(plan: Plan, run: Run) -> None:
+    """Run a plan with a GPU backend's arrays and kernels."""
+    assert run.backend is not None
+    by_device = _on_gpu.setdefault(plan, {})
+    number = run.backend.device.id()
+    if number not in by_device:
+        by_device[number] = Interpreter(plan, run.backend.kernel)
+    by_device[number].run(run)
 
 
 def state_of(root: Any) -> State:
@@ -104,7 +130,8 @@ def match(variables: Sequence[Variable], arguments: Any, outputs: Sequence[Varia
     Args:
         variables: the arguments that the outputs depend on.
         arguments: dictionary variable or name -> data, or data for a single argument; with sequence-begin flags as a
-        pair. outputs: what is computed, for messages.
+            pair.
+        outputs: what is computed, for messages.
     """
     begins: Any = None
     if isinstance(arguments, tuple) and len(arguments) == 2 and _is_flags(arguments[1]):
@@ -164,8 +191,10 @@ def load(run: Run, plan: Plan, bound: Bound) -> None:
         if b.variable is None:
             continue
         if b.role == "input":
-            run.arrays[b.id] = bound.rows[id(b.variable)]
+            run.arrays[b.id] = run.to_device(bound.rows[id(b.variable)])
         elif isinstance(b.variable, _Valued):
+            if run.backend is not None:
+                b.variable.storage.move(run.backend.device)
             run.arrays[b.id] = b.variable.storage.array[None]
 
 
@@ -179,18 +208,18 @@ class ForwardState:
 class Executor:
     """Fills the graph's ``executor`` socket."""
 
-    def evaluate(self, function: Function, arguments: Any, outputs: Any, device: Any, as_numpy: bool) -> Any:  # noqa: ARG002
+    def evaluate(self, function: Function, arguments: Any, outputs: Any, device: Any, as_numpy: bool) -> Any:
         """Values of outputs; the value itself if there is one."""
         wanted = tuple(function.outputs if outputs is None else outputs_of(outputs))
-        values = self._values(function, arguments, wanted, as_numpy=as_numpy)
+        values = self._values(function, arguments, wanted, device, as_numpy=as_numpy)
         return next(iter(values.values())) if len(wanted) == 1 else values
 
     def _values(
-        self, function: Function, arguments: Any, wanted: tuple[Variable, ...], *, as_numpy: bool
+        self, function: Function, arguments: Any, wanted: tuple[Variable, ...], device: Any, *, as_numpy: bool
     ) -> dict[Variable, Any]:
         plan = plan_for(Wanted(outputs=wanted))
         bound = match(_arguments(function, wanted), arguments, wanted)
-        run = Run({}, state_of(function.node), training=False)
+        run = new_run(device, state_of(function.node), training=False)
         load(run, plan, bound)
         execute(plan, run)
         return {v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=as_numpy) for i, v in enumerate(wanted)}
@@ -208,10 +237,10 @@ class Executor:
         wanted = tuple(function.outputs if outputs is None else outputs_of(outputs))
         kept = tuple(outputs_of(keep_for_backward)) if keep_for_backward else ()
         if not kept:
-            return None, self._values(function, arguments, wanted, as_numpy=as_numpy)
+            return None, self._values(function, arguments, wanted, device, as_numpy=as_numpy)
         plan = plan_for(Wanted(outputs=wanted, roots=(), totals=(), training=True), fused=False)
         bound = match(_arguments(function, wanted), arguments, wanted)
-        run = Run({}, state_of(function.node), training=True)
+        run = new_run(device, state_of(function.node), training=True)
         load(run, plan, bound)
         interpreter_of(plan).run(run)
         values = {
@@ -267,7 +296,7 @@ class Executor:
         plan = plan_for(Wanted(outputs=wanted, gradients=variables, roots=roots, training=True))
         every = (*wanted, *roots)
         bound = match(_arguments(function, every), at, every)
-        run = Run({}, state_of(function.node), training=True)
+        run = new_run(device, state_of(function.node), training=True)
         load(run, plan, bound)
         execute(plan, run)
         gradients = {v: _gradient(run, plan, i, v, as_numpy=as_numpy) for i, v in enumerate(variables)}

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cntk_lab.backends.base import Backend
 from cntk_lab.engine.plan import (
     Call,
     Contract,
@@ -59,13 +60,29 @@ class Run:
         state: what outlives the run.
         xp: array module.
         training: whether operators behave as in training.
+        backend: the GPU's backend; None on the CPU.
     """
 
-    def __init__(self, layouts: dict[RowSymbol, Layout], state: State, xp: Any = np, *, training: bool = False) -> None:
+    def __init__(
+        self,
+        layouts: dict[RowSymbol, Layout],
+        state: State,
+        xp: Any = np,
+        *,
+        training: bool = False,
+        backend: Backend | None = None,
+    ) -> None:
         self.layouts, self.state, self.xp, self.training = layouts, state, xp, training
+        self.backend = backend
         self.arrays: Environment = {}
         self.slab: tuple[int, int, int] | None = None
         """Inside a loop: slab number, first row and one past its last row."""
+
+    def to_device(self, array: Any) -> Any:
+        """An array of the host where this run computes; sparse rows become dense on a GPU."""
+        if self.backend is None:
+            return array
+        return self.backend.to_device(array.toarray() if isinstance(array, SparseRows) else array)
 
     def rows(self, symbol: RowSymbol) -> int:
         """How many rows values of a row symbol have."""
@@ -546,7 +563,7 @@ def delay_initial_gradient(run: Run, dy: Any, b: Any, step: DelayInitial) -> Any
         return unbroadcast(run.xp, arriving.sum(axis=0, keepdims=True), 1, b.shape)
     result = run.xp.zeros((run.rows(b.rows), *b.shape), dy.dtype)
     if "," not in b.rows:
-        np.add.at(result, sequence, unbroadcast(run.xp, arriving, None, b.shape))
+        run.xp.add.at(result, sequence, unbroadcast(run.xp, arriving, None, b.shape))
         return result
     other = run.layouts[b.rows]
     place = position[outside]
@@ -555,5 +572,5 @@ def delay_initial_gradient(run: Run, dy: Any, b: Any, step: DelayInitial) -> Any
         raise SequenceError(
             "the initial state has fewer frames than the delay", fix="give it at least time_step frames"
         )
-    np.add.at(result, other.row(sequence, at), arriving)
+    run.xp.add.at(result, other.row(sequence, at), arriving)
     return result

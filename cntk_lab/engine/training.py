@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from cntk_lab.engine.compile import Update, Wanted, inputs_of, plan_for
-from cntk_lab.engine.execute import Bound, execute, load, match, present, state_of
+from cntk_lab.engine.execute import Bound, execute, load, match, new_run, present, state_of
 from cntk_lab.engine.plan import Plan, row_symbol
-from cntk_lab.engine.run import Run
 from cntk_lab.errors import DataError
 from cntk_lab.graph import walk
 from cntk_lab.graph.variable import Variable
@@ -100,15 +99,18 @@ class Program:
             scalars: for each update, the values of its scalars.
         """
         plan = self.plan
-        run = Run({}, self._state, training=bool(self.updates))
+        run = new_run(None, self._state, training=bool(self.updates))
         load(run, plan, bound)
         for b in plan.buffers:
             if b.role == "scalar":
                 position, _, name = b.name.partition(":")
-                run.arrays[b.id] = np.full((1,), scalars[int(position)][name], b.dtype)
+                run.arrays[b.id] = run.to_device(np.full((1,), scalars[int(position)][name], b.dtype))
             elif b.role == "state":
                 position, _, name = b.name.partition(":")
-                run.arrays[b.id] = self.updates[int(position)].state[name].array[None]
+                storage = self.updates[int(position)].state[name]
+                if run.backend is not None:
+                    storage.move(run.backend.device)
+                run.arrays[b.id] = storage.array[None]
         execute(plan, run)
         count = 1 if self.metric is None else 2
         arrays = [run.arrays[plan.outputs[f"total {i}"]] for i in range(count)]

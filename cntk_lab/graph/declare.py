@@ -36,7 +36,8 @@ def elementwise(
         formula: operands and attributes -> expression; with ``reduce`` it may look along axes (softmax).
         cntk: how CNTK's files write it.
         derivative: operand -> rule of ``dy`` (expression of the output's gradient), ``y`` and the operands; default:
-        derived. facts: the remaining fields of :class:`OpDef`.
+            derived.
+        facts: the remaining fields of :class:`OpDef`.
     """
     return _declare("elementwise", formula=formula, cntk=cntk, derivative=derivative, **facts)
 

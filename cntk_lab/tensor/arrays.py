@@ -91,6 +91,13 @@ class Storage:
         """The array as it is, without asking a plan to bring it up to date."""
         return self._array
 
+    def move(self, device: DeviceDescriptor) -> None:
+        """Keep the numbers on another device from now on."""
+        if device != self.device:
+            self._array = to_device(self.array, device)
+            self.device = device
+            self.version += 1
+
     def write(self, value: object) -> None:
         """Overwrite all elements, keeping shape and element type."""
         if self.flush is not None:
