@@ -6,6 +6,7 @@ widgets. The package fills these sockets once when it is imported.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from cntk_lab.errors import NotAvailableError
@@ -32,11 +33,17 @@ class Executor(Protocol):
 
 
 _sockets: dict[str, Any] = {}
+_later: dict[str, Callable[[], Any]] = {}
 
 
 def plug(name: str, implementation: Any) -> None:
     """Fill a socket."""
     _sockets[name] = implementation
+
+
+def plug_later(name: str, make: Callable[[], Any]) -> None:
+    """Fill a socket when it is first used: what ``make`` imports then costs nothing at import."""
+    _later[name] = make
 
 
 def use(name: str) -> Any:
@@ -46,7 +53,7 @@ def use(name: str) -> Any:
         NotAvailableError: if nothing does, which means that the package was not imported as a whole.
     """
     if name not in _sockets:
-        raise NotAvailableError(
-            f"nothing is plugged in for {name!r}", fix="import cntk_lab as a whole: import cntk_lab as C"
-        )
+        if name not in _later:
+            raise NotAvailableError(f"nothing is plugged in for {name!r}", fix="import cntk_lab as a whole: import cntk_lab as C")
+        _sockets[name] = _later[name]()
     return _sockets[name]
