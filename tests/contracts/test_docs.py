@@ -42,7 +42,9 @@ def public(tree: ast.Module) -> Iterator[tuple[str, Documented]]:
 def test_modules_and_public_names_are_documented(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     missing = [] if ast.get_docstring(tree) else ["the module itself"]
-    missing += [name for name, node in public(tree) if not ast.get_docstring(node)]
+    # in a file with an underscore the classes and functions are documented, their methods may speak for themselves
+    inside = path.name.startswith("_") and path.name != "__init__.py"
+    missing += [name for name, node in public(tree) if not ast.get_docstring(node) and not (inside and "." in name)]
     assert missing == []
 
 

@@ -203,11 +203,8 @@ def test_twenty_thousand_nodes_open_in_a_second_and_show_at_most_300(lab, page, 
 
 
 def test_ten_updates_a_second_lay_nothing_out(open_notebook, run_cell):
-    cells = [
-        show("_examples.mlp(8)"),
-        "import time\nfor i in range(20):\n"
-        "    w.paint('time', {n['id']: i + 1.0 for n in graph['nodes']})\n    time.sleep(0.05)",
-    ]
+    paint = "w.paint('time', {n['id']: i + 1.0 for n in graph['nodes']})"
+    cells = [show("_examples.mlp(8)"), f"import time\nfor i in range(20):\n    {paint}\n    time.sleep(0.05)"]
     page = open_notebook("live.ipynb", cells)
     run_cell(page, 0)
     node(page, "h1").wait_for()
