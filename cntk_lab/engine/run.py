@@ -89,6 +89,23 @@ class Run:
         return 1 if not symbol else self.layouts[symbol].rows
 
 
+    def adopt(self, symbol: RowSymbol, rows: Any, layout: Layout) -> Any:
+        """Rows along dynamic axes that the data made; all values of these axes must agree.
+
+        Raises:
+            SequenceError: if another value of the same axes has other lengths.
+        """
+        before = self.layouts.get(symbol)
+        if before is not None and before != layout:
+            raise SequenceError(
+                f"two values with the dynamic axes [{symbol}] have sequences of different lengths: {before.lengths.tolist()[:8]} and "
+                f"{layout.lengths.tolist()[:8]}",
+                fix="give them different axes, or feed sequences long enough for both",
+            )
+        self.layouts[symbol] = layout
+        return rows
+
+
 Action = Callable[[Run], None]
 
 
@@ -203,7 +220,7 @@ class Interpreter:
                 if backward:
                     value = unbroadcast(run.xp, value, 1 if not b.rows else None, b.shape)
                 if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Layout):
-                    value, run.layouts[b.rows] = value
+                    value = run.adopt(b.rows, *value)
                 if run.slab is None or not b.rows:
                     run.arrays[w] = value
                 else:

@@ -20,7 +20,7 @@ from cntk_lab.graph.block import Block, stand_in
 from cntk_lab.graph.compose import block_node
 from cntk_lab.graph.function import Function, outputs_of
 from cntk_lab.graph.node import Node
-from cntk_lab.graph.opdef import CntkRule, OpDef, OpParameter, Rule, Trait
+from cntk_lab.graph.opdef import CntkRule, OpDef, OpParameter, Rule, Trait, apply
 from cntk_lab.graph.operand import bind_symbol, constant_array
 from cntk_lab.graph.variable import Constant, Variable
 
@@ -111,7 +111,7 @@ def use(op: OpDef, given: Sequence[Any], attributes: Mapping[str, Any], name: st
     """One use of an operator: converts the operands, infers the types, and returns the composite Function."""
     variables = as_operands(op, given)
     if op.kind != "composite":
-        node = Node(op, variables, attributes, name)
+        node = Node(op, variables, attributes, name, count=None if op.count is None else apply(op.count, attributes))
         infer.infer_node(node)
         return Function.of(node)
     assert op.body is not None

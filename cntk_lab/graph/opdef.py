@@ -177,6 +177,8 @@ class OpDef:
     """Operand -> static shape under which a formula reads it, where that is not its own."""
     body: Rule | None = None
     outputs: tuple[str, ...] = ("y",)
+    count: Rule | None = None
+    """Number of outputs by the attributes, where it is not always that of ``outputs``."""
     saved: tuple[str, ...] = ()
     traits: frozenset[Trait] = frozenset()
     domain: Mapping[str, Reals] = field(default_factory=dict)

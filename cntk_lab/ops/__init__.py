@@ -3,6 +3,7 @@
 from cntk_lab.ops import sequence  # noqa: F401
 from cntk_lab.ops._activations import *  # noqa: F403
 from cntk_lab.ops._arithmetic import *  # noqa: F403
+from cntk_lab.ops._batching import *  # noqa: F403
 from cntk_lab.ops._comparison import *  # noqa: F403
 from cntk_lab.ops._convolution import *  # noqa: F403
 from cntk_lab.ops._criteria import *  # noqa: F403

@@ -8,8 +8,13 @@ from cntk_lab.axis import Axis
 from cntk_lab.graph.variable import Variable
 from cntk_lab.ops._recurrence import future_value, past_value
 from cntk_lab.ops._structure import input_variable as _input_variable
+from cntk_lab.ops.sequence._reduce import broadcast_as, delay, reduce_max, reduce_sum, softmax, unpack
+from cntk_lab.ops.sequence._select import first, gather, is_first, is_last, last, scatter, slice, where  # noqa: A004  (CNTK's name)
 
-__all__ = ["future_value", "input", "input_variable", "past_value"]
+__all__ = [
+    "broadcast_as", "delay", "first", "future_value", "gather", "input", "input_variable", "is_first", "is_last", "last", "past_value",
+    "reduce_max", "reduce_sum", "scatter", "slice", "softmax", "unpack", "where",
+]
 
 
 def input_variable(
