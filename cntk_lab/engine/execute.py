@@ -5,8 +5,9 @@ Matches data to variables, binds them to a plan's inputs, runs the plan and brin
 
 from __future__ import annotations
 
+import difflib
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,10 @@ from cntk_lab.engine.bind import NativePlan, why_not_native
 from cntk_lab.engine.compile import Wanted, plan_for
 from cntk_lab.engine.plan import Plan, row_symbol
 from cntk_lab.engine.run import Interpreter, Run, State
-from cntk_lab.errors import DataError, GraphError
+from cntk_lab.errors import DataError, GraphError, LabError
 from cntk_lab.graph import walk
 from cntk_lab.graph.function import Function, output_of, outputs_of
+from cntk_lab.graph.naming import user_line
 from cntk_lab.graph.variable import Variable, _Valued
 from cntk_lab.tensor.arrays import to_host
 from cntk_lab.tensor.feed import read
@@ -133,6 +135,18 @@ def match(variables: Sequence[Variable], arguments: Any, outputs: Sequence[Varia
             pair.
         outputs: what is computed, for messages.
     """
+    try:
+        return _matched(variables, arguments, outputs)
+    except LabError as error:
+        if error.where:
+            raise
+        names = ", ".join(dict.fromkeys(v.name or v.uid for v in outputs))
+        line = user_line()
+        where = f"data for '{names}'" + (f", given at {line}" if line else "")
+        raise type(error)(error.what, where, error.fix) from None
+
+
+def _matched(variables: Sequence[Variable], arguments: Any, outputs: Sequence[Variable]) -> Bound:
     begins: Any = None
     if isinstance(arguments, tuple) and len(arguments) == 2 and _is_flags(arguments[1]):
         arguments, begins = arguments
@@ -155,7 +169,8 @@ def match(variables: Sequence[Variable], arguments: Any, outputs: Sequence[Varia
             if key not in known:
                 raise DataError(
                     f'variable with name "{key}" does not exist in the network. Available variable names: '
-                    + ", ".join(known)
+                    + ", ".join(known),
+                    fix=_closest(key, known),
                 )
             given[id(known[key])] = data
         else:
@@ -167,7 +182,8 @@ def match(variables: Sequence[Variable], arguments: Any, outputs: Sequence[Varia
         names = ", ".join(str(v) for v in missing)
         of = ", ".join(v.name or v.uid for v in outputs)
         raise DataError(
-            f"Values for {len(missing)} required arguments '{names}', that the requested output(s) '{of}' depend on, have not been provided."
+            f"Values for {len(missing)} required arguments '{names}', that the requested output(s) '{of}' depend on, have not been provided.",
+            fix="add them to the dictionary: {variable: data}",
         )
     for v in variables:
         data = given[id(v)]
@@ -176,6 +192,11 @@ def match(variables: Sequence[Variable], arguments: Any, outputs: Sequence[Varia
             data, flags = data
         bound.add(v, data, flags)
     return bound
+
+
+def _closest(name: str, known: Iterable[str]) -> str:
+    similar = difflib.get_close_matches(name, list(known), 1)
+    return f"did you mean '{similar[0]}'?" if similar else "name one of the function's arguments"
 
 
 def _is_flags(thing: Any) -> bool:

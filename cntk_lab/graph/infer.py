@@ -247,7 +247,7 @@ def _resolve(variable: Variable, shape: Shape) -> None:
 def where_of(node: Node) -> str:
     """The operation in the user's words: operator, operands with shapes, layer, line."""
     operands = ", ".join(describe(v) for v in node.inputs)
-    text = f"{node.op.name}({operands})"
+    text = f"{node.op.name.lstrip('_')}({operands})"
     if node.name:
         text += f" named '{node.name}'"
     if node.layer:

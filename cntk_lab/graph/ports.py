@@ -54,6 +54,8 @@ def use(name: str) -> Any:
     """
     if name not in _sockets:
         if name not in _later:
-            raise NotAvailableError(f"nothing is plugged in for {name!r}", fix="import cntk_lab as a whole: import cntk_lab as C")
+            raise NotAvailableError(
+                f"nothing is plugged in for {name!r}", fix="import cntk_lab as a whole: import cntk_lab as C"
+            )
         _sockets[name] = _later[name]()
     return _sockets[name]
