@@ -98,7 +98,11 @@ class Learner:
     ) -> None:
         self._parameters = _checked_parameters(parameters)
         self.rule = rule
-        self._rate, self._momentum, self._variance_momentum = learning_rate, momentum, variance_momentum
+        self._learning_rate_schedule, self._momentum, self._variance_momentum = (
+            learning_rate,
+            momentum,
+            variance_momentum,
+        )
         self._unit_gain = unit_gain
         self._minibatch_size = minibatch_size
         self._additions = additions or Additions()
@@ -143,7 +147,7 @@ class Learner:
     def learning_rate(self) -> float:
         """The rate of the next update, as the schedule says it (for the samples it is meant for)."""
         samples, sweeps = self._rate_begins
-        return self._rate.at(self._samples - samples, self._sweeps - sweeps)
+        return self._learning_rate_schedule.at(self._samples - samples, self._sweeps - sweeps)
 
     def reset_learning_rate(self, learning_rate: TrainingParameterSchedule) -> None:
         """Follow another schedule from now on; its first value is valid first, however many samples were seen.
@@ -158,7 +162,7 @@ class Learner:
         """
         if not isinstance(learning_rate, TrainingParameterSchedule):
             raise SchedulingError(learning_rate)
-        self._rate = learning_rate.copy()
+        self._learning_rate_schedule = learning_rate.copy()
         self._rate_begins = (self._samples, self._sweeps)
 
     def total_number_of_samples_seen(self) -> int:
@@ -234,7 +238,7 @@ class Learner:
 
     def tell_rates(self) -> None:
         """Tell the progress writers the learning rate (and momentum) if they changed."""
-        told = [("Learning rate", self._rate, self.learning_rate())]
+        told = [("Learning rate", self._learning_rate_schedule, self.learning_rate())]
         if self.rule.tells_momentum and self._momentum is not None:
             told.append(("Momentum", self._momentum, self._momentum.at(self._samples, self._sweeps)))
         for name, schedule, value in told:
@@ -303,7 +307,7 @@ class Learner:
         Source: CNTK 2.7 checkpoint files.
         """
         made: dict[str, Any] = {
-            "learnig_rate_schedule": self._rate.to_dictionary(),
+            "learnig_rate_schedule": self._learning_rate_schedule.to_dictionary(),
             "master_parameter_updated": True,
             "minibatchCount": self._minibatches,
             "noise_injection_seed": self._noise_seed,
@@ -353,7 +357,7 @@ class Learner:
         self._samples, self._minibatches, self._sweeps, self._noise_seed = counts
         self._steps = int(smoothed) if self.rule.counts == "steps" else self._minibatches
         self._smoothed_samples = smoothed if self.rule.counts == "samples" else 0.0
-        self._rate, self._rate_begins = rate, (0, 0)
+        self._learning_rate_schedule, self._rate_begins = rate, (0, 0)
 
     # --- inside
 
@@ -361,7 +365,7 @@ class Learner:
         position = (self._samples, self._sweeps)
         momentum = _per_minibatch(self._momentum, position, samples)
         variance = _per_minibatch(self._variance_momentum, position, samples)
-        reference = self._rate.minibatch_size
+        reference = self._learning_rate_schedule.minibatch_size
         rate = self.learning_rate() / (reference or samples)
         if self.is_compatible_mode():
             rate *= samples
@@ -491,12 +495,19 @@ def _gradient(parameter: Parameter, values: Mapping[Parameter, Any]) -> Any:
     value = values[parameter]
     array = value.asarray() if isinstance(value, NDArrayView) else value
     array = np.asarray(array) if isinstance(array, (int, float, list, np.generic)) else array
-    if tuple(array.shape) != tuple(parameter.shape):
+    if _without_leading_ones(array.shape) != _without_leading_ones(parameter.shape):
         raise ShapeError(
             f"the gradient given for {parameter} has the shape {tuple(array.shape)}",
             fix="give the gradient summed over the minibatch, in the parameter's shape",
         )
-    return to_device(array.astype(parameter.type.dtype, copy=False), parameter.device or use_default_device())
+    fitting = array.astype(parameter.type.dtype, copy=False).reshape(parameter.shape)
+    return to_device(fitting, parameter.device or use_default_device())
+
+
+def _without_leading_ones(shape: Sequence[int]) -> tuple[int, ...]:
+    """A gradient may carry the axes of length 1 that a minibatch of one sample has."""
+    first = next((i for i, d in enumerate(shape) if d != 1), len(shape))
+    return tuple(shape[first:])
 
 
 def _run(update: Update, gradient: Any, values: Mapping[str, float]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from cntk_lab.formula.expr import Expr, absolute, maximum, minimum, sqrt, where
+from cntk_lab.formula.expr import Expr, absolute, maximum, minimum, not_equal, sqrt, where
 from cntk_lab.formula.expr import sign as sign_of
 from cntk_lab.learners._declare import Formulas, Moment, Whole, learner, number
 
@@ -144,5 +144,6 @@ def rmsprop(
     sign = where(is_first > 0, 0.0, sign)
     step = where(now * sign > 0, minimum(step * inc, max), maximum(step * dec, min))
     scale = step / sqrt(a + 1e-6)
-    average = whole.mean(scale) if need_ave_multiplier else number(1)
-    return {"p": p - rate * (g * scale) / average, "a": a, "sign": now, "step": step}
+    each = rate / (whole.mean(scale) if need_ave_multiplier else number(1))
+    # step sizes may grow to infinity; their mean is then infinite too, and the parameter stays
+    return {"p": p - where(not_equal(each, 0.0), each * (g * scale), 0.0), "a": a, "sign": now, "step": step}

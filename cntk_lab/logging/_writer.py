@@ -190,6 +190,10 @@ class ProgressWriter:
             value: the number.
         """
 
+    def __disown__(self) -> ProgressWriter:
+        """Nothing; CNTK's own writers had to call this in their constructors."""
+        return self
+
     # --- what trainers, evaluators and communicators call
 
     def update_training(self, samples: int, loss: Any, metric: Any) -> None:

@@ -329,6 +329,21 @@ def test_wrong_gradients_are_refused() -> None:
     assert p.value.tolist() == [1.0, 1.0]
 
 
+def test_gradients_may_carry_leading_axes_of_length_one() -> None:
+    p = Parameter((2,), init=1.0)
+    learners.sgd([p], 0.5, minibatch_size=1).update({p: np.ones((1, 2), np.float32)}, 1)
+    assert p.value.tolist() == [0.5, 0.5]
+
+
+def test_infinite_step_sizes_of_rmsprop_leave_the_parameter() -> None:
+    p = Parameter((2,), init=1.0)
+    learner = learners.rmsprop([p], 0.1, 0.1, 3.0, 0.1, math.inf, 1e-8)
+    for _ in range(100):  # 0.02 * 3^n leaves the range of float32 after 84 updates, seen in CNTK 2.7 too
+        learner.update({p: np.ones(2, np.float32)}, 4)
+    assert np.isinf(learner.create_checkpoint()["smoothed_gradients"][0][2]).all()
+    assert np.isfinite(p.value).all()
+
+
 def test_user_learner_gets_gradients_and_is_counted() -> None:
     class Plain(learners.UserLearner):
         def update(self, gradient_values: Any, training_sample_count: int, sweep_end: bool = False) -> bool:
