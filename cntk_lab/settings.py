@@ -39,6 +39,12 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "cntk_random", "CNTK_LAB_CNTK_RANDOM", False, "random operators and dropout draw CNTK's own numbers (slower)"
     ),
+    Option(
+        "check_data",
+        "CNTK_LAB_CHECK_DATA",
+        True,
+        "refuse training data that contain NaN, naming the input and the place",
+    ),
     Option("tf32", "CNTK_LAB_TF32", False, "GPU products of float32 may round their inputs to 10 bits of mantissa"),
     Option("checked", "CNTK_LAB_CHECKED", False, "guard zones around buffers, checked after every step (slow)"),
     Option("fuse", "CNTK_LAB_FUSE", True, "fuse neighbouring formulas into one kernel"),

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cntk_lab import settings
 from cntk_lab.engine.execute import Bound
-from cntk_lab.engine.training import Program, Totals
+from cntk_lab.engine.training import Program, Totals, check_finite
 from cntk_lab.errors import GraphError, SignatureError
 from cntk_lab.events import BUS, StepFinished
 from cntk_lab.graph import walk
@@ -147,12 +148,14 @@ class Stepper:
             Whether a learner changed anything, sums of loss and metric, time in seconds.
 
         Raises:
-            DataError: if the data do not fit the criterion.
+            DataError: if the data do not fit the criterion, or contain NaN; nothing is changed then.
         """
         started = time.perf_counter()
         active = [learner.learning_rate() != 0 for learner in self.learners]
         program = self._training_program(active, outputs)
         bound = program.bind(arguments)
+        if settings.flag("check_data"):
+            check_finite(program.arguments, bound)
         samples = program.samples(bound)
         for learner in self.learners:
             learner.tell_rates()
