@@ -16,7 +16,7 @@ from cntk_lab.engine.backward import Backward
 from cntk_lab.engine.fuse import fuse
 from cntk_lab.engine.lower import Lowering, map_step
 from cntk_lab.engine.native import canonical
-from cntk_lab.engine.plan import Builder, Plan
+from cntk_lab.engine.plan import Builder, Map, Plan, all_steps
 from cntk_lab.errors import GraphError
 from cntk_lab.events import BUS, PlanCompiled
 from cntk_lab.formula import expr as e
@@ -25,6 +25,7 @@ from cntk_lab.graph import walk
 from cntk_lab.graph.node import edits
 from cntk_lab.graph.variable import Variable, _Valued
 from cntk_lab.tensor.arrays import Storage
+from cntk_lab.tensor.shape import FREE
 
 _CACHED = 256
 
@@ -143,7 +144,16 @@ def make_plan(wanted: Wanted, *, fused: bool) -> Plan:
         finals=len(lowering.finals),
         literals=lowering.literals,
     )
-    return fuse(plan, lambda kernel: supported(canonical(kernel)) is None) if fused else plan
+    return fuse(plan, lambda kernel: supported(canonical(kernel)) is None) if fused and _sizes_follow(plan) else plan
+
+
+def _sizes_follow(plan: Plan) -> bool:
+    """Whether the sizes of all kernels follow from the inputs; where the data decide, kernels must keep the operands that tell."""
+    given = {prefix for b in plan.buffers if b.role == "input" for prefix in (b.rows, b.rows.partition(",")[0])} | {""}
+    for s in all_steps(plan.steps):
+        if isinstance(s, Map) and (FREE in s.kernel.domain or s.rows not in given):
+            return False
+    return True
 
 
 def total_of(builder: Builder, number: int) -> int:

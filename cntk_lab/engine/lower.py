@@ -337,6 +337,7 @@ def map_step(builder: Builder, outputs: dict[int, e.Expr], reads: Iterable[int],
         key=lambda r: r.count(",") + bool(r),
         default="",
     )
+    used += [r for r in _tellers(buffers, reads, domain, rows) if r not in used]
     targets = []
     for number, formula in zip(outputs, _without_trivial_axes(outputs.values(), domain), strict=True):
         b = buffers[number]
@@ -354,6 +355,16 @@ def map_step(builder: Builder, outputs: dict[int, e.Expr], reads: Iterable[int],
         buffers[next(iter(outputs))].dtype,
     )
     return Map(tuple(used), tuple(outputs), nodes, kernel=kernel, rows=rows)
+
+
+def _tellers(buffers: list[Any], reads: list[int], domain: Shape, rows: RowSymbol) -> list[int]:
+    """Operands that tell a kernel sizes that only the data decide: free dimensions, and rows that no input has."""
+    found = []
+    for axis in (i - len(domain) for i, d in enumerate(domain) if d == FREE):
+        found += [r for r in reads if len(buffers[r].shape) >= -axis and buffers[r].shape[axis] == FREE][:1]
+    if rows and not any(b.role == "input" and (b.rows == rows or b.rows.startswith(rows + ",")) for b in buffers):
+        found += [r for r in reads if buffers[r].rows == rows][:1]
+    return found
 
 
 def _without_trivial_axes(formulas: Iterable[e.Expr], domain: Shape) -> tuple[e.Expr, ...]:

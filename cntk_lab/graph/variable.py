@@ -15,9 +15,9 @@ from cntk_lab import device as devices
 from cntk_lab import initializer as initializers
 from cntk_lab.axis import UNKNOWN_AXES, Axis, format_axes
 from cntk_lab.device import DeviceDescriptor
-from cntk_lab.errors import DataError, GraphError, ShapeError
+from cntk_lab.errors import DataError, GraphError, ShapeError, SignatureError
 from cntk_lab.graph import ports
-from cntk_lab.graph.naming import new_uid, user_line, where_text
+from cntk_lab.graph.naming import function_without_parameters, new_uid, user_line, where_text
 from cntk_lab.graph.opdef import TensorType
 from cntk_lab.graph.operand import Operable, constant_array
 from cntk_lab.tensor import dtype as dtypes
@@ -208,7 +208,8 @@ class _Valued(Variable):
             if shape is None:
                 raise ShapeError(f"a {kind.lower()} with an initializer needs a shape", fix="give shape=...")
         else:
-            array = constant_array(init, dtype)
+            # whole numbers are fine as a value, though not as an operand beside variables
+            array = constant_array(init.tolist() if isinstance(init, np.ndarray) and init.dtype.kind in "iub" else init, dtype)
             if shape is None:
                 shape = array.shape
         dtype = dtype or (array.dtype.name if array is not None else "float32")
@@ -334,6 +335,11 @@ class Parameter(_Valued):
         device: DeviceDescriptor | None = None,
         name: str = "",
     ) -> None:
+        if outer := function_without_parameters():
+            raise SignatureError(
+                f"parameters cannot be created inside a @Function def: '{outer}' would get new ones at each use",
+                fix="make layers and parameters before the function, and use them inside",
+            )
         super().__init__(PARAMETER, _shape(shape), _init(init, shape, PARAMETER), _dtype(dtype, init), device, name)
         self.needs_gradient = True
 

@@ -130,7 +130,7 @@ def _take_gradient(xp: Any, dy: Any, seq: Any, layouts: Any, begin_index: int, e
     return result
 
 
-_TAKES: dict[str, Any] = {"traits": [Trait.NEEDS_LAYOUT, Trait.NEW_LAYOUT], "sparse_operands": ("seq",), "operands": ("seq",)}
+_TAKES: dict[str, Any] = {"sparse_operands": ("seq",), "operands": ("seq",)}
 
 
 @tensor_op(
@@ -140,6 +140,7 @@ _TAKES: dict[str, Any] = {"traits": [Trait.NEEDS_LAYOUT, Trait.NEW_LAYOUT], "spa
     gradient={"seq": _take_gradient},
     cntk=CntkRule(block="Sequence::Slice"),
     samples=tuple(Sample(((2,),), {"begin_index": b, "end_index": e}) for b, e in ((0, 2), (-2, 0), (-1, 0), (0, 0))),
+    traits=[Trait.NEEDS_LAYOUT, Trait.NEW_LAYOUT],
     **_TAKES,
 )
 def _sequence_slice(seq: Operand, begin_index: int, end_index: int, name: str = "") -> Function:
@@ -180,6 +181,7 @@ def slice(seq: Operand, begin_index: int, end_index: int, name: str = "") -> Fun
     gradient={"seq": lambda xp, dy, seq, layouts: _take_gradient(xp, dy, seq, layouts, 0, 1)},
     cntk=CntkRule(block="Sequence::Slice"),
     samples=(Sample(((2, 3),)),),
+    traits=[Trait.NEEDS_LAYOUT],
     **_TAKES,
 )
 def sequence_first(seq: Operand, name: str = "") -> Function:
@@ -211,6 +213,7 @@ def sequence_first(seq: Operand, name: str = "") -> Function:
     gradient={"seq": lambda xp, dy, seq, layouts: _take_gradient(xp, dy, seq, layouts, -1, 0)},
     cntk=CntkRule(block="Sequence::Slice"),
     samples=(Sample(((2, 3),)),),
+    traits=[Trait.NEEDS_LAYOUT],
     **_TAKES,
 )
 def sequence_last(seq: Operand, name: str = "") -> Function:
