@@ -234,3 +234,20 @@ GraphView.difference(before, after)
     page.locator(".cntk-inspector .problem", has_text="changed: axis: -1 became 0").wait_for()
     screenshot(page, "graph-difference")
     assert page.errors == []
+
+
+def test_a_function_is_shown_live_with_the_values_of_its_parameters(open_notebook, run_cell, screenshot):
+    code = """
+import cntk_lab as C
+from cntk_lab import lab
+x = C.input_variable((1, 28, 28), name="features")
+W, b = C.parameter((1, 28, 28, 10), init=0.5, name="W"), C.parameter((10,), name="b")
+model = C.relu(C.times(x, W, output_rank=1) + b)
+lab.show(model)
+"""
+    page = open_notebook("function.ipynb", [code])
+    run_cell(page, 0)
+    page.locator(".cntk-node", has_text="Times").click()
+    page.locator(".cntk-inspector dd", has_text="0.5 … 0.5").wait_for()
+    screenshot(page, "graph-function")
+    assert page.errors == []
