@@ -15,6 +15,7 @@ from cntk_lab.ops._products import *  # noqa: F403
 from cntk_lab.ops._random import *  # noqa: F403
 from cntk_lab.ops._reductions import *  # noqa: F403
 from cntk_lab.ops._shaping import *  # noqa: F403
+from cntk_lab.ops._similarity import *  # noqa: F403
 from cntk_lab.ops._softmax import *  # noqa: F403
 from cntk_lab.ops._structure import *  # noqa: F403
 from cntk_lab.ops._unary import *  # noqa: F403

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +15,7 @@ from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, reals
 
 Operand = Any
 
-__all__ = ["element_divide", "element_times", "minus", "negate", "plus"]
+__all__ = ["element_divide", "element_times", "log_add_exp", "mean", "minus", "negate", "plus", "pow", "sum"]
 
 _PAIR = (
     Sample(((2, 3), (2, 3))),
@@ -171,4 +174,125 @@ def negate(x: Operand, name: str = "") -> Function:
         [-1.0, 2.0]
 
     Source: CNTK 2.7 ``ops.negate``; ONNX Neg-6.
+    """
+
+
+def _log_add_exp(left: e.Expr, right: e.Expr) -> e.Expr:
+    apart = e.maximum(left, right) + e.log1p(e.exp(-e.absolute(left - right)))
+    return e.where(e.equal(left, right), left + math.log(2), apart)
+
+
+@elementwise(
+    formula=_log_add_exp,
+    derivative={
+        "left": lambda left, right: e.sigmoid(left - right),
+        "right": lambda left, right: e.sigmoid(right - left),
+    },
+    cntk=CntkRule("LogPlus", id=52),
+    samples=_PAIR,
+)
+def log_add_exp(left: Operand, right: Operand, name: str = "") -> Function:
+    """log(exp(left) + exp(right)), element by element and without overflow.
+
+    Args:
+        left: operand of any static shape.
+        right: operand whose shape broadcasts with left's, aligned at the last axis.
+
+    Returns:
+        Function of the broadcast shape.
+
+    Example:
+        >>> log_add_exp([0, 1000], [0, 1000]).eval().astype(float).round(4).tolist()
+        [0.6931, 1000.6932]
+
+    Source: CNTK 2.7 ``ops.log_add_exp``.
+    """
+
+
+log_add_exp = associative(log_add_exp)
+
+
+def _pow(base: e.Expr, exponent: e.Expr) -> e.Expr:
+    nothing = e.logical_and(e.equal(base, 0), exponent < 0)
+    return e.where(nothing, 0, e.power(e.where(nothing, 1, base), exponent))
+
+
+@elementwise(
+    formula=_pow,
+    derivative={
+        "base": lambda base, exponent: exponent * _pow(base, exponent - 1),
+        "exponent": lambda base, y: e.where(base > 0, y * e.log(e.where(base > 0, base, 1)), 0),
+    },
+    cntk=CntkRule("Pow", id=69),
+    onnx=OnnxRule("Pow", since=7),
+    domain={"base": reals(0.5, 2.0)},
+    samples=_PAIR,
+)
+def pow(base: Operand, exponent: Operand, name: str = "") -> Function:
+    """The base raised to the exponent, element by element; 0 where 0 is raised to a negative number.
+
+    A negative base with a fraction as exponent gives nan. The gradient of the exponent is 0 where the base is not
+    positive.
+
+    Args:
+        base: operand of any static shape.
+        exponent: operand whose shape broadcasts with the base's, aligned at the last axis.
+
+    Returns:
+        Function of the broadcast shape.
+
+    Example:
+        >>> pow([1, 2, -2, 0], [3, -2, 3, -1]).eval().tolist()
+        [1.0, 0.25, -8.0, 0.0]
+
+    Source: CNTK 2.7 ``ops.pow``; ONNX Pow-7.
+    """
+
+
+_MANY = (Sample(((2, 3), (2, 3), (2, 3))), Sample(((3,), (2, 3), ())), Sample(((2, 3),)))
+
+
+@elementwise(
+    formula=lambda operands: functools.reduce(operator.add, operands),
+    cntk=CntkRule(block="Sum"),
+    onnx=OnnxRule("Sum", since=8),
+    samples=_MANY,
+)
+def sum(*operands: Operand, name: str = "") -> Function:
+    """The sum of all operands, element by element.
+
+    Args:
+        operands: one or more operands whose shapes broadcast, aligned at the last axis.
+
+    Returns:
+        Function of the broadcast shape.
+
+    Example:
+        >>> sum([1, 2], [3, 4], [5, 6]).eval().tolist()
+        [9.0, 12.0]
+
+    Source: CNTK 2.7 ``ops.sum``; ONNX Sum-8.
+    """
+
+
+@elementwise(
+    formula=lambda operands: functools.reduce(operator.add, operands) * (1.0 / len(operands)),
+    cntk=CntkRule(block="Mean"),
+    onnx=OnnxRule("Mean", since=8),
+    samples=_MANY,
+)
+def mean(*operands: Operand, name: str = "") -> Function:
+    """The mean of all operands, element by element.
+
+    Args:
+        operands: one or more operands whose shapes broadcast, aligned at the last axis.
+
+    Returns:
+        Function of the broadcast shape.
+
+    Example:
+        >>> mean([1, 2], [3, 4], [5, 9]).eval().tolist()
+        [3.0, 5.0]
+
+    Source: CNTK 2.7 ``ops.mean``; ONNX Mean-8.
     """

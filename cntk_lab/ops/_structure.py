@@ -7,9 +7,9 @@ from typing import Any
 
 from cntk_lab.axis import Axis
 from cntk_lab.device import DeviceDescriptor
-from cntk_lab.graph import compose, ports, signature
 from cntk_lab.errors import GraphError, ShapeError
 from cntk_lab.formula import expr as e
+from cntk_lab.graph import compose, ports, signature
 from cntk_lab.graph.declare import elementwise, tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, Trait
@@ -203,13 +203,16 @@ def stop_gradient(input: Operand, name: str = "") -> Function:
 # ---- writing, converting, filling
 
 
-def _assigned(ref: TensorType, input: TensorType) -> Shape:  # noqa: A002  (CNTK's name)
+def _assigned(ref: TensorType, input: TensorType) -> Shape:
     if ref.dims != input.dims:
         raise ShapeError(
-            f"assign: the reference has the shape {text(ref.dims)}, the value {text(input.dims)}", fix="give both the same shape"
+            f"assign: the reference has the shape {text(ref.dims)}, the value {text(input.dims)}",
+            fix="give both the same shape",
         )
     if input.axes:
-        raise GraphError("assign: the value has dynamic axes, a parameter has none", fix="reduce it over the batch axis first")
+        raise GraphError(
+            "assign: the value has dynamic axes, a parameter has none", fix="reduce it over the batch axis first"
+        )
     return ref.dims
 
 
@@ -222,7 +225,7 @@ def _assigned(ref: TensorType, input: TensorType) -> Shape:  # noqa: A002  (CNTK
     cntk=CntkRule("Assign", id=73),
     samples=(Sample(((2, 3), (2, 3)), sequence=False, parameters=(0, 1)),),
 )
-def assign(ref: Operand, input: Operand, name: str = "") -> Function:  # noqa: A002  (CNTK's name)
+def assign(ref: Operand, input: Operand, name: str = "") -> Function:
     """The second operand's value, which is also written into the first after the forward pass.
 
     Whatever reads ``ref`` in the same pass sees its old value.
@@ -325,7 +328,7 @@ def ones_like(x: Operand, name: str = "") -> Function:
 
 def _eye_axes(x: TensorType) -> dict[str, Any]:
     axes = x.axes or ()
-    if len(axes) + x.rank != 2 or len(axes) > 1:  # noqa: PLR2004  (a matrix)
+    if len(axes) + x.rank != 2 or len(axes) > 1:
         raise ShapeError(
             f"eye_like: the operand has {x.rank} static and {len(axes)} dynamic axes: an identity matrix has 2 axes in all",
             fix="give a matrix, or a vector with a batch axis",
@@ -345,7 +348,7 @@ def _eye_axes(x: TensorType) -> dict[str, Any]:
         Sample(((2, 3),), {"sparse_output": False}, sequence=False, parameters=(0,), gradient=False),
     ),
 )
-def eye_like(x: Operand, sparse_output: bool = True, name: str = "") -> Function:  # noqa: FBT001, FBT002  (CNTK's signature)
+def eye_like(x: Operand, sparse_output: bool = True, name: str = "") -> Function:
     """The identity matrix of the operand's shape: 1 where row and column have the same number, else 0.
 
     Args:
