@@ -146,8 +146,8 @@ def cross_entropy_with_softmax(
     pairs = not isinstance(axis, Axis) and axis == -1
     rank = max(len(output_vector.shape), len(target_vector.shape))
     if pairs and (rank > 1 or target_vector.is_sparse):
-        return minus(reduce_log_sum_exp(output_vector, -1), times_transpose(output_vector, target_vector))  # type:
-        ignore[no-any-return]
+        scores = times_transpose(output_vector, target_vector)
+        return minus(reduce_log_sum_exp(output_vector, -1), scores)  # type: ignore[no-any-return]
     return _softmax_cross_entropy(output_vector, target_vector, axis)
 
 
