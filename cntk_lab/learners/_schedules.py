@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import enum
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from cntk_lab.errors import AttributeValueError
+from cntk_lab.errors import AttributeValueError, LabWarning
 
 __all__ = [
     "IGNORE",
@@ -252,6 +253,19 @@ def _steps(schedule: object, unit: int) -> list[tuple[float, float]]:
     return steps
 
 
+class ScheduleWarning(LabWarning, RuntimeWarning):
+    """A schedule of one value was given an epoch size, which has no effect (CNTK warned with a RuntimeWarning)."""
+
+
+def _warn_of_epoch_size(schedule: object, epoch_size: int | None) -> None:
+    if epoch_size is not None and isinstance(schedule, (int, float)):
+        warnings.warn(
+            f"epoch_size={epoch_size} has no effect: the schedule has the one value {schedule}; give a list of values",
+            ScheduleWarning,
+            stacklevel=3,
+        )
+
+
 def training_parameter_schedule(
     schedule: Schedulable, unit: UnitType | str = UnitType.minibatch, epoch_size: int | None = None
 ) -> TrainingParameterSchedule:
@@ -281,6 +295,7 @@ def training_parameter_schedule(
             f"{unit!r} is not a valid UnitType", fix="use UnitType.sample or UnitType.minibatch"
         ) from None
     size = 1 if chosen is UnitType.sample else IGNORE
+    _warn_of_epoch_size(schedule, epoch_size)
     if isinstance(schedule, TrainingParameterSchedule):
         made = schedule.copy()
         made.minibatch_size = size
@@ -338,6 +353,7 @@ def learning_parameter_schedule(
     """
     if isinstance(schedule, TrainingParameterSchedule):
         return schedule
+    _warn_of_epoch_size(schedule, epoch_size)
     return TrainingParameterSchedule(schedule, minibatch_size, epoch_size)
 
 
@@ -435,4 +451,5 @@ def momentum_as_time_constant_schedule(
     """
     if isinstance(momentum, TrainingParameterSchedule):
         return momentum
+    _warn_of_epoch_size(momentum, epoch_size)
     return TrainingParameterSchedule(momentum, 1, epoch_size).mapped(lambda t: 0.0 if t == 0 else math.exp(-1.0 / t))

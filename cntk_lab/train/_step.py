@@ -96,7 +96,9 @@ def check_learners(learners: Sequence[Learner], roots: Iterable[Variable]) -> li
     """
     if not learners:
         raise GraphError("a trainer needs at least one learner", fix="give [sgd(model.parameters, lr)]")
-    of_model = {v for v in walk.flat_leaves(list(roots)) if v.is_parameter}
+    outputs = list(roots)
+    # also parameters of a block's other outputs belong to the model, though they do not reach the loss
+    of_model = {v for v in (*walk.flat_leaves(outputs), *walk.leaves(outputs)) if v.is_parameter}
     seen: set[Variable] = set()
     for learner in learners:
         strangers = [p for p in learner.parameters if p not in of_model]

@@ -37,6 +37,12 @@ def test_minibatch_sizes_are_cntks(schedule: TrainingParameterSchedule, size: in
     assert (schedule.minibatch_size, schedule.is_minibatch_size_explicitly_specified) == (size, is_given)
 
 
+def test_an_epoch_size_without_effect_is_told() -> None:
+    for build in (learning_parameter_schedule, learners.momentum_as_time_constant_schedule, learners.momentum_schedule):
+        with pytest.warns(RuntimeWarning, match="epoch_size=1000 has no effect"):
+            build(0.5, epoch_size=1000)
+
+
 def test_time_constants_become_momenta_per_sample() -> None:
     schedule = learners.momentum_as_time_constant_schedule([100, (3, 200), 0], 10)
     assert [schedule[i] for i in (0, 10, 40)] == [math.exp(-1 / 100), math.exp(-1 / 200), 0.0]
@@ -70,7 +76,7 @@ def test_checkpoints_hold_schedules_as_cntk_writes_them(
         (lambda: learning_parameter_schedule([]), "the list of values is empty"),
         (lambda: learning_parameter_schedule([(0, 0.1)]), "an entry is valid for 0 units"),
         (lambda: learning_parameter_schedule(0.1, -1), "the minibatch size is -1"),
-        (lambda: learning_parameter_schedule(0.1, epoch_size=-1), "the epoch size is -1"),
+        (lambda: learning_parameter_schedule([0.1], epoch_size=-1), "the epoch size is -1"),
         (lambda: learners.learning_rate_schedule(0.1, None), "None is not a valid UnitType"),  # type: ignore[arg-type]
         (lambda: TrainingParameterSchedule.from_dictionary({}), "the schedule cannot be read: KeyError"),
     ],
