@@ -20,6 +20,10 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from cntk_lab.errors import AttributeValueError, DTypeError, ShapeError, SignatureError
 from cntk_lab.tensor.randomness import AUTO_SEED, MersenneTwister64, resolve_seed
 
+__all__ = ["DefaultParamInitScale", "SentinelValueForAutoSelectRandomSeed", "SentinelValueForInferParamInitRank"]
+__all__ += ["bilinear", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "initializer_with_rank"]
+__all__ += ["normal", "truncated_normal", "uniform", "xavier"]
+
 DefaultParamInitScale: Final = 1
 """Scale of an initializer when none is given."""
 SentinelValueForInferParamInitRank: Final = 2147483647
