@@ -65,6 +65,15 @@ def file_pieces(dictionary: Dictionary, split_at: int = SPLIT_AT) -> list[Piece]
     return [head, *parted.pieces[::-1], *((array, "tail") for array in parted.tail[::-1])]
 
 
+def value_pieces(value: Value) -> list[Piece]:
+    """The pieces of a file that holds one value alone."""
+    encoder = Encoder(split=False)
+    kind = encoder.payload(value, 0)
+    encoder.number(2, kind)
+    encoder.number(1, FORMAT_VERSION)
+    return encoder.pieces[::-1]
+
+
 def blocks(pieces: Iterable[Piece]) -> Iterator[bytes | memoryview]:
     """The bytes of pieces, arrays in blocks of bounded size."""
     for piece in pieces:

@@ -40,12 +40,12 @@ from typing import BinaryIO
 from cntk_lab.errors import FormatError
 from cntk_lab.formats._files import atomic_file
 from cntk_lab.formats.cntk._decode import DAMAGED, Decoder
-from cntk_lab.formats.cntk._encode import blocks, file_pieces
+from cntk_lab.formats.cntk._encode import blocks, file_pieces, value_pieces
 from cntk_lab.formats.cntk.values import DEFAULT_LIMITS, Dictionary, Float, Limits, NDShape, SizeT, StoredAxis, Value
 
 __all__ = [
     "DEFAULT_LIMITS", "Dictionary", "Float", "Limits", "NDShape", "SizeT", "StoredAxis", "Value",
-    "decode", "encode", "read", "write", "write_to",
+    "decode", "encode", "read", "read_value", "write", "write_to", "write_value",
 ]  # fmt: skip
 
 
@@ -134,3 +134,33 @@ def write_to(file: BinaryIO, dictionary: Dictionary) -> None:
         FormatError: if a value has a type that files cannot hold.
     """
     file.writelines(blocks(file_pieces(dictionary)))
+
+
+def write_value(path: str | os.PathLike[str], value: Value) -> None:
+    """Write one value alone to a file, whole or not at all.
+
+    Args:
+        path: the file; one of this name is replaced when the new one is complete.
+        value: the value.
+
+    Raises:
+        FormatError: if the value has a type that files cannot hold, or the file cannot be written.
+    """
+    pieces = value_pieces(value)
+    with atomic_file(path) as file:
+        for block in blocks(pieces):
+            file.write(block)
+
+
+def read_value(path: str | os.PathLike[str], limits: Limits = DEFAULT_LIMITS) -> Value:
+    """The value that a file of :func:`write_value` holds.
+
+    Args:
+        path: the file.
+        limits: what the file may ask for.
+
+    Raises:
+        FormatError: if the file is damaged.
+    """
+    data = Path(path).read_bytes()
+    return Decoder(memoryview(data), str(os.fspath(path)), limits).value(0, len(data), 0)
