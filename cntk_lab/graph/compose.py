@@ -11,6 +11,7 @@ from cntk_lab.graph.block import Block
 from cntk_lab.graph.function import Function, output_of, outputs_of
 from cntk_lab.graph.node import Node
 from cntk_lab.graph.opdef import CntkRule, OpDef, OpParameter, Trait
+from cntk_lab.graph.operand import bind_symbol
 from cntk_lab.graph.variable import Variable
 
 COMBINE = OpDef(
@@ -81,7 +82,9 @@ def block_node(
     node = Node(op, inputs, attributes, name, block=block, op_name=op_name, count=count)
     block.connect(node)
     infer.infer_node(node)
-    for inner, outer in zip(block.outputs, node.outputs, strict=False):
-        if count > 1 and inner.name:
-            outer._name = inner.name
+    for outer in node.outputs:
+        outer._name = name
     return Function.of(node)
+
+
+bind_symbol("combine", combine)

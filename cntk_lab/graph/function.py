@@ -39,7 +39,6 @@ class Function(Operable):
     node: Node
     _composite: bool
     _uid: str
-    _signature_types: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Make a Function from a Python function, or from Functions by a subclass' own constructor."""
@@ -127,7 +126,8 @@ class Function(Operable):
                 fix="ask is_block first; composite.root_function may be one",
             )
         inside = block.outputs[0].node
-        assert inside is not None
+        if inside is None or len(block.outputs) > 1 or len(inside.outputs) > 1:
+            return symbol("combine")(block.outputs).root_function  # type: ignore[no-any-return]
         return Function.of(inside, composite=False)
 
     @property
@@ -362,7 +362,7 @@ class Function(Operable):
     # ---- words and pictures
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("node", "_composite", "_uid", "_signature_types"):
+        if name.startswith("__") or name in ("node", "_composite", "_uid"):
             raise AttributeError(name)
         return symbol("attribute")(self, name)
 

@@ -12,6 +12,7 @@ from types import FrameType
 
 _counter = itertools.count()
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + "/"
+_forbidden: ContextVar[str] = ContextVar("forbidden", default="")
 _layers: ContextVar[tuple[str, ...]] = ContextVar("layers", default=())
 
 
@@ -46,6 +47,21 @@ def inside_layer(name: str) -> Iterator[None]:
 def current_layer() -> str:
     """The layers that are being built, outermost first, as ``Sequential / Dense 'h1'``; empty outside of layers."""
     return " / ".join(_layers.get())
+
+
+@contextlib.contextmanager
+def no_parameters(function: str) -> Iterator[None]:
+    """While this holds, a network function of this name is being built, in which no parameter may be created."""
+    token = _forbidden.set(function)
+    try:
+        yield
+    finally:
+        _forbidden.reset(token)
+
+
+def function_without_parameters() -> str:
+    """The network function that is being built and may create no parameters; empty if there is none."""
+    return _forbidden.get()
 
 
 def where_text(operation: str, operands: str) -> str:

@@ -67,9 +67,10 @@ def leaves(roots: Iterable[Variable], *, python_order: bool = True) -> list[Vari
         roots: where to start.
         python_order: operands in Python's order; False gives the order of CNTK's files (products swapped).
     """
-    found: dict[int, Variable] = {}
+    roots = list(roots)
+    found: dict[int, Variable] = {id(r): r for r in roots if r.node is None}
     done: set[int] = set()
-    stack = list(reversed(list(roots)))
+    stack = roots[::-1]
     while stack:
         v = stack.pop()
         if v.node is None:
