@@ -75,6 +75,8 @@ class Run:
         self.layouts, self.state, self.xp, self.training = layouts, state, xp, training
         self.backend = backend
         self.arrays: Environment = {}
+        self.notes: dict[Any, Any] = {}
+        """What operators written by users keep between their forward and their backward step."""
         self.slab: tuple[int, int, int] | None = None
         """Inside a loop: slab number, first row and one past its last row."""
 
@@ -200,6 +202,9 @@ class Interpreter:
                 if p.variadic:
                     scope[p.name] = scope.get("list:" + p.name, [])
                 scope.setdefault(p.name, None)
+            for n in wanted:
+                if n.startswith("d_"):
+                    scope.setdefault(n, None)  # an output of which no gradient arrives
             if "layout" in wanted:
                 scope["layout"] = run.layouts.get(step.rows)
             if "layouts" in wanted:

@@ -51,7 +51,10 @@ class _Copier:
         ]
         copies: list[Node] = []
         for n in originals:
-            copy = Node(n.op, list(n.inputs), n.attributes, n.name, op_name=n.op_name, count=len(n.outputs))
+            if n.op.kind == "user":
+                copy = self._user(n)
+            else:
+                copy = Node(n.op, list(n.inputs), n.attributes, n.name, op_name=n.op_name, count=len(n.outputs))
             copy.custom, copy.source, copy.layer = dict(n.custom), n.source, n.layer
             copies.append(copy)
             if not _passes_through(n):
@@ -60,11 +63,21 @@ class _Copier:
                     self.variables.setdefault(id(old), new)
         for n, copy in zip(originals, copies, strict=True):
             copy.inputs = [self.of(v) for v in n.inputs]
+            if n.op.kind == "user":
+                continue
             if _passes_through(n):
                 copy.outputs = tuple(self.of(v) for v in n.outputs)
             if n.block is not None:
                 self._block(n, copy)
         return copies
+
+    def _user(self, n: Node) -> Node:
+        """The node of a new user function, which its class makes itself; its operands are copied afterwards."""
+        maker: Any = n.function
+        function = maker.clone(list(n.inputs))
+        assert len(function.outputs) == len(n.outputs)
+        node: Node = function.node
+        return node
 
     def of(self, v: Variable) -> Variable:
         """The copy of any variable met so far."""

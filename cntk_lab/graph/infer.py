@@ -99,6 +99,8 @@ def _complete(variable: Variable) -> bool:
 
 def _output_types(node: Node, *, hopeful: bool) -> list[TensorType]:
     op = node.op
+    if op.types is not None:
+        return list(apply(op.types, {"node": node}))
     types = node.types
     dtype = _common_dtype(node, types)
     axes = _axes(node, types, hopeful=hopeful)

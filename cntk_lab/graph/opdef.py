@@ -186,6 +186,8 @@ class OpDef:
     operator: str | None = None
     swapped: bool = False
     sparse_operands: tuple[str, ...] = ()
+    types: Rule | None = None
+    """All output types at once, from the node; for operators that infer them by themselves."""
     sparse: Rule | None = None
     """Whether the result is held as sparse rows."""
     reference: Callable[..., Any] | None = None

@@ -19,3 +19,4 @@ from cntk_lab.ops._similarity import *  # noqa: F403
 from cntk_lab.ops._softmax import *  # noqa: F403
 from cntk_lab.ops._structure import *  # noqa: F403
 from cntk_lab.ops._unary import *  # noqa: F403
+from cntk_lab.ops._user import *  # noqa: F403
