@@ -354,7 +354,7 @@ def element_not(x: Operand, name: str = "") -> Function:
     ),
 )
 def element_select(flag: Operand, value_if_true: Operand, value_if_false: Operand, name: str = "") -> Function:
-    """The first value where the flag is not 0, else the second; the gradient goes to the chosen value, none to the flag.
+    """The first value where the flag is not 0, else the second; the gradient goes to the chosen value.
 
     Args:
         flag: operand of any static shape.

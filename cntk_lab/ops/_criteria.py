@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 
 from cntk_lab.axis import Axis
 from cntk_lab.errors import AttributeValueError
 from cntk_lab.formula import expr as e
 from cntk_lab.graph import walk
-from cntk_lab.graph.declare import composite, elementwise, tensor_op
+from cntk_lab.graph.declare import composite, elementwise
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, Reals, Sample, TensorType, Trait, reals
 from cntk_lab.graph.variable import Variable
-from cntk_lab.ops._arithmetic import element_times, minus, plus
+from cntk_lab.ops._arithmetic import minus
 from cntk_lab.ops._comparison import equal, greater_equal, not_equal
 from cntk_lab.ops._products import times_transpose
 from cntk_lab.ops._reductions import (

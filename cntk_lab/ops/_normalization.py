@@ -49,8 +49,9 @@ def _check(operand: TensorType, scale: TensorType, bias: TensorType, running_mea
         for name, t in (("scale", scale), ("bias", bias), ("running_mean", running_mean)):
             if INFERRED not in t.dims and size(t.dims) != size(shape):
                 raise ShapeError(
-                    f"batch_normalization: {name} {text(t.dims)} has {size(t.dims)} elements, the statistics of {text(operand.dims)} {size(shape)}",
-                    fix="with spatial=True give one number for each channel (the first axis), else one for each element",
+                    f"batch_normalization: {name} {text(t.dims)} has {size(t.dims)} elements, the statistics of "
+                    f"{text(operand.dims)} {size(shape)}",
+                    fix="give one number for each channel (the first axis) if spatial=True, else one for each element",
                 )
     return operand.dims
 
@@ -368,7 +369,10 @@ def _same_with_channels(operand: TensorType, depth_radius: int) -> Shape:
 def local_response_normalization(
     operand: Operand, depth_radius: int, bias: float, alpha: float, beta: float, name: str = ""
 ) -> Function:
-    """The operand divided by its surroundings: x / (bias + alpha / (2r + 1) * sum(x^2 over the r channels on either side and the own one))^beta.
+    """The operand divided by the size of its surroundings: x / (bias + alpha / (2r + 1) * sum(x^2))^beta.
+
+    The sum goes over the own channel and r channels on either side, as far as there are any (CNTK 2.7 shortens the window
+    where 2r + 1 is more than the number of channels).
 
     Args:
         operand: operand (C x H x W); any number of axes behind the channels.
@@ -537,7 +541,9 @@ def _drop(xp: Any, x: Any, dropout_rate: float, random: Any, training: bool) -> 
     samples=(Sample(((2, 3),), {"dropout_rate": 0.25, "seed": 1}), Sample(((3,),), {"dropout_rate": 0.0, "seed": 1})),
 )
 def dropout(x: Operand, dropout_rate: float = 0.0, seed: int = AUTO_SEED, name: str = "") -> Function:
-    """In training, sets a random share of the elements to 0 and scales the others by 1 / (1 - rate); else the operand itself.
+    """In training, the operand with a random share of its elements set to 0 and the others scaled by 1 / (1 - rate).
+
+    Otherwise the operand itself.
 
     Args:
         x: operand of any static shape; dynamic axes pass through.

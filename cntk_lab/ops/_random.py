@@ -262,7 +262,7 @@ def gumbel(
     **_like(lambda random, x, loc, scale: random.gumbel(x.size, loc, scale).reshape(x.shape).astype(x.dtype)),
 )
 def gumbel_like(x: Operand, loc: float = 0.0, scale: float = 1.0, seed: int = AUTO_SEED, name: str = "") -> Function:
-    """Random numbers of the Gumbel distribution, loc - scale * log(-log(u)), of the shape of an operand; new ones at each forward pass.
+    """Random numbers of the Gumbel distribution, of the shape of an operand; new ones at each forward pass.
 
     Args:
         x: operand of any static shape; only its shape, element type and dynamic axes count.
@@ -387,7 +387,7 @@ def _frequency(xp: Any, weights: Any, num_samples: int, allow_duplicates: bool, 
 
 
 def _mean_draws(share: Any, count: int, random: Any) -> float:
-    """How many drawings with duplicates it takes, on average, to see ``count`` different classes (as CNTK estimates it)."""
+    """How many drawings with duplicates it takes, on average, to see ``count`` different classes."""
     seen = 0
     cumulated = np.cumsum(share)
     for _ in range(_TRIALS // 100):

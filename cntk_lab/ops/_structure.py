@@ -74,7 +74,24 @@ input = input_variable
 
 
 def output_variable(shape: Any, dtype: Any, dynamic_axes: Any, needs_gradient: bool = True, name: str = "") -> Variable:
-    """The output of a function written by the user, for ``UserFunction.infer_outputs``."""
+    """The output of a function written by the user, for ``UserFunction.infer_outputs``.
+
+    Args:
+        shape: static shape.
+        dtype: element type.
+        dynamic_axes: batch and sequence axes.
+        needs_gradient: whether gradients flow through it.
+        name: name of the output.
+
+    Returns:
+        Variable without an owner.
+
+    Example:
+        >>> print(output_variable(3, "float32", [], name="y"))
+        Output('y', [], [3])
+
+    Source: CNTK 2.7 ``ops.output_variable``.
+    """
     return Variable("Output", input_type(shape, dtype, dynamic_axes, sparse=False), name, needs_gradient=needs_gradient)
 
 
@@ -118,7 +135,25 @@ placeholder_variable = placeholder
 
 
 def combine(*operands: Any, name: str = "") -> Function:
-    """One function with the outputs of all operands (also given as one list)."""
+    """One function with the outputs of all operands (also given as one list).
+
+    Args:
+        operands: functions or variables; functions with several outputs are unfolded.
+        name: name of the function.
+
+    Returns:
+        Function with all the outputs, in order.
+
+    Raises:
+        GraphError: if there is nothing to combine.
+
+    Example:
+        >>> x = constant([1, 2])
+        >>> [o.shape for o in combine(x + 1, x * 2).outputs]
+        [(2,), (2,)]
+
+    Source: CNTK 2.7 ``ops.combine``.
+    """
     first = operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
     items = list(first)
     if items and isinstance(items[-1], str):
@@ -132,17 +167,69 @@ def as_block(
     block_op_name: str,
     block_instance_name: str = "",
 ) -> Function:
-    """A graph wrapped up as one node; ``block_arguments_map`` pairs placeholders inside with variables outside."""
+    """A graph wrapped up as one node.
+
+    Args:
+        composite: the graph inside; its arguments are placeholders.
+        block_arguments_map: pairs (placeholder inside, variable outside).
+        block_op_name: what the block is called, as an operator.
+        block_instance_name: the user's name for this block.
+
+    Returns:
+        Function whose root is the block.
+
+    Raises:
+        GraphError: if an argument inside is an input, or is not mapped.
+
+    Example:
+        >>> p, x = placeholder(), constant([1, 2])
+        >>> f = as_block(p * 2, [(p, x)], "Twice")
+        >>> f.root_function.op_name, f.eval().tolist()
+        ('Twice', [2.0, 4.0])
+
+    Source: CNTK 2.7 ``ops.as_block``.
+    """
     return compose.as_block(composite, block_arguments_map, block_op_name, block_instance_name)
 
 
 def as_composite(root_function: Function, name: str = "") -> Function:
-    """The composite view of a primitive function."""
+    """The composite view of a primitive function.
+
+    Args:
+        root_function: a function.
+        name: accepted for CNTK programs; the root keeps its name.
+
+    Returns:
+        Function over everything below the root.
+
+    Example:
+        >>> as_composite((constant(1) + 2).root_function).is_composite
+        True
+
+    Source: CNTK 2.7 ``ops.as_composite``.
+    """
     return root_function if root_function.is_composite else Function.of(root_function.node)
 
 
 def BlockFunction(op_name: str, name: str = "") -> Callable[[Callable[..., Any]], Function]:
-    """A decorator: the graph that a Python function builds, wrapped up as one block called ``op_name``."""
+    """A decorator: the graph that a Python function builds, wrapped up as one block called ``op_name``.
+
+    Args:
+        op_name: what the block is called, as an operator.
+        name: the user's name for the block.
+
+    Returns:
+        Decorator that makes a Function of a Python function of variables.
+
+    Example:
+        >>> @BlockFunction("Twice", "twice")
+        ... def twice(x):
+        ...     return x * 2
+        >>> twice(constant([1, 2])).eval().tolist()
+        [2.0, 4.0]
+
+    Source: CNTK 2.7 ``ops.functions.BlockFunction``.
+    """
     return signature.block_function(op_name, name)
 
 

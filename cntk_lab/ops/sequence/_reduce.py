@@ -37,7 +37,7 @@ def _hits(xp: Any, seq: Any, y: Any, layout: Layout) -> Any:
     forward=lambda xp, seq, layouts: f.sum_frames(xp, seq, layouts[0]),
     gradient={"seq": lambda dy, seq, layouts: dy[layouts[0].sequence]},
     traits=[Trait.NEEDS_LAYOUT],
-    cntk=CntkRule(block="Sequence::ReduceElements"),
+    cntk=CntkRule(block="Sequence::ReduceElements", where={"reductionOpName": "Sum"}),
     samples=(Sample(((2,),)), Sample(((),))),
 )
 def sequence_reduce_sum(seq: Operand, name: str = "") -> Function:
@@ -68,7 +68,7 @@ def sequence_reduce_sum(seq: Operand, name: str = "") -> Function:
     forward=lambda xp, seq, layouts: f.max_frames(xp, seq, layouts[0]),
     gradient={"seq": lambda xp, dy, seq, y, layouts: dy[layouts[0].sequence] * _hits(xp, seq, y, layouts[0])},
     traits=[Trait.NEEDS_LAYOUT],
-    cntk=CntkRule(block="Sequence::ReduceElements"),
+    cntk=CntkRule(block="Sequence::ReduceElements", where={"reductionOpName": "Max"}),
     domain={"seq": reals(distinct=True)},
     samples=(Sample(((2,),)), Sample(((),))),
 )
