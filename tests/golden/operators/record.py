@@ -1,4 +1,4 @@
-"""Record the numbers of ``cases.py`` with CNTK 2.7 into ``operators.npz`` (run with Python 3.6 beside CNTK).
+"""Record the numbers of ``record_cases.py`` with CNTK 2.7 into ``operators.npz`` (run with Python 3.6 beside CNTK).
 
 For each example ``<name>|y`` (and ``<name>|y<i>`` for frames of sequence i), and ``<name>|d<k>`` for operand k.
 """
@@ -13,7 +13,7 @@ import numpy as np
 warnings.filterwarnings("ignore")
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, here)
-from cases import CASES  # noqa: E402
+from record_cases import CASES  # noqa: E402
 
 
 def build(operands, gradient):

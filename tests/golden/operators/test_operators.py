@@ -12,7 +12,7 @@ import pytest
 import cntk_lab as C
 
 _HERE = Path(__file__).parent
-_spec = importlib.util.spec_from_file_location("golden_operator_cases", _HERE / "cases.py")
+_spec = importlib.util.spec_from_file_location("golden_operator_cases", _HERE / "record_cases.py")
 assert _spec is not None
 assert _spec.loader is not None
 _cases = importlib.util.module_from_spec(_spec)
