@@ -279,6 +279,8 @@ class Executor:
                 fix="call forward with keep_for_backward={outputs}",
             )
         wrt = tuple(outputs_of(list(variables)))
+        if not isinstance(root_gradients, Mapping):
+            root_gradients = {state.outputs[0]: root_gradients}
         roots = tuple(output_of(r) for r in root_gradients)
         plan = plan_for(
             Wanted(outputs=state.outputs, gradients=wrt, roots=roots, training=True, given_roots=True), fused=False

@@ -17,7 +17,7 @@ from cntk_lab.axis import Axis
 from cntk_lab.formula.kernel import Kernel
 from cntk_lab.graph.opdef import Contraction, OpDef, Rule
 from cntk_lab.graph.variable import Variable
-from cntk_lab.tensor.shape import Shape, text
+from cntk_lab.tensor.shape import FREE, Shape, text
 
 RowSymbol = str
 _numbers = itertools.count(1)
@@ -223,7 +223,8 @@ class Builder:
     def new(
         self, rows: RowSymbol, shape: Shape, dtype: str, role: str = "temporary", name: str = "", **more: Any
     ) -> int:
-        """A new buffer; returns its number."""
+        """A new buffer; returns its number. Dimensions left to be inferred are known only per minibatch, as free ones."""
+        shape = tuple(FREE if d < 0 else d for d in shape)
         self.buffers.append(Buffer(len(self.buffers), rows, shape, dtype, role, name, **more))
         return len(self.buffers) - 1
 

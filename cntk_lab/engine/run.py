@@ -27,7 +27,7 @@ from cntk_lab.engine.plan import (
     Step,
     View,
 )
-from cntk_lab.errors import SequenceError
+from cntk_lab.errors import DataError, SequenceError
 from cntk_lab.formula.print_numpy import numpy_function
 from cntk_lab.graph.opdef import Contraction, needs
 from cntk_lab.tensor.layout import Layout
@@ -277,13 +277,13 @@ class Interpreter:
                     carry(run, step, run.arrays[source], layout)
                 return
             slab, lo, hi = run.slab
-            target = _whole(run, w, b)
+            target = _whole(run, w, self.plan)
             filled = delay_slab(layout, slab, step.offset)
             if filled is None:
                 taken = 0
             else:
                 a, taken = filled
-                target[lo : lo + taken] = _whole(run, source, self.plan.buffers[source])[a : a + taken]
+                target[lo : lo + taken] = _whole(run, source, self.plan)[a : a + taken]
             if taken < hi - lo:
                 target[lo + taken : hi] = (
                     0 if start is None else initial_slab(start, layout, slab, step.offset, lo + taken, hi)
@@ -350,10 +350,17 @@ def _shaped(array: Any, shape: tuple[int, ...], run: Run) -> Any:
     return array.reshape((array.shape[0], *(-1 if d == FREE else d for d in shape)))
 
 
-def _whole(run: Run, number: int, b: Any) -> Any:
+def _whole(run: Run, number: int, plan: Plan) -> Any:
+    """The whole array of a value that a loop writes slab by slab."""
     array = run.arrays.get(number)
     if array is None:
-        array = run.arrays[number] = run.xp.zeros((run.rows(b.rows), *b.shape), b.dtype)
+        b = plan.buffers[number]
+        shape = b.shape
+        if FREE in shape:
+            # free dimensions of a loop are those of what enters it
+            known = (run.arrays[o.id].shape[1:] for o in plan.buffers if o.shape == b.shape and o.id in run.arrays)
+            shape = next(known, tuple(1 if d == FREE else d for d in shape))
+        array = run.arrays[number] = run.xp.zeros((run.rows(b.rows), *shape), b.dtype)
     return array
 
 
@@ -405,9 +412,11 @@ def contraction(spec: Contraction) -> Callable[[Any, Any, Any], Any]:
     out = spec.out
 
     def product(xp: Any, x: Any, y: Any) -> Any:
-        sizes = spec.sizes
         if isinstance(x, SparseRows) or isinstance(y, SparseRows):
             return sparse_product(xp, x, y, spec)
+        if spec.ranks and FREE in spec.sizes.values():
+            return _free_product(xp, x, y, spec)
+        sizes = spec.sizes
         a = x.reshape(_dims(spec.left, sizes, x.shape[0]))
         b = y.reshape(_dims(spec.right, sizes, y.shape[0]))
         result = _matmul(xp, a, b, spec)
@@ -415,6 +424,26 @@ def contraction(spec: Contraction) -> Callable[[Any, Any, Any], Any]:
 
     del left, left_single, right, right_single
     return product
+
+
+def _free_product(xp: Any, x: Any, y: Any, spec: Contraction) -> Any:
+    """A product whose sizes only the data tell; the result has all its axes."""
+    dims: dict[str, tuple[int, ...]] = {}
+    for word, array in ((spec.left, x), (spec.right, y)):
+        at = 1
+        for c in word.replace("r", ""):
+            have = tuple(array.shape[at : at + spec.ranks[c]])
+            if dims.setdefault(c, have) != have:
+                raise DataError(
+                    f"times: inner dimensions differ: the data have {dims[c]} and {have}",
+                    fix="the summed axes of both operands must be equally long",
+                )
+            at += spec.ranks[c]
+    sizes = {c: int(np.prod(d, dtype=np.int64)) for c, d in dims.items()}
+    a, b = x.reshape(_dims(spec.left, sizes, x.shape[0])), y.reshape(_dims(spec.right, sizes, y.shape[0]))
+    result = _matmul(xp, a, b, spec)
+    rows = result.shape[0] if "r" in spec.out else 1
+    return result.reshape((rows, *(d for c in spec.out.replace("r", "") for d in dims[c])))
 
 
 def _dims(word: str, sizes: Mapping[str, int], rows: int) -> tuple[int, ...]:

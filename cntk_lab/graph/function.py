@@ -15,7 +15,7 @@ from cntk_lab.graph import clone as cloning
 from cntk_lab.graph import infer, ports, walk
 from cntk_lab.graph.naming import new_uid
 from cntk_lab.graph.node import Node, note_edit
-from cntk_lab.graph.operand import Operable, symbol
+from cntk_lab.graph.operand import Operable, bind_symbol, symbol
 from cntk_lab.graph.variable import Variable
 
 CloneMethod = cloning.CloneMethod
@@ -359,6 +359,11 @@ class Function(Operable):
         """Read a model from a file or from bytes."""
         return ports.use("load")(model, device, format)  # type: ignore[no-any-return]
 
+    @staticmethod
+    def register_udf_deserialize_callback(op_name: str, callback: Callable[..., Any]) -> None:
+        """Say what makes the user functions of that operator name when a model is loaded: ``callback(inputs, name, state)``."""
+        symbol("register_user_function")(op_name, callback)
+
     # ---- words and pictures
 
     def __getattr__(self, name: str) -> Any:
@@ -423,3 +428,6 @@ def outputs_of(things: Any) -> list[Variable]:
     if isinstance(things, Iterable):
         return [v for t in things for v in outputs_of(t)]
     return [output_of(things)]
+
+
+bind_symbol("owner", lambda node: Function.of(node, composite=False))

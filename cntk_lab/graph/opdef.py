@@ -138,6 +138,8 @@ class Contraction:
     right: str
     out: str
     sizes: Mapping[str, int]
+    ranks: Mapping[str, int] = field(default_factory=dict)
+    """How many axes a, k and o stand for; needed where several dimensions are free."""
 
 
 @dataclass(frozen=True, slots=True)

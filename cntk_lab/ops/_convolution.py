@@ -39,6 +39,8 @@ def _settings(
     if reduction_rank not in (0, 1):
         raise AttributeValueError(f"{name}: reduction_rank is {reduction_rank}", fix="it is 1 (a channel axis in front) or 0 (none)")
     spatial = kernel[1 + reduction_rank :]
+    if len(kernel) == rank + reduction_rank:
+        spatial = kernel[reduction_rank:]  # without the axis of output channels: there is one
     if len(spatial) != rank or not spatial:
         raise ShapeError(
             f"{name}: the kernel {text(kernel)} has {len(spatial)} spatial axes, the operand {rank}",
@@ -54,7 +56,7 @@ def _settings(
 
 
 def _pads_of(dims: Shape, out: Shape, kernel: Shape, strides: Shape, dilation: Shape, same: Sequence[bool]) -> dict[str, Any]:
-    known = FREE not in dims
+    known = min(dims) >= 0
     lower, upper = w.pads(dims, out, kernel, strides, dilation, same) if known else (None, None)
     return {"kernel": kernel, "strides": strides, "dilation": dilation, "same": tuple(same), "lower_pad": lower, "upper_pad": upper}
 
@@ -71,40 +73,60 @@ def _resolve(
         raise AxisError(f"convolution: the kernel has the dynamic axes {format_axes(convolution_map.axes)}", fix="the kernel is the first operand, the data the second")
     dims = operand.dims[reduction_rank:]
     kernel, steps, same, gaps = _settings("convolution", convolution_map.dims, len(dims), strides, auto_padding, dilation, reduction_rank)
-    _check_channels(convolution_map.dims, operand.dims, auto_padding, reduction_rank, groups)
+    weights = _weights(convolution_map.dims, operand.rank)
+    channel_windows = _check_channels(weights, operand.dims, auto_padding, reduction_rank, groups)
     w.check_fits("convolution", dims, tuple((k - 1) * d + 1 for k, d in zip(kernel, gaps, strict=True)))
     out = _counts(dims, kernel, steps, gaps, same)
-    return {**_pads_of(dims, out, kernel, steps, gaps, same), "out": out, "channels": bool(reduction_rank)}
+    return {
+        **_pads_of(dims, out, kernel, steps, gaps, same), "out": out, "channels": bool(reduction_rank), "outputs": weights[0],
+        "channel_windows": channel_windows,
+    }
 
 
-def _check_channels(kernel: Shape, operand: Shape, auto_padding: Any, reduction_rank: int, groups: int) -> None:
+def _weights(kernel: Shape, rank: int) -> Shape:
+    """The kernels' shape with the axis of output channels in front, which may be left out if there is one."""
+    return (1, *kernel) if len(kernel) == rank else kernel
+
+
+def _check_channels(kernel: Shape, operand: Shape, auto_padding: Any, reduction_rank: int, groups: int) -> int:
+    """How many windows lie along the channels: one, unless they are padded (which has a shape, but cannot be computed)."""
     if not reduction_rank:
         if groups != 1:
             raise AttributeValueError(f"convolution: {groups} groups need a channel axis", fix="use reduction_rank=1")
-        return
+        return 1
     have, want = operand[0], kernel[1]
+    if have < 0:
+        return 1
     if groups < 1 or have % groups or kernel[0] % groups:
         raise AttributeValueError(
             f"convolution: {have} input and {kernel[0]} output channels cannot be divided into {groups} groups", fix="both must be multiples of groups"
-        )
-    flags = w.per_axis(auto_padding, len(operand), "convolution: auto_padding", False)  # noqa: FBT003
-    if flags[0] and have > 1 and want not in (1, INFERRED) and groups == 1:
-        raise AttributeValueError(
-            f"convolution: auto_padding {list(auto_padding)} pads the channel axis too: detected padding over channel axis of {have} channels",
-            fix=f"say auto_padding={[False] + [True] * (len(operand) - 1)}: the first value is for the channels",
         )
     if want not in (have // groups, INFERRED):
         raise ShapeError(
             f"convolution: the operand has {have} channels{f' in {groups} groups' if groups > 1 else ''}, the kernel takes {want}",
             fix=f"give the kernel the shape {text((kernel[0], have // groups, *kernel[2:]))}, or let it be inferred",
         )
+    flags = w.per_axis(auto_padding, len(operand), "convolution: auto_padding", False)  # noqa: FBT003
+    return have if flags[0] else 1
+
+
+class ChannelPaddingError(AttributeValueError, RuntimeError):
+    """A convolution that pads its channels, which has no values (CNTK refuses it when it runs)."""
+
+
+def _refuse_channel_padding(channel_windows: int) -> None:
+    if channel_windows != 1:
+        raise ChannelPaddingError(
+            f"convolution: detected padding over channel axis of {channel_windows} channels",
+            fix="say auto_padding=[False, True, ...]: the first value is for the channels",
+        )
 
 
 def _complete(convolution_map: TensorType, operand: TensorType, reduction_rank: int, groups: int) -> dict[str, Shape]:
     dims = convolution_map.dims
-    if not reduction_rank:
-        return {"convolution_map": dims}
-    return {"convolution_map": (dims[0], operand.dims[0] // groups if dims[1] == INFERRED else dims[1], *dims[2:])}
+    channels = operand.dims[0] // groups if reduction_rank and operand.dims[0] >= 0 else INFERRED
+    at = 0 if len(dims) == operand.rank else 1
+    return {"convolution_map": tuple(channels if d == INFERRED and i == at else d for i, d in enumerate(dims))}
 
 
 # ---- columns
@@ -187,25 +209,26 @@ def correlate_kernel_gradient(
 # ---- convolution over static axes
 
 
-def _lift(channels: bool, x: Any, weights: Any) -> tuple[Any, Any]:  # noqa: FBT001
-    """Operand and kernel with a channel axis, if they have none."""
-    return (x, weights[0]) if channels else (x[:, None], weights[0][:, None])
+def _lift(channels: bool, x: Any, weights: Any, outputs: int, kernel: Shape) -> tuple[Any, Any]:  # noqa: FBT001
+    """Operand with a channel axis, and kernels O x C/groups x kernel."""
+    return (x if channels else x[:, None]), weights.reshape(outputs, -1, *kernel)
 
 
 def _forward(
     xp: Any, convolution_map: Any, operand: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...],
-    lower_pad: Shape | None, upper_pad: Shape | None, groups: int, channels: bool,  # noqa: FBT001
+    lower_pad: Shape | None, upper_pad: Shape | None, groups: int, channels: bool, outputs: int, channel_windows: int,  # noqa: FBT001
 ) -> Any:
-    x, weights = _lift(channels, operand, convolution_map)
+    _refuse_channel_padding(channel_windows)
+    x, weights = _lift(channels, operand, convolution_map, outputs, kernel)
     out, lower, upper = _at_run_time(tuple(x.shape[2:]), kernel, strides, dilation, same, lower_pad, upper_pad)
     return correlate(xp, x, weights, kernel, strides, dilation, out, lower, upper, groups)
 
 
 def _operand_gradient(
     xp: Any, dy: Any, convolution_map: Any, operand: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...],
-    lower_pad: Shape | None, upper_pad: Shape | None, groups: int, channels: bool,  # noqa: FBT001
+    lower_pad: Shape | None, upper_pad: Shape | None, groups: int, channels: bool, outputs: int,  # noqa: FBT001
 ) -> Any:
-    x, weights = _lift(channels, operand, convolution_map)
+    x, weights = _lift(channels, operand, convolution_map, outputs, kernel)
     dims = tuple(x.shape[2:])
     _, lower, upper = _at_run_time(dims, kernel, strides, dilation, same, lower_pad, upper_pad)
     return correlate_operand_gradient(xp, dy, weights, dims, kernel, strides, dilation, lower, upper, groups).reshape(operand.shape)
@@ -213,9 +236,9 @@ def _operand_gradient(
 
 def _kernel_gradient(
     xp: Any, dy: Any, convolution_map: Any, operand: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...],
-    lower_pad: Shape | None, upper_pad: Shape | None, groups: int, channels: bool,  # noqa: FBT001
+    lower_pad: Shape | None, upper_pad: Shape | None, groups: int, channels: bool, outputs: int,  # noqa: FBT001
 ) -> Any:
-    x, _ = _lift(channels, operand, convolution_map)
+    x, _ = _lift(channels, operand, convolution_map, outputs, kernel)
     _, lower, upper = _at_run_time(tuple(x.shape[2:]), kernel, strides, dilation, same, lower_pad, upper_pad)
     return correlate_kernel_gradient(xp, dy, x, kernel, strides, dilation, lower, upper, groups).reshape(convolution_map.shape)
 
@@ -227,7 +250,7 @@ _CNTK = CntkRule(
 
 
 @tensor_op(
-    shape=lambda convolution_map, out: (convolution_map.dims[0], *out),
+    shape=lambda outputs, channel_windows, out: (outputs * channel_windows, *out),
     resolve=_resolve,
     complete=_complete,
     forward=_forward,
@@ -288,24 +311,20 @@ def convolution(
 # ---- convolution over the sequence axis
 
 
-def _sequence_shape(channels: bool, convolution_map: TensorType, out: Shape) -> Shape:  # noqa: FBT001
-    del channels
-    return (convolution_map.dims[0], *out[1:])
-
-
 def _resolve_sequential(
     convolution_map: TensorType, operand: TensorType, strides: Any, auto_padding: Any, dilation: Any, reduction_rank: int, groups: int
 ) -> dict[str, Any]:
     dims = (FREE, *operand.dims[reduction_rank:])
     kernel, steps, same, gaps = _settings("convolution", convolution_map.dims, len(dims), strides, auto_padding, dilation, reduction_rank)
-    flags = [False] if reduction_rank else []
-    _check_channels(convolution_map.dims, operand.dims[:1] + dims, [*flags, *same], reduction_rank, groups)
+    weights = _weights(convolution_map.dims, operand.rank + 1)
+    given = operand.dims[:reduction_rank]
+    _refuse_channel_padding(_check_channels(weights, (*given, *dims), auto_padding, reduction_rank, groups))
     w.check_fits("convolution", dims, tuple((k - 1) * d + 1 for k, d in zip(kernel, gaps, strict=True)))
     inner = _counts(dims[1:], kernel[1:], steps[1:], gaps[1:], same[1:])
     lower, upper = w.pads(dims[1:], inner, kernel[1:], steps[1:], gaps[1:], same[1:])
     return {
         "kernel": kernel, "strides": steps, "dilation": gaps, "same": same, "out": (1, *inner), "lower_pad": (0, *lower), "upper_pad": (0, *upper),
-        "channels": bool(reduction_rank),
+        "channels": bool(reduction_rank), "outputs": weights[0],
     }
 
 
@@ -346,9 +365,9 @@ def _stacked(xp: Any, x: Any, index: list[Any], inside: list[Any]) -> Any:
 
 def _sequential_forward(
     xp: Any, convolution_map: Any, operand: Any, layouts: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...],
-    out: Shape, lower_pad: Shape, upper_pad: Shape, groups: int, channels: bool,  # noqa: FBT001
+    out: Shape, lower_pad: Shape, upper_pad: Shape, groups: int, channels: bool, outputs: int,  # noqa: FBT001
 ) -> Any:
-    x, weights = _lift(channels, operand, convolution_map)
+    x, weights = _lift(channels, operand, convolution_map, outputs, kernel)
     new, index, inside = _taps_of_sequences(layouts[1], kernel, strides, dilation, same)
     stacked = _stacked(xp, x, index, inside)
     result = correlate(xp, stacked, weights, kernel, strides, (1, *dilation[1:]), out, lower_pad, upper_pad, groups)
@@ -357,9 +376,9 @@ def _sequential_forward(
 
 def _sequential_operand_gradient(
     xp: Any, dy: Any, convolution_map: Any, operand: Any, layouts: Any, kernel: Shape, strides: Shape, dilation: Shape,
-    same: tuple[bool, ...], out: Shape, lower_pad: Shape, upper_pad: Shape, groups: int, channels: bool,  # noqa: FBT001
+    same: tuple[bool, ...], out: Shape, lower_pad: Shape, upper_pad: Shape, groups: int, channels: bool, outputs: int,  # noqa: FBT001
 ) -> Any:
-    x, weights = _lift(channels, operand, convolution_map)
+    x, weights = _lift(channels, operand, convolution_map, outputs, kernel)
     _, index, inside = _taps_of_sequences(layouts[1], kernel, strides, dilation, same)
     slopes = dy.reshape(dy.shape[0], dy.shape[1], *out)
     dims = (kernel[0], *x.shape[2:])
@@ -372,9 +391,9 @@ def _sequential_operand_gradient(
 
 def _sequential_kernel_gradient(
     xp: Any, dy: Any, convolution_map: Any, operand: Any, layouts: Any, kernel: Shape, strides: Shape, dilation: Shape,
-    same: tuple[bool, ...], out: Shape, lower_pad: Shape, upper_pad: Shape, groups: int, channels: bool,  # noqa: FBT001
+    same: tuple[bool, ...], out: Shape, lower_pad: Shape, upper_pad: Shape, groups: int, channels: bool, outputs: int,  # noqa: FBT001
 ) -> Any:
-    x, _ = _lift(channels, operand, convolution_map)
+    x, _ = _lift(channels, operand, convolution_map, outputs, kernel)
     _, index, inside = _taps_of_sequences(layouts[1], kernel, strides, dilation, same)
     stacked = _stacked(xp, x, index, inside)
     slopes = dy.reshape(dy.shape[0], dy.shape[1], *out)
@@ -383,7 +402,7 @@ def _sequential_kernel_gradient(
 
 
 @tensor_op(
-    shape=_sequence_shape,
+    shape=lambda outputs, out: (outputs, *out[1:]),
     axes=_sequential_axes,
     resolve=_resolve_sequential,
     complete=_complete,
@@ -436,27 +455,33 @@ def _resolve_transposed(
 ) -> dict[str, Any]:
     small = operand.dims[reduction_rank:]
     kernel, steps, same, gaps = _settings("convolution_transpose", convolution_map.dims, len(small), strides, auto_padding, dilation, reduction_rank)
-    if convolution_map.dims[0] not in (operand.dims[0], INFERRED) and reduction_rank:
+    weights = _weights(convolution_map.dims, operand.rank)
+    outputs = weights[1] if reduction_rank else weights[0]
+    if reduction_rank and weights[0] not in (operand.dims[0], INFERRED) and operand.dims[0] >= 0:
         raise ShapeError(
-            f"convolution_transpose: the operand has {operand.dims[0]} channels, the kernel takes {convolution_map.dims[0]}",
-            fix=f"give the kernel the shape {text((operand.dims[0], *convolution_map.dims[1:]))}: input channels come first",
+            f"convolution_transpose: the operand has {operand.dims[0]} channels, the kernel takes {weights[0]}",
+            fix=f"give the kernel the shape {text((operand.dims[0], *weights[1:]))}: input channels come first",
         )
     if output_shape and any(d > 0 for d in output_shape):
-        if len(output_shape) != len(operand.dims):
-            raise ShapeError(f"convolution_transpose: output_shape {text(tuple(output_shape))} has {len(output_shape)} axes, the operand {operand.rank}")
-        large = tuple(int(d) for d in output_shape[reduction_rank:])
+        if len(output_shape) not in (len(small), len(small) + 1):
+            raise ShapeError(
+                f"convolution_transpose: output_shape {text(tuple(output_shape))} has {len(output_shape)} axes, the operand {operand.rank}",
+                fix="give output channels x spatial sizes",
+            )
+        large = tuple(int(d) for d in output_shape[len(output_shape) - len(small) :])
     else:
         spans = ((k - 1) * d + 1 for k, d in zip(kernel, gaps, strict=True))
-        large = tuple(n if n == FREE else (n - 1) * s + (1 if p else k) for n, s, k, p in zip(small, steps, spans, same, strict=True))
-    if FREE in large:
-        return {**_pads_of(large, small, kernel, steps, gaps, same), "out": large, "channels": bool(reduction_rank)}
+        large = tuple(n if n < 0 else (n - 1) * s + (1 if p else k) for n, s, k, p in zip(small, steps, spans, same, strict=True))
+    found = {**_pads_of(large, small, kernel, steps, gaps, same), "out": large, "channels": bool(reduction_rank), "outputs": outputs}
+    if min(large) < 0:
+        return found
     back = _counts(large, kernel, steps, gaps, same)
     if back != small:
         raise ShapeError(
             f"convolution_transpose: a convolution of {text(large)} with kernels {text(kernel)} and strides {text(steps)} gives {text(back)}, not the operand's {text(small)}",
             fix="choose an output_shape from which the convolution leads back to the operand",
         )
-    return {**_pads_of(large, small, kernel, steps, gaps, same), "out": large, "channels": bool(reduction_rank)}
+    return found
 
 
 def _large(small: Shape, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...], out: Shape, lower: Any, upper: Any) -> tuple[Shape, Shape, Shape]:
@@ -470,18 +495,19 @@ def _large(small: Shape, kernel: Shape, strides: Shape, dilation: Shape, same: t
 
 def _transposed_forward(
     xp: Any, convolution_map: Any, operand: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...], out: Shape,
-    lower_pad: Shape | None, upper_pad: Shape | None, channels: bool,  # noqa: FBT001
+    lower_pad: Shape | None, upper_pad: Shape | None, channels: bool, outputs: int,  # noqa: FBT001
 ) -> Any:
-    x, weights = (operand, convolution_map[0]) if channels else (operand[:, None], convolution_map[0][None])
+    x = operand if channels else operand[:, None]
+    weights = convolution_map.reshape(-1, outputs, *kernel)
     large, lower, upper = _large(tuple(x.shape[2:]), kernel, strides, dilation, same, out, lower_pad, upper_pad)
     return correlate_operand_gradient(xp, x, weights, large, kernel, strides, dilation, lower, upper, 1)
 
 
 def _transposed_operand_gradient(
     xp: Any, dy: Any, convolution_map: Any, operand: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...], out: Shape,
-    lower_pad: Shape | None, upper_pad: Shape | None, channels: bool,  # noqa: FBT001
+    lower_pad: Shape | None, upper_pad: Shape | None, channels: bool, outputs: int,  # noqa: FBT001
 ) -> Any:
-    weights = convolution_map[0] if channels else convolution_map[0][None]
+    weights = convolution_map.reshape(-1, outputs, *kernel)
     small = tuple(operand.shape[1 + channels :])
     _, lower, upper = _large(small, kernel, strides, dilation, same, out, lower_pad, upper_pad)
     return correlate(xp, dy, weights, kernel, strides, dilation, small, lower, upper, 1).reshape(operand.shape)
@@ -489,7 +515,7 @@ def _transposed_operand_gradient(
 
 def _transposed_kernel_gradient(
     xp: Any, dy: Any, convolution_map: Any, operand: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...], out: Shape,
-    lower_pad: Shape | None, upper_pad: Shape | None, channels: bool,  # noqa: FBT001
+    lower_pad: Shape | None, upper_pad: Shape | None, channels: bool, outputs: int,  # noqa: FBT001
 ) -> Any:
     x = operand if channels else operand[:, None]
     _, lower, upper = _large(tuple(x.shape[2:]), kernel, strides, dilation, same, out, lower_pad, upper_pad)
@@ -497,9 +523,9 @@ def _transposed_kernel_gradient(
 
 
 @tensor_op(
-    shape=lambda convolution_map, out, reduction_rank: (convolution_map.dims[reduction_rank], *out),
+    shape=lambda outputs, out: (outputs, *out),
     resolve=_resolve_transposed,
-    complete=lambda convolution_map, operand, reduction_rank: {"convolution_map": (operand.dims[0], *convolution_map.dims[1:]) if reduction_rank else convolution_map.dims},
+    complete=lambda convolution_map, operand: {"convolution_map": tuple(operand.dims[0] if d == INFERRED and not i else d for i, d in enumerate(convolution_map.dims))},
     forward=_transposed_forward,
     gradient={"convolution_map": _transposed_kernel_gradient, "operand": _transposed_operand_gradient},
     cntk=CntkRule("Convolution", id=33, where={"transpose": True}, attributes={"output_shape": "outputShape", "strides": "strides", "auto_padding": "autoPadding"}),

@@ -17,7 +17,7 @@ from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType
 from cntk_lab.graph.operand import bind_symbol
 from cntk_lab.ops._shaping import static_axis
-from cntk_lab.tensor.shape import FREE, Shape, broadcast, text
+from cntk_lab.tensor.shape import Shape, broadcast, text
 
 Operand = Any
 
@@ -56,9 +56,9 @@ def _range(n: int, b: int, e: int, step: int) -> tuple[int, int, int, int]:
     """Begin, end (0: to the last), stride and number of elements of a slice of an axis of n elements."""
     if not step:
         raise AttributeValueError("slice: a stride is 0", fix="1 takes every element, -1 every element backwards")
-    if n == FREE:
+    if n < 0:
         begin, end = b, e
-        count = -(-(e - b) // abs(step)) if (b >= 0) == (e > 0) and e > b and e != 0 else FREE
+        count = -(-(e - b) // abs(step)) if (b >= 0) == (e > 0) and e > b and e != 0 else n
         return begin, end, step, count
     begin, end = b + n if b < 0 else b, e + n if e <= 0 else e
     if not 0 <= begin < end <= n:
@@ -166,8 +166,8 @@ def _splice_resolve(inputs: list[TensorType], axis: Any) -> dict[str, Any]:
     if isinstance(axis, Axis) and axis == _END:
         return {"along": -rank - 1}
     index = axis.static_axis_index() if isinstance(axis, Axis) else int(axis)
-    if not -rank - 1 <= index < max(rank, 1):
-        raise AxisError(f"splice: axis {index} is out of bounds for the rank {rank} it applies to", fix=f"axes go from {-rank - 1} (a new one in front) to {rank - 1}")
+    if index >= max(rank, 1):
+        raise AxisError(f"splice: axis {index} is out of bounds for the rank {rank} it applies to", fix=f"axes go up to {rank - 1}; negative ones may be new")
     return {"along": index - rank if index >= 0 and rank else min(index, -1)}
 
 
@@ -184,7 +184,7 @@ def _splice_shape(inputs: list[TensorType], along: int) -> Shape:
     except ShapeError as error:
         raise ShapeError(f"splice along axis {along}: {error.what}", fix="all other dimensions must be equal or 1") from None
     lengths = [s[at] for s in shapes]
-    return others[:at] + (FREE if FREE in lengths else sum(lengths),) + others[at + 1 :]
+    return others[:at] + (min(lengths) if min(lengths) < 0 else sum(lengths),) + others[at + 1 :]
 
 
 def _splice_forward(xp: Any, inputs: list[Any], along: int) -> Any:
@@ -252,7 +252,7 @@ def _pad_resolve(x: TensorType, pattern: Any, mode: int) -> dict[str, Any]:
         raise AttributeValueError(f"pad: the pattern {list(widths)} has negative lengths", fix="use slice to take elements away")
     most = {CONSTANT_PAD: None, REFLECT_PAD: -1, SYMMETRIC_PAD: 0}[mode]
     for (h, f), d in zip(widths, x.dims, strict=True):
-        if most is not None and d != FREE and max(h, f) > d + most:
+        if most is not None and d >= 0 and max(h, f) > d + most:
             raise AxisError(
                 f"pad: with {_MODES[mode]} padding the head ({h}) and foot ({f}) must be no greater than {d + most}, the dimension is {d}",
                 fix="pad less, or with a constant",
@@ -283,7 +283,7 @@ def _pad_gradient(xp: Any, dy: Any, x: Any, widths: Any, mode: int) -> Any:
 
 
 @tensor_op(
-    shape=lambda x, widths: tuple(d if d == FREE else h + d + f for d, (h, f) in zip(x.dims, widths, strict=True)),
+    shape=lambda x, widths: tuple(d if d < 0 else h + d + f for d, (h, f) in zip(x.dims, widths, strict=True)),
     resolve=_pad_resolve,
     forward=_pad_forward,
     gradient={"x": _pad_gradient},

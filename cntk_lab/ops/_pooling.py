@@ -17,7 +17,7 @@ from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, reals
 from cntk_lab.ops import _windows as w
-from cntk_lab.tensor.shape import FREE, UNKNOWN_SHAPE, Shape, size, text
+from cntk_lab.tensor.shape import UNKNOWN_SHAPE, Shape, size, text
 
 Operand = Any
 
@@ -44,11 +44,11 @@ def _geometry(name: str, dims: Shape, window: Any, strides: Any, auto_padding: A
     same = tuple(bool(p) for p in w.per_axis(_last(auto_padding, rank, len(dims)), rank, f"{name}: auto_padding", False))  # noqa: FBT003
     if any(s < 1 for s in steps):
         raise AttributeValueError(f"{name}: strides {steps} must be 1 or more")
-    if FREE in pooled and window == UNKNOWN_SHAPE:
+    if min(given) < 0:
         return {"window": given, "strides": steps, "same": same, "out": (1,) * rank, "lower_pad": None, "upper_pad": None}
     w.check_fits(name, pooled, given)
     out = tuple(w.count(n, k, s, padded=p, ceil=ceil) for n, k, s, p in zip(pooled, given, steps, same, strict=True))
-    lower, upper = (None, None) if FREE in pooled else w.pads(pooled, out, given, steps, (1,) * rank, same)
+    lower, upper = (None, None) if min(pooled) < 0 else w.pads(pooled, out, given, steps, (1,) * rank, same)
     return {"window": given, "strides": steps, "same": same, "out": out, "lower_pad": lower, "upper_pad": upper}
 
 
@@ -72,7 +72,7 @@ def _at_run_time(
     dims: Shape, window: Shape, strides: Shape, same: tuple[bool, ...], lower: Shape | None, upper: Shape | None, *, ceil: bool
 ) -> tuple[Shape, Shape, Shape, Shape]:
     """Window, numbers of windows and paddings for the sizes at hand (dimensions may be free)."""
-    window = tuple(n if k == FREE else k for n, k in zip(dims, window, strict=True))
+    window = tuple(n if k < 0 else k for n, k in zip(dims, window, strict=True))
     out = tuple(w.count(n, k, s, padded=p, ceil=ceil) for n, k, s, p in zip(dims, window, strides, same, strict=True))
     if lower is None or upper is None:
         lower, upper = w.pads(dims, out, window, strides, (1,) * len(dims), same)
@@ -205,7 +205,7 @@ def _resolve_unpooling(pooling_input: TensorType, operand: TensorType, unpooling
         raise AttributeValueError(f"unpooling: there is no unpooling type {unpooling_type}", fix="MAX_UNPOOLING is 0")
     found = _geometry("unpooling", pooling_input.dims, unpooling_window_shape, strides, auto_padding, ceil=False)
     expected = _pooled_shape(pooling_input, found["out"])
-    if expected != operand.dims and FREE not in (*expected, *operand.dims):
+    if expected != operand.dims and min(*expected, *operand.dims) >= 0:
         raise ShapeError(
             f"unpooling: pooling {text(pooling_input.dims)} gives {text(expected)}, the operand is {text(operand.dims)}",
             fix="use the window, strides and padding with which the operand was pooled",

@@ -44,7 +44,7 @@ def _times_shape(left: TensorType, right: TensorType, output_rank: int) -> Shape
         )
     have = left.dims[left.rank - k :]
     for x, w in zip(have, inner, strict=True):
-        if x != w and FREE not in (x, w):
+        if x != w and min(x, w) >= 0:
             raise ShapeError(
                 f"times: inner dimensions differ: the left operand has {x} columns, the right {w} rows",
                 fix=f"give the right operand {x} rows, or let it be inferred: parameter((InferredDimension, {', '.join(map(str, outer))}))",
@@ -71,11 +71,11 @@ def _contraction(left: TensorType, right: TensorType, output_rank: int) -> Contr
     if sizes["k"] == FREE:
         sizes["k"] = _size(left.dims[left.rank - len(inner) :])
     x, y, out = "r" * rows[0] + "ak", "r" * rows[1] + "ko", "r" * any(rows) + "ao"
-    return Contraction(x, y, out, sizes)
+    return Contraction(x, y, out, sizes, {"a": left.rank - len(inner), "k": len(inner), "o": len(outer)})
 
 
 def _size(dims: Shape) -> int:
-    return FREE if FREE in dims else size(dims)
+    return FREE if dims and min(dims) < 0 else size(dims)
 
 
 def _partial(left: TensorType, right: TensorType, output_rank: int) -> Shape | None:

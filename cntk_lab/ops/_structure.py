@@ -92,7 +92,9 @@ def output_variable(shape: Any, dtype: Any, dynamic_axes: Any, needs_gradient: b
 
     Source: CNTK 2.7 ``ops.output_variable``.
     """
-    return Variable("Output", input_type(shape, dtype, dynamic_axes, sparse=False), name, needs_gradient=needs_gradient)
+    known = input_type(shape, "float32" if dtype is None else dtype, dynamic_axes, sparse=False)
+    type_ = known if dtype is not None else TensorType(known.shape, None, known.axes)
+    return Variable("Output", type_, name, needs_gradient=needs_gradient)
 
 
 def parameter(

@@ -20,6 +20,7 @@ from cntk_lab.graph.declare import as_operands, tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.node import Node
 from cntk_lab.graph.opdef import CntkRule, OpDef, OpParameter, Rule, TensorType, Trait
+from cntk_lab.graph.operand import bind_symbol
 from cntk_lab.graph.variable import Variable
 from cntk_lab.tensor.feed import read
 from cntk_lab.tensor.shape import UNKNOWN_SHAPE, Shape, as_shape
@@ -215,6 +216,23 @@ def user_function(user_func: Any) -> Any:
     if not user_func.outputs:
         raise UserError(f"the user function {type(user_func).__name__} has no outputs", fix="let infer_outputs return at least one")
     return Function.of(user_func.node)
+
+
+_makers: dict[str, Callable[..., Any]] = {}
+
+
+def _register(op_name: str, callback: Callable[..., Any]) -> None:
+    if op_name in _makers:
+        raise UserError(f"a callback for '{op_name}' is already registered", fix="register one callback for each operator name")
+    _makers[op_name] = callback
+
+
+bind_symbol("register_user_function", _register)
+
+
+def maker_of(op_name: str) -> Callable[..., Any] | None:
+    """What the user registered to make user functions of an operator name out of files, or None."""
+    return _makers.get(op_name)
 
 
 # ---- data in the user's form

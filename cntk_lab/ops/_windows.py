@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cntk_lab.errors import AttributeValueError, ShapeError
-from cntk_lab.tensor.shape import FREE, Shape, text
+from cntk_lab.tensor.shape import Shape, text
 
 
 def per_axis(value: Any, rank: int, what: str, fill: Any) -> tuple[Any, ...]:
@@ -42,8 +42,8 @@ def count(n: int, k: int, stride: int, *, padded: bool, ceil: bool = False) -> i
         >>> count(5, 2, 2, padded=False), count(5, 2, 2, padded=False, ceil=True), count(5, 3, 2, padded=True)
         (2, 3, 3)
     """
-    if n == FREE:
-        return FREE
+    if n < 0:
+        return n
     if padded:
         return -(-n // stride)
     return (-(-(n - k) // stride) if ceil else (n - k) // stride) + 1
@@ -69,7 +69,7 @@ def check_fits(name: str, dims: Shape, kernel: Shape) -> None:
         ShapeError: naming the first axis that is too short.
     """
     for n, k in zip(dims, kernel, strict=True):
-        if k > n and n != FREE:
+        if k > n >= 0:
             raise ShapeError(
                 f"{name}: Convolution operation requires that kernel dim {k} <= input dim {n}.",
                 fix=f"give the operand at least {k} elements on that axis, or take a smaller window; it has the static axes {text(dims)}",

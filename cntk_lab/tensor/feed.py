@@ -14,7 +14,7 @@ import numpy as np
 from cntk_lab.errors import DataError, DTypeError
 from cntk_lab.tensor import dtype as dtypes
 from cntk_lab.tensor.layout import Layout
-from cntk_lab.tensor.shape import FREE, Shape, size, text
+from cntk_lab.tensor.shape import Shape, size, text
 from cntk_lab.tensor.sparse import SparseRows, is_csr, is_sparse_matrix
 from cntk_lab.tensor.value import Value
 
@@ -96,7 +96,7 @@ def _dense(data: Any, type_: Any, name: str) -> np.ndarray[Any, Any]:
 
 
 def _fits(have: Sequence[int], want: Shape) -> bool:
-    return len(have) == len(want) and all(w in (FREE, h) for h, w in zip(have, want, strict=True))
+    return len(have) == len(want) and all(w < 0 or w == h for h, w in zip(have, want, strict=True))
 
 
 def _check(have: Sequence[int], want: Shape, type_: Any, name: str, whole: Sequence[int] | None = None) -> None:
@@ -154,6 +154,9 @@ def _sequences(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) 
             _check(array.shape, shape, type_, name)
             parts = []
     parts = [p[None] if p.ndim == rank and _fits(p.shape, shape) else p for p in parts]
+    if size([abs(d) for d in shape]) == 1:
+        # one number for each frame may be given without its axis of length 1
+        parts = [p.reshape(-1, *shape) if p.ndim == 1 else p for p in parts]
     for p in parts:
         _check(p.shape[1:], shape, type_, name, p.shape)
     layout = _layout([len(p) for p in parts], begins)

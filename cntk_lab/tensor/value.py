@@ -87,18 +87,27 @@ class Value:
         items = batch.tolist() if isinstance(batch, np.ndarray) else list(batch)
         nested = bool(items) and isinstance(items[0], (list, tuple, np.ndarray))
         lists: list[list[Any]] = [list(i) for i in items] if nested else [[i] for i in items]
+        # of several axes the last one is the class; one number for each position of the others
+        classes, per = shape[-1] if shape else 1, size(shape[:-1])
         flat = [i for one in lists for i in one]
         for i in flat:
             if not isinstance(i, (int, np.integer)) or isinstance(i, bool):
                 raise DataError(f"one_hot: {i!r} is not a class number", fix="class numbers are whole numbers")
-            if i != ONE_HOT_SKIP and not 0 <= i < size(shape):
+            if i != ONE_HOT_SKIP and not 0 <= i < classes:
                 raise DataError(
-                    f"Value::Create: one-hot index value ({i}) exceeds vocabulary size ({size(shape)}).",
-                    fix=f"indices go from 0 to {size(shape) - 1}",
+                    f"Value::Create: one-hot index value ({i}) exceeds vocabulary size ({classes}).",
+                    fix=f"indices go from 0 to {classes - 1}",
                 )
+        if any(len(one) % per for one in lists):
+            raise DataError(
+                f"one_hot: a sample of shape {shape} takes {per} class numbers, there are {[len(one) for one in lists][:8]}",
+                fix="give whole samples",
+            )
         indices = np.array([-1 if i == ONE_HOT_SKIP else i for i in flat], np.int64)
-        layout = Layout.of([len(one) for one in lists])
-        matrix = from_one_hot(indices, size(shape), dtypes.name_of(dtype or "float32"))
+        layout = Layout.of([len(one) // per for one in lists])
+        matrix = from_one_hot(indices, classes, dtypes.name_of(dtype or "float32"))
+        if per > 1:
+            matrix = matrix.reshape((len(indices) // per, size(shape))).tocsr()
         return Value.packed(layout.pack_rows(SparseRows(matrix, shape)), layout, has_sequence=nested)
 
     @property

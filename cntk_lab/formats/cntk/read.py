@@ -25,6 +25,7 @@ from cntk_lab.graph.function import Function
 from cntk_lab.graph.node import Node
 from cntk_lab.graph.opdef import OpDef, TensorType
 from cntk_lab.graph.variable import Constant, Parameter, Variable, new_placeholder
+from cntk_lab.ops._user import maker_of
 
 _COPY = "take another copy of the file"
 
@@ -301,6 +302,10 @@ def _user_node(record: records.FunctionRecord, operands: Sequence[Variable]) -> 
     """The function of a user's class, which the running program must have imported itself."""
     user = record.user
     assert user is not None
+    maker = maker_of(user.op_name)
+    if maker is not None:
+        made = maker(list(operands), record.name, user.state)
+        return made.outputs[0].node  # type: ignore[no-any-return]
     module = sys.modules.get(user.module)
     found = getattr(module, user.class_name, None) if module is not None else None
     if not (isinstance(found, type) and issubclass(found, Function) and callable(getattr(found, "deserialize", None))):
@@ -310,5 +315,4 @@ def _user_node(record: records.FunctionRecord, operands: Sequence[Variable]) -> 
         )
     deserialize: Any = found.deserialize  # type: ignore[attr-defined]
     function = deserialize(list(operands), record.name, user.state)
-    node: Node = function.node
-    return node
+    return function.outputs[0].node  # type: ignore[no-any-return]

@@ -222,7 +222,8 @@ class _Writer:
     def user(self, node: Node) -> records.FunctionRecord:
         """A function of the user's own: the class that makes it, and the state it gives."""
         function = node.function
-        state = function.serialize() if function is not None and hasattr(function, "serialize") else {}
+        state: Any = function.serialize() if function is not None and hasattr(function, "serialize") else {}
+        state = {} if state is None else state
         kind = type(function)
         if not isinstance(state, dict):
             raise FormatError(
@@ -235,7 +236,7 @@ class _Writer:
             tuple(self.variable_uid(v) for v in node.inputs),
             name=node.name,
             version=0,
-            user=records.UserRecord(kind.__module__, kind.__name__, f"{kind.__module__}.{kind.__name__}", state),
+            user=records.UserRecord(kind.__module__, kind.__name__, getattr(function, "op_name", f"{kind.__module__}.{kind.__name__}"), state),
         )
 
 
