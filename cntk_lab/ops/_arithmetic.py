@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import operator
 from collections.abc import Callable
@@ -40,6 +41,13 @@ def associative(two: Callable[..., Any]) -> Callable[..., Any]:
         return two(left, many(*items[half:]), name=name)
 
     many.__name__, many.__doc__, many.op = two.__name__, two.__doc__, two.op  # type: ignore[attr-defined]
+    many.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            *(inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in ("arg1", "arg2")),
+            inspect.Parameter("more", inspect.Parameter.VAR_POSITIONAL),
+            inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=""),
+        ]
+    )
     return many
 
 
