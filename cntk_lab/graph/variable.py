@@ -6,6 +6,7 @@ constants the numbers themselves. Knows no operators; ``node`` points to the nod
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +16,14 @@ from cntk_lab import device as devices
 from cntk_lab import initializer as initializers
 from cntk_lab.axis import UNKNOWN_AXES, Axis, format_axes
 from cntk_lab.device import DeviceDescriptor
-from cntk_lab.errors import DataError, GraphError, ShapeError, SignatureError
+from cntk_lab.errors import DataError, GraphError, LabWarning, ShapeError, SignatureError
 from cntk_lab.graph import ports
-from cntk_lab.graph.naming import function_without_parameters, new_uid, user_line, where_text
+from cntk_lab.graph.naming import function_without_parameters, new_uid, user_line
 from cntk_lab.graph.opdef import TensorType
-from cntk_lab.graph.operand import Operable, constant_array
+from cntk_lab.graph.operand import Operable, constant_array, symbol
 from cntk_lab.tensor import dtype as dtypes
 from cntk_lab.tensor.arrays import NDArrayView, Storage, to_host
-from cntk_lab.tensor.shape import UNKNOWN_SHAPE, Shape, as_shape, fill_inferred, is_known, text
+from cntk_lab.tensor.shape import UNKNOWN_SHAPE, Shape, as_shape, is_known, text
 
 if TYPE_CHECKING:
     from cntk_lab.graph.node import Node
@@ -135,7 +136,7 @@ class Variable(Operable):
     @property
     def owner(self) -> Any:
         """The primitive Function that computes this output; None for leaves."""
-        return None if self.node is None else self.node.function
+        return None if self.node is None else symbol("owner")(self.node)
 
     @property
     def variable(self) -> Variable:
@@ -209,24 +210,26 @@ class _Valued(Variable):
                 raise ShapeError(f"a {kind.lower()} with an initializer needs a shape", fix="give shape=...")
         else:
             # whole numbers are fine as a value, though not as an operand beside variables
-            array = constant_array(init.tolist() if isinstance(init, np.ndarray) and init.dtype.kind in "iub" else init, dtype)
-            if shape is None:
-                shape = array.shape
+            whole = isinstance(init, np.ndarray) and init.dtype.kind in "iub"
+            array = constant_array(init.tolist() if whole else init, dtype)  # type: ignore[attr-defined]
+            shape = array.shape if shape is None else self._shape_of_values(kind, array, shape)
         dtype = dtype or (array.dtype.name if array is not None else "float32")
         super().__init__(kind, TensorType(shape, dtype, ()), name)
         if array is not None:
-            if array.ndim and array.shape != shape and array.size != 1:
-                self._refuse(array, shape)
             self._init_array(array)
 
-    def _refuse(self, array: np.ndarray[Any, Any], shape: Shape) -> None:
-        try:
-            np.broadcast_to(array, shape if is_known(shape) else fill_inferred(shape, array.shape))
-        except ValueError:
-            raise ShapeError(
-                f"{self.kind.lower()} of shape {text(shape)} cannot be filled from an array of shape {text(array.shape)}",
-                where=where_text(self.kind, self._name),
-            ) from None
+    @staticmethod
+    def _shape_of_values(kind: str, array: np.ndarray[Any, Any], asked: Shape) -> Shape:
+        """The values' shape, which CNTK takes whatever was asked for; a single number fills what was asked for."""
+        if not array.ndim or array.shape == asked:
+            return asked
+        if is_known(asked):
+            warnings.warn(
+                f"a {kind.lower()} takes shape {text(array.shape)} from its values; shape {text(asked)} was asked for",
+                LabWarning,
+                stacklevel=5,
+            )
+        return array.shape
 
     def _init_array(self, array: np.ndarray[Any, Any]) -> None:
         if is_known(self.type.shape):
