@@ -140,6 +140,19 @@ def request(source: str, signature: str = KERNEL_SIGNATURE) -> Handle:
     return handle
 
 
+def finish(timeout: float | None = None) -> bool:
+    """Wait for every kernel that was asked for; whether all are compiled or have failed.
+
+    Args:
+        timeout: longest wait for each, in seconds; None waits however long it takes.
+    """
+    with _lock:
+        handles = list(_handles.values())
+    for handle in handles:
+        handle.wait(timeout)
+    return all(h.ready() or h.failure is not None for h in handles)
+
+
 def forget() -> None:
     """Drop all handles of this process (the machine code stays mapped; the disk cache stays)."""
     with _lock:

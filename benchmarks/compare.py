@@ -1,0 +1,245 @@
+"""CNTK Lab, PyTorch (eager and torch.compile) and CNTK 2.7 side by side: training steps in one run, median ratios.
+
+    python benchmarks/compare.py [WORKLOAD ...] [--rounds 9] [--window 0.25] [--cntk PYTHON] [--engines lab,torch,compile,cntk]
+
+Each engine has a process of its own; the driver lets them run in turn in short windows, so that what else happens on the
+machine happens to all of them. Feeding the minibatch is part of the step for everybody. Reported are the median over the
+windows, and the median of the ratios round by round. ``--cntk`` names a command that runs Python with CNTK 2.7 in it;
+without it that column says so. Tables (Markdown, JSON) and a plot go to ``benchmarks/results``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import math
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from workloads import WORKLOADS, Workload  # noqa: E402
+
+TITLES = {"lab": "CNTK Lab", "torch": "torch eager", "compile": "torch.compile", "cntk": "CNTK 2.7"}
+
+
+class Engine:
+    """One engine's process for one workload; ``reason`` says why there is none."""
+
+    def __init__(self, name: str, workload: str, command: list[str] | None, timeout: float) -> None:
+        self.name, self.steps, self.peak = name, [], 0
+        self.reason: str | None = "no command given (--cntk)" if command is None else None
+        self.version, self.first = "", math.nan
+        self.process: subprocess.Popen[str] | None = None
+        if command is None:
+            return
+        del timeout
+        self.process = subprocess.Popen(
+            [*command, str(HERE / "serve.py"), name, workload],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        )
+
+    def ready(self) -> bool:
+        """Wait until the model is built; whether it is."""
+        if self.process is not None:
+            answer = self._answer()
+            if answer is not None:
+                self.version, self.first = str(answer["version"]), float(answer["first"])
+        return self.process is not None
+
+    def window(self, seconds: float) -> float:
+        """Seconds per step over one window; NaN if the process is gone."""
+        if self.process is None or self.process.stdin is None:
+            return math.nan
+        self.process.stdin.write(f"{seconds}\n")
+        self.process.stdin.flush()
+        answer = self._answer()
+        if answer is None:
+            return math.nan
+        self.steps.append(float(answer["step"]))
+        self.peak = int(answer["peak"])
+        return self.steps[-1]
+
+    def _answer(self) -> dict[str, Any] | None:
+        assert self.process is not None
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if line:
+            found: dict[str, Any] = json.loads(line)
+            return found
+        _, errors = self.process.communicate()
+        lines = [x.strip() for x in errors.splitlines() if x.strip()]
+        self.reason = f"ended with code {self.process.returncode}: {lines[-1][:200] if lines else 'without a message'}"
+        self.process = None
+        return None
+
+    def close(self) -> None:
+        """End the process."""
+        if self.process is not None:
+            self.process.communicate(input="")
+            self.process = None
+
+
+def measure(workload: Workload, commands: dict[str, list[str] | None], rounds: int, seconds: float) -> dict[str, Any]:
+    """One workload on all engines, in turn.
+
+    Args:
+        workload: what is measured.
+        commands: engine -> how its Python is started; None if it is not there.
+        rounds: windows per engine.
+        seconds: length of a window.
+
+    Returns:
+        Medians in seconds, ratios to CNTK Lab, peak memory in bytes, reasons for what is missing.
+    """
+    engines = [Engine(name, workload.name, command, 300.0) for name, command in commands.items()]
+    running = [e for e in engines if e.ready()]
+    for _ in range(rounds):
+        for e in running:
+            e.window(seconds)
+    lab = next((e for e in engines if e.name == "lab"), None)
+    result: dict[str, Any] = {"workload": workload.name, "title": workload.title, "bars": list(workload.bars), "engines": {}}
+    for e in engines:
+        entry: dict[str, Any] = {"reason": e.reason} if e.reason else {}
+        if e.steps:
+            entry = {"step": statistics.median(e.steps), "first": e.first, "peak": e.peak, "version": e.version}
+            if lab is not None and lab.steps and e is not lab:
+                entry["ratio"] = statistics.median(a / b for a, b in zip(e.steps, lab.steps, strict=False))
+        result["engines"][e.name] = entry
+    for e in engines:
+        e.close()
+    ratios = {n: r["ratio"] for n, r in result["engines"].items() if "ratio" in r}
+    torch_ratios = [ratios[n] for n in ("torch", "compile") if n in ratios]
+    result["ahead_of_torch"] = min(torch_ratios) if torch_ratios else None
+    result["ahead_of_cntk"] = ratios.get("cntk")
+    return result
+
+
+def _milliseconds(entry: dict[str, Any]) -> str:
+    if "step" not in entry:
+        return "–"
+    value = entry["step"] * 1e3
+    return f"{value:.4f}" if value < 0.1 else f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
+def _ratio(value: float | None, bar: float | None) -> str:
+    if value is None:
+        return "–"
+    text = f"{value:.2f}x" if value < 10 else f"{value:.0f}x"
+    return text if bar is None else f"{text} ({'≥' if value >= bar else '<'} {bar:g})"
+
+
+def markdown(results: list[dict[str, Any]], head: dict[str, str]) -> str:
+    """The table that people read."""
+    names = list(results[0]["engines"])
+    lines = ["# Training steps, side by side", "", ", ".join(f"{k} {v}" for k, v in head.items()), ""]
+    lines.append("Milliseconds per training step, feeding included (median over windows); ratios are medians over rounds.")
+    lines += ["", "| workload | " + " | ".join(TITLES[n] for n in names) + " | ahead of best torch (bar) | ahead of CNTK (bar) |"]
+    lines.append("|---|" + "---|" * (len(names) + 2))
+    for r in results:
+        cells = [_milliseconds(r["engines"][n]) for n in names]
+        bars = r["bars"]
+        cells += [_ratio(r["ahead_of_torch"], bars[0]), _ratio(r["ahead_of_cntk"], bars[1])]
+        lines.append(f"| {r['title']} | " + " | ".join(cells) + " |")
+    for which, bar in (("ahead_of_torch", 3), ("ahead_of_cntk", 8)):
+        values = [r[which] for r in results if r[which]]
+        if len(values) > 1:
+            mean = math.exp(sum(map(math.log, values)) / len(values))
+            lines += ["", f"Geometric mean {which.replace('_', ' ')} over {len(values)} workloads: {_ratio(mean, bar)}."]
+    lines += ["", "| workload | " + " | ".join(f"{TITLES[n]}: peak MiB, first step s" for n in names) + " |", "|---|" + "---|" * len(names)]
+    for r in results:
+        cells = [f"{e['peak'] / 2**20:.0f}, {e['first']:.2f}" if "peak" in e else "–" for e in (r["engines"][n] for n in names)]
+        lines.append(f"| {r['title']} | " + " | ".join(cells) + " |")
+    missing = {(n, e["reason"]) for r in results for n, e in r["engines"].items() if "reason" in e}
+    lines += ["", *(f"- {TITLES[n]}: {reason}" for n, reason in sorted(missing))]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def plot(results: list[dict[str, Any]], path: Path) -> str | None:
+    """A bar for each ratio; returns why there is none."""
+    try:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+    except ImportError:
+        return "no matplotlib: pip install matplotlib"
+    figure, axes = pyplot.subplots(figsize=(9, 0.6 * len(results) + 1.5))
+    others = [n for n in results[0]["engines"] if n != "lab"]
+    for k, name in enumerate(others):
+        values = [r["engines"][name].get("ratio", math.nan) for r in results]
+        places = [i + (k - (len(others) - 1) / 2) * 0.25 for i in range(len(results))]
+        axes.barh(places, values, 0.23, label=TITLES[name])
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(results)), [r["title"] for r in results])
+    axes.invert_yaxis()
+    axes.set_xlabel("time of a training step / time of CNTK Lab (more is better for CNTK Lab)")
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+    return None
+
+
+def head_of(results: list[dict[str, Any]]) -> dict[str, str]:
+    """Date, versions and cores; nothing that names the machine."""
+    head = {"date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d"), "Python": sys.version.split()[0]}
+    for name, title in (("lab", "CNTK Lab"), ("torch", "PyTorch"), ("cntk", "CNTK")):
+        found = [r["engines"][name]["version"] for r in results if "version" in r["engines"].get(name, {})]
+        if found:
+            head[title] = found[0]
+    head["cores"] = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    return head
+
+
+def main() -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workloads", nargs="*", help=f"all, or some of: {', '.join(WORKLOADS)}")
+    parser.add_argument("--rounds", type=int, default=9, help="windows per engine")
+    parser.add_argument("--window", type=float, default=0.25, help="seconds per window")
+    parser.add_argument("--cntk", help="a command that runs Python with CNTK 2.7")
+    parser.add_argument("--engines", default="lab,torch,compile,cntk", help="which engines, in order")
+    parser.add_argument("--output", type=Path, default=HERE / "results", help="folder for the tables; '-' writes none")
+    options = parser.parse_args()
+    unknown = [n for n in options.workloads if n not in WORKLOADS]
+    if unknown:
+        parser.error(f"no workload {', '.join(unknown)}; there are {', '.join(WORKLOADS)}")
+    names = options.engines.split(",")
+    cntk = shlex.split(options.cntk) if options.cntk else None
+    commands = {n: cntk if n == "cntk" else [sys.executable] for n in names}
+    results = []
+    for name in options.workloads or WORKLOADS:
+        results.append(measure(WORKLOADS[name], commands, options.rounds, options.window))
+        r = results[-1]
+        times = "  ".join(f"{TITLES[n]} {_milliseconds(e)}" for n, e in r["engines"].items())
+        print(f"{name:12} {times}  torch {_ratio(r['ahead_of_torch'], r['bars'][0])}  CNTK {_ratio(r['ahead_of_cntk'], r['bars'][1])}", flush=True)
+        for n, e in r["engines"].items():
+            if "reason" in e:
+                print(f"{'':12} {TITLES[n]}: {e['reason']}", flush=True)
+    if str(options.output) == "-":
+        return 0
+    head = head_of(results)
+    options.output.mkdir(parents=True, exist_ok=True)
+    stem = options.output / f"training-{head['date']}"
+    stem.with_suffix(".md").write_text(markdown(results, head), encoding="utf-8")
+    stem.with_suffix(".json").write_text(json.dumps({"head": head, "results": results}, indent=1), encoding="utf-8")
+    reason = plot(results, stem.with_suffix(".png"))
+    print(f"wrote {stem.name}.md, .json" + (f"; no plot: {reason}" if reason else ", .png"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

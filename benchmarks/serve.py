@@ -1,0 +1,78 @@
+"""One engine, one workload, in a process of its own: builds the model, then runs steps for as long as the driver says.
+
+    python benchmarks/serve.py ENGINE WORKLOAD      ENGINE: lab, torch, compile, cntk
+
+Standard input: one number of seconds per line; standard output: one JSON object per line (first what was built, then one
+per window with the seconds per step). Runs on Python 3.6 too, for CNTK 2.7. Knows nothing of the other engines.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+
+import workloads  # noqa: E402
+
+
+def _engine(name, workload, batches):
+    if name in ("torch", "compile"):
+        import torch
+
+        from engines import torch_models
+
+        return torch.__version__, torch_models.build(name == "compile", workload, batches), None
+    from engines import cntk_models
+
+    if name == "cntk":
+        import cntk
+
+        return cntk.__version__, cntk_models.build(cntk, workload, batches), None
+    sys.path.insert(0, os.path.dirname(HERE))
+    from engines import lab
+
+    return lab.version(), cntk_models.build(lab.module(), workload, batches), lab.settle
+
+
+def main():
+    """Serve until standard input ends."""
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    name, workload = sys.argv[1], workloads.WORKLOADS[sys.argv[2]]
+    batches = workloads.minibatches(workload)
+    version, step, settle = _engine(name, workload, batches)
+    start = time.perf_counter()
+    step()
+    first = time.perf_counter() - start
+    if settle is not None:
+        settle()
+    until = time.perf_counter() + 0.5
+    count = 0
+    while count < 2 * workloads.MINIBATCHES or time.perf_counter() < until:
+        step()
+        count += 1
+        if time.perf_counter() > until + 20:
+            break
+
+    def tell(**what):
+        out.write(json.dumps(what) + "\n")
+        out.flush()
+
+    tell(version=version, first=first)
+    for line in sys.stdin:
+        seconds, steps = float(line), 0
+        start = time.perf_counter()
+        while True:
+            step()
+            steps += 1
+            now = time.perf_counter()
+            if now - start >= seconds:
+                break
+        tell(step=(now - start) / steps, steps=steps, peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+if __name__ == "__main__":
+    main()
