@@ -8,6 +8,7 @@ from cntk_lab.ops._criteria import (
     weighted_binary_cross_entropy,
 )
 from cntk_lab.ops._similarity import cosine_distance, cosine_distance_with_negative_samples, fmeasure
+from cntk_lab.ops._vocabulary import hierarchical_softmax_layer, nce_loss
 
 __all__ = [
     "binary_cross_entropy",
@@ -16,6 +17,8 @@ __all__ = [
     "cross_entropy",
     "cross_entropy_with_softmax",
     "fmeasure",
+    "hierarchical_softmax_layer",
+    "nce_loss",
     "squared_error",
     "weighted_binary_cross_entropy",
 ]

@@ -20,3 +20,4 @@ from cntk_lab.ops._softmax import *  # noqa: F403
 from cntk_lab.ops._structure import *  # noqa: F403
 from cntk_lab.ops._unary import *  # noqa: F403
 from cntk_lab.ops._user import *  # noqa: F403
+from cntk_lab.ops._vocabulary import *  # noqa: F403

@@ -379,6 +379,7 @@ def element_select(flag: Operand, value_if_true: Operand, value_if_false: Operan
         "min_value": lambda dy: dy * 0,
         "max_value": lambda dy: dy * 0,
     },
+    dtype=lambda x: x.dtype,
     cntk=CntkRule("Clip", id=41),
     onnx=OnnxRule("Clip", since=6, attributes={"min_value": "min", "max_value": "max"}),
     domain={"x": reals(-2.0, 2.0, avoid=(-1.0, 1.0)), "min_value": reals(-1.0, -1.0), "max_value": reals(1.0, 1.0)},

@@ -295,7 +295,7 @@ def batch_normalization(
             Warning,
             stacklevel=2,
         )
-        running_count = Constant(0, shape=())
+        running_count = Constant(0, shape=(), dtype=getattr(operand, "dtype", None))
     return _batch_normalization(  # type: ignore[no-any-return]
         operand,
         scale,

@@ -11,7 +11,7 @@ from cntk_lab.formula import expr as e
 from cntk_lab.graph.declare import elementwise
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, Trait, reals
-from cntk_lab.ops._reductions import first_extremum, flat_position, log_sum_exp, static_axes
+from cntk_lab.ops._reductions import first_extremum, flat_position, static_axes
 from cntk_lab.tensor.shape import Shape
 
 Operand = Any
@@ -69,8 +69,13 @@ def softmax(x: Operand, axis: Any = None, name: str = "") -> Function:
     """
 
 
+def _log_softmax(x: e.Expr, along: Sequence[e.Axis]) -> e.Expr:
+    below = x - e.reduce("max", x, along)  # first, so that large x keep their digits
+    return below - e.log(e.reduce("sum", e.exp(below), along))
+
+
 @elementwise(
-    formula=lambda x, along: x - log_sum_exp(x, along),
+    formula=_log_softmax,
     derivative={"x": lambda dy, y, along: dy - e.exp(y) * e.reduce("sum", dy, along)},
     resolve=lambda x, axis: _along(x, (-1 if x.rank else None) if axis is None else axis),
     cntk=CntkRule(block="LogSoftmax", attributes={"axis": "axis"}),
