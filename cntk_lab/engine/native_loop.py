@@ -219,7 +219,7 @@ class BoundLoop:
         """The rows that take the initial state, at their own places."""
         b = self.owner.plan.buffers[delay.reads[1]]
         source = self.binder.arrays[delay.reads[1]]
-        start = initial_frames(run, source, b, layout, delay)
+        start = initial_frames(run, source, b, layout, delay, self.initial[delay.writes[0]].ndim - 1)
         position = layout.position - delay.offset
         outside = np.flatnonzero((position < 0) | (position >= layout.lengths[layout.sequence]))
         self.initial[delay.writes[0]][outside] = start(layout.sequence[outside], position[outside])

@@ -269,7 +269,7 @@ class Interpreter:
             start = (
                 None
                 if initial is None
-                else initial_frames(run, run.arrays[initial], self.plan.buffers[initial], layout, step)
+                else initial_frames(run, run.arrays[initial], self.plan.buffers[initial], layout, step, len(b.shape))
             )
             if run.slab is None:
                 run.arrays[w] = delayed(run, run.arrays[source], layout, step.offset, start)
@@ -529,8 +529,12 @@ def delayed(run: Run, rows: Any, layout: Layout, offset: int, start: Any) -> Any
     return result
 
 
-def initial_frames(run: Run, array: Any, b: Any, layout: Layout, step: Delay) -> Callable[[Any, Any], Any]:
-    """A function (sequence numbers, positions before or after the sequence) -> rows of the initial state."""
+def initial_frames(run: Run, array: Any, b: Any, layout: Layout, step: Delay, rank: int) -> Callable[[Any, Any], Any]:
+    """A function (sequence numbers, positions before or after the sequence) -> rows of the initial state, of ``rank``
+    static axes or fewer.
+    """
+    if array.ndim - 1 > rank:
+        array = array.reshape(array.shape[:1] + array.shape[array.ndim - rank :])  # the axes in front are 1 long
     before = run.state.carried.get(step.key) if step.key and layout.begins is not None else None
     carried = None if before is None else before.frames()
 

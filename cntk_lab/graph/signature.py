@@ -52,9 +52,16 @@ class TypeSpec:
             type_ = input_type(self.shape, dtype, self.dynamic_axes, sparse=self.is_sparse)
         return Variable(INPUT, type_, name)
 
+    def keys(self) -> list[str]:
+        """The names of what this says: ``input_variable(**Tensor[3])`` works by them."""
+        return ["shape", "is_sparse", "dynamic_axes", *(["dtype"] if self.dtype is not None else [])]
+
+    def __getitem__(self, key: str) -> Any:
+        return {"shape": self.shape, "is_sparse": self.is_sparse, "dynamic_axes": self.dynamic_axes, "dtype": self.dtype}[key]
+
     def __str__(self) -> str:
-        if not self.shape and not self.is_sparse and self.dynamic_axes and self._scalar:
-            return self._scalar
+        if not self.shape and not self.is_sparse and self._scalar:
+            return f"Sequence[{self._scalar}]" if len(self.dynamic_axes) > 1 else self._scalar
         type_ = TensorType(
             None if self.shape == UNKNOWN_SHAPE else self.shape, dtypes.name_of(self.dtype or "float32"), self.dynamic_axes,
             self.is_sparse,
@@ -376,7 +383,7 @@ def attribute(function: Function, name: str) -> Any:
     roots = function.node.outputs
     of_variable = hasattr(Variable, name)
     if not of_variable and not name.startswith("_"):
-        block = function.node.block
+        block = None if function.is_composite else function.node.block
         start: Any = function if block is None or not block.built else combine(block.outputs)
         found = start.find_by_name(name, depth=1)
         if found is not None:

@@ -378,7 +378,7 @@ class Constant(_Valued):
 
 
 def _shape(shape: object) -> Shape | None:
-    return None if shape is None else as_shape(shape)
+    return None if shape is None else as_shape(shape, may_be_empty=True)
 
 
 def _init(init: object, shape: object, kind: str) -> object:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from cntk_lab.default_options import default_override_or, get_default_override
 from cntk_lab.errors import AttributeValueError
 from cntk_lab.graph.function import Function
@@ -81,7 +83,11 @@ class _Settings:
         """The kernels: filters x channels x filter, or channels x filters x filter."""
         ranks = _rank_params(filter_rank=len(self.filter), output_rank=len(self.outputs) if transposed else -len(self.outputs))
         channels = (*self.inputs, *self.outputs) if transposed else (*self.outputs, *self.inputs)
-        return Parameter((*channels, *self.filter), init=_initializer_for(self.init, ranks), name="W")
+        shape = (*channels, *self.filter)
+        init = _initializer_for(self.init, ranks)
+        if isinstance(init, np.ndarray) and init.ndim < len(shape):
+            init = init.reshape((1,) * (len(shape) - init.ndim) + init.shape)
+        return Parameter(shape, init=init, name="W")
 
     def offset(self, static_axes: int) -> Parameter | None:
         """The bias: one for each filter."""

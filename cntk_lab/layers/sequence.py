@@ -107,7 +107,7 @@ def _sanitize_function(f: Any) -> Function:
 
 
 _santize_step_function = _sanitize_function  # CNTK's spelling, which clients use
-_STATE_NAMES = ("h", "c", "a", "b")
+_STATE_NAMES = ("h", "c", "a", "b", "d", "e", "f", "g", "i", "j")
 
 
 def _states(step: Function) -> int:
@@ -118,6 +118,10 @@ def _states(step: Function) -> int:
             "RecurrenceFrom: number of state variables inconsistent between create_placeholder() and recurrent block: "
             f"{count} arguments before the frame, {len(step.outputs)} outputs",
             fix="a step function takes its states and then the frame, and gives its new states: (h, c, x) -> (h, c)",
+        )
+    if count > len(_STATE_NAMES):
+        raise AttributeValueError(
+            f"RecurrenceFrom: {count} state variables are more than {len(_STATE_NAMES)}", fix="splice some of them into one"
         )
     return count
 
@@ -153,8 +157,7 @@ def RecurrenceFrom(
     backwards = bool(get_default_override(RecurrenceFrom, go_backwards=go_backwards))
     step = _sanitize_function(step_function)
     count = _states(step)
-    names = [*_STATE_NAMES, *(f"s{i}" for i in range(count))][:count]
-    initial = [placeholder(name=n) for n in names]
+    initial = [placeholder(name=n) for n in _STATE_NAMES[:count]]
     return _inject_name(_loop(step, initial, placeholder(name="x"), backwards=backwards, full=return_full_state), name)  # type: ignore[no-any-return]
 
 

@@ -19,8 +19,12 @@ UNKNOWN_SHAPE: Shape = (-2,)
 """How CNTK prints the shape of a placeholder that is not bound."""
 
 
-def as_shape(shape: object) -> Shape:
+def as_shape(shape: object, *, may_be_empty: bool = False) -> Shape:
     """A shape given as number or sequence, as a tuple.
+
+    Args:
+        shape: the shape.
+        may_be_empty: whether dimensions may be 0, as CNTK allows for parameters.
 
     Raises:
         ShapeError: if a dimension is zero, or negative and neither inferred nor free.
@@ -37,7 +41,7 @@ def as_shape(shape: object) -> Shape:
         raise ShapeError(f"a shape is a number or a tuple of numbers, not {type(shape).__name__}")
     result = tuple(int(d) for d in dims)  # type: ignore[call-overload]
     for d in result:
-        if d < 1 and d not in (INFERRED, FREE, -2):
+        if d < 1 and d not in (INFERRED, FREE, -2) and not (d == 0 and may_be_empty):
             raise ShapeError(
                 f"shape {result}: a dimension of {d} cannot be", fix="dimensions are 1 or more; -1 is inferred"
             )
