@@ -75,6 +75,8 @@ class NativePlan:
             if isinstance(d, Delay) and d.key and d.offset > 0
         ]
         self._symbols = sorted({b.rows for b in plan.buffers if b.rows})
+        self.moves = 0
+        """How often memory has moved: bindings made before are out of date."""
 
     def ready(self) -> bool:
         """Whether every kernel that will be used is compiled; those that failed stay on NumPy."""
@@ -94,6 +96,7 @@ class NativePlan:
         rows = dict(zip(self._symbols, counts, strict=True))
         if self._grow(rows):
             self._bindings.clear()
+            self.moves += 1
         found = self._bindings[counts] = Binding(self, rows)
         while len(self._bindings) > _KEPT:
             self._bindings.popitem(last=False)
@@ -135,12 +138,19 @@ class Binding:
         """Inputs and scalars: memory that each run's data are copied into."""
         self._keep: list[Any] = []
         self._first: list[Callable[[Run], None]] = []
+        self.scalars = _side_by_side([b for b in plan.buffers if b.role == "scalar"])
+        """Element type -> the memory of all scalars of that type, in the order of their buffers."""
+        placed = {name: 0 for name in self.scalars}
         for b in plan.buffers:
             own = native._source.get(b.id, b.id)
             role = plan.buffers[own].role
             if own in native._slot_of:
                 self.arrays[b.id] = native.memory(b.id, rows)
-            elif b.id == own and role in ("input", "scalar"):
+            elif role == "scalar":
+                at = placed[b.dtype]
+                self.fixed[b.id] = self.arrays[b.id] = self.scalars[b.dtype][at : at + 1]
+                placed[b.dtype] += 1
+            elif b.id == own and role == "input":
                 self.fixed[b.id] = self.arrays[b.id] = aligned_empty((rows[b.rows] if b.rows else 1, *b.shape), b.dtype)
             elif b.id == own and role != "temporary":
                 self.arrays[b.id] = _standing(b)
@@ -155,6 +165,13 @@ class Binding:
     def address(self, buffer: int) -> int:
         """Where a buffer's data start."""
         return int(self.arrays[buffer].ctypes.data)
+
+    @property
+    def single(self) -> tuple[int, int] | None:
+        """Address and rows of the one table that is all there is to run; None if there is more."""
+        if len(self.segments) != 1 or len(self.tables) != 1 or self.native.carrying:
+            return None
+        return int(self.tables[0].ctypes.data), len(self.tables[0])
 
     def keep(self, thing: Any) -> None:
         """Keep something alive as long as the binding."""
@@ -196,10 +213,7 @@ class Binding:
         def act(run: Run) -> None:  # noqa: ARG001  (every segment is called alike)
             failed = run_table(address, count)
             if failed >= 0:
-                raise ExecutionError(
-                    f"native row {failed} of {count} of plan {self.native.plan.number} reported an error",
-                    fix="compare with settings.set_option('native', False), and report the model",
-                )
+                raise row_failed(self.native.plan, failed, count)
 
         self.segments.append(act)
 
@@ -236,6 +250,22 @@ class Binding:
             segment(run)
         for loop, delay in self.native.carrying:
             carry(run, delay, arrays[delay.reads[0]], run.layouts[loop.rows])
+
+
+def row_failed(plan: Plan, row: int, count: int) -> ExecutionError:
+    """What is raised when a library reports an error from inside a table."""
+    return ExecutionError(
+        f"native row {row} of {count} of plan {plan.number} reported an error",
+        fix="compare with settings.set_option('native', False), and report the model",
+    )
+
+
+def _side_by_side(scalars: list[Buffer]) -> dict[str, Any]:
+    """One array for the scalars of each element type, so that a step writes them in one go."""
+    counts: dict[str, int] = {}
+    for b in scalars:
+        counts[b.dtype] = counts.get(b.dtype, 0) + 1
+    return {name: aligned_empty((n,), name) for name, n in counts.items()}
 
 
 def _standing(b: Buffer) -> Any:

@@ -17,7 +17,7 @@ from cntk_lab import device as devices
 from cntk_lab.backends.choose import backend_of
 from cntk_lab.backends.cpu import jit
 from cntk_lab.device import DeviceDescriptor
-from cntk_lab.engine.bind import NativePlan, why_not_native
+from cntk_lab.engine.bind import Binding, NativePlan, why_not_native
 from cntk_lab.engine.compile import Wanted, plan_for
 from cntk_lab.engine.plan import Plan, row_symbol
 from cntk_lab.engine.run import Interpreter, Run, State
@@ -63,16 +63,30 @@ def new_run(device: DeviceDescriptor | None, state: State, *, training: bool) ->
     return Run({}, state, backend.xp, training=training, backend=backend)
 
 
-def execute(plan: Plan, run: Run) -> None:
-    """Run a plan on the best tier that is ready: NumPy serves while native kernels are being compiled."""
+def _worth_compiling(plan: Plan) -> bool:
+    """Whether a plan runs often enough for native code: training from the first step, others from the n-th run on."""
+    if plan.repeated:
+        return True
+    plan.runs += 1
+    return plan.runs > settings.number("native_after")
+
+
+def execute(plan: Plan, run: Run) -> Binding | None:
+    """Run a plan on the best tier that is ready: NumPy serves while native kernels are being compiled.
+
+    Returns:
+        The binding that ran, if the native tier did.
+    """
     if run.backend is not None:
         _on_device(plan, run)
-        return
-    native = native_of(plan) if settings.flag("native") else None
-    if native is not None and native.ready():
-        native.binding(run).run(run)
-    else:
+        return None
+    native = native_of(plan) if settings.flag("native") and _worth_compiling(plan) else None
+    if native is None or not native.ready():
         interpreter_of(plan).run(run)
+        return None
+    binding = native.binding(run)
+    binding.run(run)
+    return binding
 
 
 def _on_device(plan: Plan, run: Run) -> None:

@@ -12,35 +12,84 @@ from typing import Any
 
 import numpy as np
 
+from cntk_lab import device as devices
+from cntk_lab import settings
+from cntk_lab.engine.bind import Binding, row_failed
 from cntk_lab.engine.compile import Update, Wanted, inputs_of, plan_for
 from cntk_lab.engine.execute import Bound, execute, load, match, new_run, present, state_of
 from cntk_lab.engine.plan import Plan, row_symbol
 from cntk_lab.errors import DataError
 from cntk_lab.graph import walk
 from cntk_lab.graph.variable import Variable
+from cntk_lab.tensor.arrays import to_host
+from cntk_lab.tensor.layout import Layout
+from cntk_lab.tensor.shape import FREE
 
+_KEPT = 32
 Scalars = Callable[[int], Sequence[Mapping[str, float]]]
 
 
 class Totals:
-    """What came out of one step: sums of loss and metric over the minibatch, and how many samples it had."""
+    """What came out of one step: sums of loss and metric over the minibatch, and how many samples it had.
 
-    __slots__ = ("_arrays", "outputs", "samples")
+    Args:
+        samples: samples in the minibatch.
+        loss: sum of the loss over the minibatch.
+        metric: sum of the metric over the minibatch; 0 if there is none.
+        outputs: values of the variables that were wanted too.
+    """
 
-    def __init__(self, samples: int, arrays: Sequence[Any], outputs: Mapping[Variable, Any]) -> None:
-        self.samples = samples
-        self._arrays = arrays
-        self.outputs = outputs
+    __slots__ = ("loss", "metric", "outputs", "samples")
+
+    def __init__(self, samples: int, loss: float, metric: float, outputs: Mapping[Variable, Any]) -> None:
+        self.samples, self.loss, self.metric, self.outputs = samples, loss, metric, outputs
+
+
+class _Shortcut:
+    """A plan that is one native table, bound to one number of samples: what a repeated step does, and nothing else.
+
+    Args:
+        program: whose step it is.
+        binding: the plan bound to the number of samples.
+    """
+
+    def __init__(self, program: Program, binding: Binding) -> None:
+        plan = program.plan
+        self.binding, self.native = binding, binding.native
+        self._moves = binding.native.moves
+        place = {id(b.variable): b.id for b in plan.buffers_of("input") if b.variable is not None}
+        self._inputs = [(key, binding.fixed[n]) for key, n in place.items()]
+        self._scalars = [
+            (home, [_split_name(b.name) for b in plan.buffers_of("scalar") if b.dtype == dtype])
+            for dtype, home in binding.scalars.items()
+        ]
+        self._table, self._rows = binding.single or (0, 0)
+        self._run = binding.native.executor.run_address
+        count = 1 if program.metric is None else 2
+        self._totals = [binding.arrays[plan.outputs[f"total {i}"]] for i in range(count)]
 
     @property
-    def loss(self) -> float:
-        """Sum of the loss over the minibatch."""
-        return float(self._arrays[0].reshape(()))
+    def current(self) -> bool:
+        """Whether memory has stayed where it was, and the native tier of the CPU is wanted."""
+        on_cpu = devices.use_default_device().type() == devices.DeviceKind.CPU
+        return self._moves == self.native.moves and on_cpu and settings.flag("native")
 
-    @property
-    def metric(self) -> float:
-        """Sum of the metric over the minibatch; 0 if there is none."""
-        return float(self._arrays[1].reshape(())) if len(self._arrays) > 1 else 0.0
+    def step(self, rows: Mapping[int, Any], scalars: Sequence[Mapping[str, float]]) -> tuple[float, float]:
+        """One step; sums of loss and metric."""
+        for key, home in self._inputs:
+            home[...] = rows[key]
+        for home, names in self._scalars:
+            home[:] = [scalars[position][name] for position, name in names]
+        failed = self._run(self._table, self._rows)
+        if failed >= 0:
+            raise row_failed(self.native.plan, failed, self._rows)
+        totals = self._totals
+        return totals[0].item(), totals[1].item() if len(totals) > 1 else 0.0
+
+
+def _split_name(name: str) -> tuple[int, str]:
+    position, _, rest = name.partition(":")
+    return int(position), rest
 
 
 class Program:
@@ -66,9 +115,13 @@ class Program:
             updates=self.updates,
         )
         self.plan: Plan = plan_for(self.wanted)
+        self.plan.repeated = True
         self.arguments = self._arguments()
         self._counted = row_symbol(loss.type.axes or ())
         self._state = state_of(loss.node)
+        self._plain = self._plain_inputs()
+        self._shortcuts: dict[int, _Shortcut] = {}
+        self._layouts: dict[int, Layout] = {}
 
     def _arguments(self) -> list[Variable]:
         every = [*(self.outputs), self.loss, *([] if self.metric is None else [self.metric])]
@@ -86,8 +139,40 @@ class Program:
                 return bound.layouts[symbol].rows
         return 1
 
+    def _plain_inputs(self) -> list[tuple[Variable, np.dtype[Any], tuple[int, ...]]]:
+        """Inputs whose data can be taken as they are if they are arrays of the right kind; none if one is of another sort."""
+        types = [(v, v.type) for v in self.arguments]
+        if any(t.sparse or row_symbol(t.axes or ()) != "#" or FREE in t.dims for _, t in types):
+            return []
+        return [(v, np.dtype(t.dtype), t.dims) for v, t in types]
+
+    def _bind_plain(self, arguments: Mapping[Any, Any]) -> Bound | None:
+        """The minibatch if it consists of dense arrays that need no conversion, one for each input."""
+        bound, count = Bound(), 0
+        for v, dtype, dims in self._plain:
+            data = arguments.get(v)
+            if type(data) is not np.ndarray or data.dtype != dtype or data.shape[1:] != dims or not data.ndim:
+                return None
+            if len(data) != (count or len(data)):
+                return None
+            count = len(data)
+            bound.rows[id(v)] = data
+        if not count:
+            return None
+        layout = self._layouts.get(count)
+        if layout is None:
+            if len(self._layouts) >= _KEPT:
+                self._layouts.clear()
+            layout = self._layouts[count] = Layout.of(np.ones(count, np.int64))
+        bound.layouts["#"] = layout
+        return bound
+
     def bind(self, arguments: Any) -> Bound:
         """Match data to the inputs."""
+        if self._plain and type(arguments) is dict and len(arguments) == len(self._plain):
+            found = self._bind_plain(arguments)
+            if found is not None:
+                return found
         every = [self.loss] if self.metric is None else [self.loss, self.metric]
         return match(self.arguments, arguments, every)
 
@@ -98,28 +183,45 @@ class Program:
             bound: the minibatch.
             scalars: for each update, the values of its scalars.
         """
+        count = bound.layouts["#"].rows if self._plain else 0
+        shortcut = self._shortcuts.get(count)
+        if shortcut is not None:
+            if shortcut.current:
+                loss, metric = shortcut.step(bound.rows, scalars)
+                return Totals(count, loss, metric, {})
+            del self._shortcuts[count]
+        run = self._run(bound, scalars)
+        plan = self.plan
+        totals = [float(to_host(run.arrays[plan.outputs[f"total {i}"]]).reshape(())) for i in range(1 if self.metric is None else 2)]
+        values = {
+            v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=True) for i, v in enumerate(self.outputs)
+        }
+        layout = run.layouts.get(self._counted) if self._counted else None
+        samples = layout.rows if layout is not None else self.samples(bound)
+        return Totals(samples, totals[0], totals[1] if len(totals) > 1 else 0.0, values)
+
+    def _run(self, bound: Bound, scalars: Sequence[Mapping[str, float]]) -> Run:
+        """One step the general way; remembers the short way for next time if there is one."""
         plan = self.plan
         run = new_run(None, self._state, training=bool(self.updates))
         load(run, plan, bound)
         for b in plan.buffers:
             if b.role == "scalar":
-                position, _, name = b.name.partition(":")
-                run.arrays[b.id] = run.to_device(np.full((1,), scalars[int(position)][name], b.dtype))
+                position, name = _split_name(b.name)
+                run.arrays[b.id] = run.to_device(np.full((1,), scalars[position][name], b.dtype))
             elif b.role == "state":
-                position, _, name = b.name.partition(":")
-                storage = self.updates[int(position)].state[name]
+                position, name = _split_name(b.name)
+                storage = self.updates[position].state[name]
                 if run.backend is not None:
                     storage.move(run.backend.device)
                 run.arrays[b.id] = storage.array[None]
-        execute(plan, run)
-        count = 1 if self.metric is None else 2
-        arrays = [run.arrays[plan.outputs[f"total {i}"]] for i in range(count)]
-        values = {
-            v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=True) for i, v in enumerate(self.outputs)
-        }
-        rows = {k: layout.rows for k, layout in run.layouts.items()}
-        samples = rows.get(self._counted) if self._counted else None
-        return Totals(samples if samples is not None else self.samples(bound), arrays, values)
+        binding = execute(plan, run)
+        # only where the loss has a row per sample (or the inputs' count is what is counted) the count is the samples
+        if self._plain and self._counted in ("", "#") and not self.outputs and binding is not None and binding.single:
+            if len(self._shortcuts) >= _KEPT:
+                self._shortcuts.clear()
+            self._shortcuts[bound.layouts["#"].rows] = _Shortcut(self, binding)
+        return run
 
 
 def check_finite(arguments: Sequence[Variable], bound: Bound) -> None:
@@ -130,7 +232,7 @@ def check_finite(arguments: Sequence[Variable], bound: Bound) -> None:
     """
     for v in arguments:
         rows = bound.rows[id(v)]
-        values = rows.matrix.data if hasattr(rows, "matrix") else rows
+        values = rows if type(rows) is np.ndarray else rows.matrix.data if hasattr(rows, "matrix") else rows
         if values.dtype.kind != "f" or np.isfinite(np.add.reduce(values, axis=None, dtype=np.float64)):
             continue
         bad = np.isnan(values)
