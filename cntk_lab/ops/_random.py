@@ -15,7 +15,7 @@ from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, Trait, reals
 from cntk_lab.tensor.dtype import name_of
-from cntk_lab.tensor.randomness import AUTO_SEED, resolve_seed
+from cntk_lab.tensor.randomness import AUTO_SEED, MersenneTwister64, resolve_seed
 from cntk_lab.tensor.shape import Shape, as_shape, size
 
 Operand = Any
@@ -374,32 +374,28 @@ def _weights(weights: Any) -> Any:
     return host
 
 
-_TRIALS = 10000
-"""How many drawings without duplicates the expected frequencies are estimated from."""
+_TRIALS = 10
+"""How many times CNTK draws without duplicates to estimate the expected frequencies."""
 
 
-def _frequency(xp: Any, weights: Any, num_samples: int, allow_duplicates: bool, random: Any) -> Any:
+def _frequency(xp: Any, weights: Any, num_samples: int, allow_duplicates: bool, seed: int) -> Any:
     share = _weights(weights)
     share = share / share.sum()
     expected = num_samples * share
-    frequency = expected if allow_duplicates else 1 - (1 - share) ** _mean_draws(share, num_samples, random)
+    frequency = expected if allow_duplicates else 1 - (1 - share) ** _mean_draws(share, num_samples, seed)
     return xp.asarray(frequency, weights.dtype).reshape(weights.shape)
 
 
-def _mean_draws(share: Any, count: int, random: Any) -> float:
-    """How many drawings with duplicates it takes, on average, to see ``count`` different classes."""
-    seen = 0
-    cumulated = np.cumsum(share)
-    for _ in range(_TRIALS // 100):
+def _mean_draws(share: Any, count: int, seed: int) -> float:
+    """How many drawings with duplicates it takes to see ``count`` different classes: the mean of CNTK's few trials."""
+    stream = MersenneTwister64(seed)
+    draws = 0
+    for _ in range(_TRIALS):
         found: set[int] = set()
         while len(found) < count:
-            draws = np.searchsorted(cumulated, random.uniform(4 * count), side="right")
-            for i in np.minimum(draws, len(share) - 1).tolist():
-                seen += 1
-                found.add(i)
-                if len(found) == count:
-                    break
-    return seen / (_TRIALS // 100)
+            found.update(stream.choose(share, 1).tolist())
+            draws += 1
+    return draws / _TRIALS
 
 
 _SAMPLING: dict[str, Any] = {

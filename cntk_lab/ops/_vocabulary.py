@@ -109,11 +109,11 @@ def nce_loss(
     seed: int = AUTO_SEED,
     name: str = "",
 ) -> Function:
-    """A loss that learns to tell the class from classes drawn at random, instead of computing a softmax over all classes.
+    """A loss that learns to tell the class from classes drawn at random, instead of a softmax over all classes.
 
-    With s = w x + b and m(c) = num_samples * probability of class c, it is log(exp(s) + m) - s for the own class, plus the
-    sum over the drawn classes of log(exp(s) + m), minus the sum over all classes of m log(m). Without duplicates a drawn
-    class counts m(c) over the expected number of its drawings.
+    With s = w x + b and m(c) = num_samples * probability of class c, it is log(exp(s) + m) - s for the own class,
+    plus the sum over the drawn classes of log(exp(s) + m), minus the sum over all classes of m log(m). Without
+    duplicates a drawn class counts m(c) over the expected number of its drawings.
 
     Args:
         weights: parameter (V x D), one row for each class; D may be inferred.
@@ -169,8 +169,8 @@ def hierarchical_softmax_layer(
         label_classes: how many groups; by default the square root of label_dim, rounded up.
 
     Returns:
-        The probability of the class, of shape (1 x 1); the probabilities of the groups; and for each group a Function of
-        the probabilities of its classes.
+        The probability of the class, of shape (1 x 1); the probabilities of the groups; and for each group a Function
+        of the probabilities of its classes.
 
     Example:
         >>> import cntk_lab as C
