@@ -7,6 +7,7 @@ from cntk_lab.ops._criteria import (
     squared_error,
     weighted_binary_cross_entropy,
 )
+from cntk_lab.ops._ranking import lambda_rank
 from cntk_lab.ops._similarity import cosine_distance, cosine_distance_with_negative_samples, fmeasure
 from cntk_lab.ops._vocabulary import hierarchical_softmax_layer, nce_loss
 
@@ -18,6 +19,7 @@ __all__ = [
     "cross_entropy_with_softmax",
     "fmeasure",
     "hierarchical_softmax_layer",
+    "lambda_rank",
     "nce_loss",
     "squared_error",
     "weighted_binary_cross_entropy",

@@ -7,12 +7,14 @@ from cntk_lab.ops._batching import *  # noqa: F403
 from cntk_lab.ops._comparison import *  # noqa: F403
 from cntk_lab.ops._convolution import *  # noqa: F403
 from cntk_lab.ops._criteria import *  # noqa: F403
+from cntk_lab.ops._ctc import *  # noqa: F403
 from cntk_lab.ops._indexing import *  # noqa: F403
 from cntk_lab.ops._normalization import *  # noqa: F403
 from cntk_lab.ops._parts import *  # noqa: F403
 from cntk_lab.ops._pooling import *  # noqa: F403
 from cntk_lab.ops._products import *  # noqa: F403
 from cntk_lab.ops._random import *  # noqa: F403
+from cntk_lab.ops._ranking import *  # noqa: F403
 from cntk_lab.ops._reductions import *  # noqa: F403
 from cntk_lab.ops._shaping import *  # noqa: F403
 from cntk_lab.ops._similarity import *  # noqa: F403
