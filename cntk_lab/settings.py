@@ -27,6 +27,9 @@ class Option:
 OPTIONS: tuple[Option, ...] = (
     Option("threads", "CNTK_LAB_THREADS", 0, "threads of the CPU engine; 0 = one per physical core that may be used"),
     Option("native", "CNTK_LAB_NATIVE", True, "use the native CPU tier (numba, oneDNN) where it is available"),
+    Option(
+        "native_after", "CNTK_LAB_NATIVE_AFTER", 2, "runs of a plan on NumPy before native code is made (training: 0)"
+    ),
     Option("onednn", "CNTK_LAB_ONEDNN", True, "use oneDNN for products and convolutions where it is available"),
     Option(
         "background_compilation",

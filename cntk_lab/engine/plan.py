@@ -164,6 +164,10 @@ class Plan:
     """How many steps from the start are the forward pass."""
     finals: int = 0
     """How many steps, after forward and backward, write what operators keep."""
+    repeated: bool = False
+    """Whether it will surely run many times (training)."""
+    runs: int = 0
+    """How often it ran, while native code was not worth compiling."""
     literals: list[tuple[Variable, int]] = field(default_factory=list)
     """Constants whose numbers were written into formulas, with the version they had."""
 

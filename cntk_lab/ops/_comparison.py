@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from cntk_lab.formula import expr as e
 from cntk_lab.graph.declare import elementwise
@@ -405,3 +409,20 @@ def clip(x: Operand, min_value: Operand, max_value: Operand, name: str = "") -> 
 
     Source: CNTK 2.7 ``ops.clip``; ONNX Clip-6.
     """
+
+
+def _single(bound: Any) -> Any:
+    return float(np.float32(bound)) if isinstance(bound, (int, float)) else bound
+
+
+def _with_single_bounds(declared: Callable[..., Function]) -> Callable[..., Function]:
+    """Bounds given as numbers are rounded to float32, as CNTK does for operands of any element type (observed)."""
+
+    @functools.wraps(declared)
+    def clip(x: Operand, min_value: Operand, max_value: Operand, name: str = "") -> Function:
+        return declared(x, _single(min_value), _single(max_value), name=name)
+
+    return clip
+
+
+clip = _with_single_bounds(clip)

@@ -42,7 +42,7 @@ def test_loops_agree_with_numpy_for_any_lengths(dtype, backward, count):
     tolerance = {"rtol": 1e-4, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-10, "atol": 1e-12}
     before = threads.get_num_threads()
     try:
-        with settings.option(background_compilation=False):
+        with settings.option(background_compilation=False, native_after=0):
             threads.set_num_threads(count)
             for lengths in ((2, 5, 1, 3), (1,), (7, 7, 7), (1, 40), (3, 2, 2, 5, 1)):
                 data = {x: [rng.normal(size=(n, 3)).astype(dtype) for n in lengths]}
@@ -69,7 +69,7 @@ def test_native_sequences_continue_from_the_last_minibatch():
     out, x, _ = gated("float64", C.sequence.past_value)
     rng = np.random.default_rng(5)
     whole = [rng.normal(size=(6, 3)), rng.normal(size=(4, 3))]
-    with settings.option(background_compilation=False):
+    with settings.option(background_compilation=False, native_after=0):
         expected = out.eval({x: whole})
         out.eval({x: [w[:2] for w in whole]})
         rest = out.eval(({x: [w[2:] for w in whole]}, [False, False]))
