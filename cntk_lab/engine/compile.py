@@ -11,11 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from cntk_lab import device as devices
 from cntk_lab import settings
+from cntk_lab.backends.cpu import onednn
 from cntk_lab.engine.backward import Backward
+from cntk_lab.engine.channels import channels_last
 from cntk_lab.engine.fuse import fuse
 from cntk_lab.engine.lower import Lowering, map_step
-from cntk_lab.engine.native import canonical
+from cntk_lab.engine.native import canonical, images_of
 from cntk_lab.engine.plan import Builder, Map, Plan, all_steps
 from cntk_lab.errors import GraphError
 from cntk_lab.events import BUS, PlanCompiled
@@ -79,7 +82,9 @@ _cache: OrderedDict[tuple[Any, ...], tuple[Plan, Wanted]] = OrderedDict()
 def plan_for(wanted: Wanted, *, fused: bool | None = None) -> Plan:
     """The plan that computes what is wanted, from the cache if it was made before."""
     fused = settings.flag("fuse") if fused is None else fused
+    images = fused and _wants_images()
     key = (
+        images,
         *(tuple(map(id, group)) for group in (wanted.outputs, wanted.gradients, wanted.roots, wanted.totals)),
         wanted.training,
         wanted.given_roots,
@@ -94,7 +99,7 @@ def plan_for(wanted: Wanted, *, fused: bool | None = None) -> Plan:
         _cache.move_to_end(key)
         return found[0]
     started = time.perf_counter()
-    plan = make_plan(wanted, fused=fused)
+    plan = make_plan(wanted, fused=fused, images=images)
     _cache[key] = (plan, wanted)
     while len(_cache) > _CACHED:
         _cache.popitem(last=False)
@@ -102,8 +107,14 @@ def plan_for(wanted: Wanted, *, fused: bool | None = None) -> Plan:
     return plan
 
 
-def make_plan(wanted: Wanted, *, fused: bool) -> Plan:
-    """A new plan: lower, backward, update, fuse."""
+def _wants_images() -> bool:
+    """Whether images should lie channels last: where oneDNN computes with them."""
+    on_cpu = devices.use_default_device().type() == devices.DeviceKind.CPU
+    return on_cpu and settings.flag("native") and onednn.available()
+
+
+def make_plan(wanted: Wanted, *, fused: bool, images: bool = False) -> Plan:
+    """A new plan: lower, backward, update, put images channels last, fuse."""
     lowering = Lowering(training=wanted.training)
     every = (*wanted.outputs, *wanted.roots, *wanted.totals)
     lowering.lower(every)
@@ -144,6 +155,8 @@ def make_plan(wanted: Wanted, *, fused: bool) -> Plan:
         finals=len(lowering.finals),
         literals=lowering.literals,
     )
+    if images:
+        plan = channels_last(plan, images_of)
     return fuse(plan, lambda kernel: supported(canonical(kernel)) is None) if fused and _sizes_follow(plan) else plan
 
 

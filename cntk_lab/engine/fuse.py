@@ -111,6 +111,9 @@ def _merge(plan: Plan, a: Map, b: Map) -> Map | None:
     outputs += [(_padded(o, rank), f) for (o, _), f in zip(kb.outputs, formulas_b, strict=True)]
     formulas = simplify(f for _, f in outputs)
     operands = {o.name: _padded(o, rank) for o in (*ka.inputs, *kb.inputs)}
+    known = {**{o.name: o.shape for o, _ in outputs}, **{o.name: _padded(o, rank).shape for o in ka.inputs}}
+    if any(known.get(o.name, shape) != shape for o in kb.inputs for shape in [_padded(o, rank).shape]):
+        return None  # one value in two orders of axes (see channels)
     used = [n for n in dict.fromkeys(e.inputs_of(formulas)) if n in operands]
     if len(used) + len(outputs) > _MOST_OPERANDS:
         return None

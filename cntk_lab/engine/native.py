@@ -16,7 +16,8 @@ from cntk_lab.backends.cpu import blas, executor, jit, onednn, threads
 from cntk_lab.backends.cpu import rows as operators
 from cntk_lab.backends.cpu.rows import Maker, Request
 from cntk_lab.engine.gemm import Matrices, as_matrices, is_static, size_of
-from cntk_lab.engine.plan import Call, Contract, Map, Plan
+from cntk_lab.backends.cpu.onednn import Layout
+from cntk_lab.engine.plan import Call, Contract, Map, Order, Plan
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.kernel import Kernel, Operand
 from cntk_lab.formula.print_numba import Code, numba_code, supported
@@ -92,6 +93,8 @@ def native_steps(plan: Plan) -> list[NativeStep | None]:
             result[i] = GemmStep(plan, s, matrices, finish)
             if after is not None:
                 result[after] = Absorbed()
+        elif isinstance(s, Order):
+            result[i] = OrderStep(plan, s) if plan.buffers[s.writes[0]].dtype == "float32" and onednn.available() else None
         elif isinstance(s, Call):
             result[i], after = call_step(plan, s, readers, kept)
             if after is not None:
@@ -259,7 +262,7 @@ def bias_and_activation(
     bias = next(o for o in step.kernel.inputs if o.name == other.data)
     if bias.rows or size(bias.shape) != shape[axis]:
         return None
-    if len(shape) > 1 and bias.shape[len(bias.shape) - len(shape) + axis] != shape[axis]:
+    if len(shape) > 1 and bias.shape[axis if axis < 0 else len(bias.shape) - len(shape) + axis] != shape[axis]:
         return None
     return int(bias.name[1:]), post
 
@@ -284,11 +287,14 @@ class CallStep(NativeStep):
         """What the backend is asked for."""
         shapes = {name: self._shape(r, rows) for r, name in zip(self.step.reads, self.step.names, strict=True)}
         shapes["result"] = self._shape(self.step.writes[0], rows)
-        return Request(shapes, self.step.scope, self.bias is not None, self.post)
+        named = (*zip(self.step.names, self.step.reads, strict=True), ("result", self.step.writes[0]))
+        last = frozenset(name for name, r in named if self.plan.buffers[r].last)
+        return Request(shapes, self.step.scope, self.bias is not None, self.post, last)
 
     def _shape(self, buffer: int, rows: Mapping[str, int]) -> tuple[int, ...]:
         b = self.plan.buffers[buffer]
-        return (rows[b.rows] if b.rows else 1, *b.shape)
+        shape = (b.shape[-1], *b.shape[:-1]) if b.last else b.shape
+        return (rows[b.rows] if b.rows else 1, *shape)
 
     def rows(self, binder: Binder) -> list[list[int]]:
         """The backend's rows with this binding's addresses."""
@@ -302,6 +308,39 @@ class CallStep(NativeStep):
             made.set("bias", binder.address(self.bias))
         binder.keep(made)
         return made.table()
+
+
+def images_of(step: Call, plan: Plan) -> dict[str, int]:
+    """The operands of a step that the backend takes channels last: name -> buffer."""
+    if step.op is None or len(step.writes) != 1:
+        return {}
+    named = {**dict(zip(step.names, step.reads, strict=True)), "result": step.writes[0]}
+    shapes = {name: plan.buffers[n].shape for name, n in named.items()}
+    names = operators.images(f"{step.op.name}.{step.role}", shapes, step.scope)
+    return {name: named[name] for name in names}
+
+
+class OrderStep(NativeStep):
+    """An image in the other order of axes, by a oneDNN reorder."""
+
+    def __init__(self, plan: Plan, step: Order) -> None:
+        self.plan, self.step = plan, step
+
+    def rows(self, binder: Binder) -> list[list[int]]:
+        """One row."""
+        b = self.plan.buffers[self.step.reads[0]]
+        rows = binder.rows[b.rows] if b.rows else 1
+        if not rows or not size(b.shape):
+            return []
+        channels = b.shape[-1] if b.last else b.shape[0]
+        spatial = size(b.shape) // channels
+        dims = (rows, channels, spatial)
+        last = Layout(dims, (channels * spatial, 1, channels))
+        ends = (last, Layout.dense(*dims)) if b.last else (Layout.dense(*dims), last)
+        data = {"source": binder.address(b.id), "target": binder.address(self.step.writes[0])}
+        bound = onednn.reorder(*ends).bind(data)
+        binder.keep(bound)
+        return [executor.primitive_row(bound.row())]
 
 
 def call_step(plan: Plan, step: Call, readers: Readers, kept: set[int]) -> tuple[NativeStep | None, int | None]:
@@ -324,7 +363,7 @@ def call_step(plan: Plan, step: Call, readers: Readers, kept: set[int]) -> tuple
     consumer = plan.steps[after[0]] if len(after) == 1 and step.writes[0] not in kept else None
     if not isinstance(consumer, Map):
         return found, None
-    finish = bias_and_activation(consumer, step.writes[0], own.shape, axis=0)
+    finish = bias_and_activation(consumer, step.writes[0], own.shape, axis=-1 if own.last else 0)
     if finish is None:
         return found, None
     before = found.bias, found.post, found.target

@@ -46,6 +46,8 @@ class Buffer:
     name: str = ""
     sparse: bool = False
     variable: Variable | None = None
+    last: bool = False
+    """Whether it is an image with its channels behind the spatial axes (``shape`` is then in that order)."""
 
     def __str__(self) -> str:
         dims = text(self.shape)
@@ -104,6 +106,11 @@ class View(Step):
 
     stops: bool = False
     """Whether gradients end here."""
+
+
+@dataclass(slots=True)
+class Order(Step):
+    """The same image in the other order of axes: channels first or last, as the two buffers say."""
 
 
 @dataclass(slots=True)

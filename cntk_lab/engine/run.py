@@ -8,12 +8,14 @@ same interpreter runs on CuPy arrays with a GPU backend's kernels. Native tiers 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from cntk_lab.backends.base import Backend
 from cntk_lab.engine.plan import (
+    Buffer,
     Call,
     Contract,
     Delay,
@@ -21,6 +23,7 @@ from cntk_lab.engine.plan import (
     Gathered,
     Loop,
     Map,
+    Order,
     Plan,
     RowSymbol,
     Spread,
@@ -32,7 +35,7 @@ from cntk_lab.formula.print_numpy import numpy_function
 from cntk_lab.graph.opdef import Contraction, needs
 from cntk_lab.tensor.layout import Layout
 from cntk_lab.tensor.randomness import open_stream
-from cntk_lab.tensor.shape import FREE
+from cntk_lab.tensor.shape import FREE, Shape
 from cntk_lab.tensor.sparse import SparseRows
 
 Environment = dict[int, Any]
@@ -136,6 +139,7 @@ class Interpreter:
             Contract: self._contract,
             Call: self._call,
             View: self._view,
+            Order: self._order,
             Spread: self._spread,
             Gathered: self._gathered,
             Delay: self._delay,
@@ -148,14 +152,16 @@ class Interpreter:
     def _map(self, step: Map) -> Action:
         compute = self._kernel(step.kernel)
         buffers = self.plan.buffers
-        rank = len(step.kernel.domain)
-        reads = [(r, buffers[r].rows != "", rank - len(buffers[r].shape)) for r in step.reads]
+        reads = [
+            (r, buffers[r].rows != "", None if o.shape == buffers[r].shape else o.shape)
+            for r, o in zip(step.reads, step.kernel.inputs, strict=True)
+        ]
         writes = [(w, buffers[w]) for w in step.writes]
         in_place = [b.role in ("parameter", "constant", "state") for _, b in writes]
         fixed = step.kernel.rows and not any(o.rows for o in step.kernel.inputs)
 
         def act(run: Run) -> None:
-            arrays = [_operand(run, r, has_rows, pad) for r, has_rows, pad in reads]
+            arrays = [_operand(run, r, has_rows, shape) for r, has_rows, shape in reads]
             results = compute(run.xp, *arrays, rows=_rows_now(run, step.rows)) if fixed else compute(run.xp, *arrays)
             for (w, b), result, keep in zip(writes, results, in_place, strict=True):
                 if keep:
@@ -192,6 +198,8 @@ class Interpreter:
             for r, name in zip(step.reads, step.names, strict=True):
                 base, _, index = name.partition(".")
                 value = _slab(run, r, self.plan)
+                if buffers[r].last:
+                    value = run.xp.moveaxis(value, -1, 1)
                 if base in dense and isinstance(value, SparseRows):
                     value = value.toarray()
                 if index:
@@ -212,7 +220,7 @@ class Interpreter:
             if "run" in wanted:
                 scope["run"] = run
             if "target" in wanted:
-                scope["target"] = buffers[step.writes[0]]
+                scope["target"] = _plain_buffer(buffers[step.writes[0]])
             if "random" in wanted:
                 scope["random"] = run.state.stream(step.key, int(step.scope["seed"]), run.xp)
             result = rule(*(scope[n] for n in wanted))
@@ -223,7 +231,9 @@ class Interpreter:
             for w, value in zip(step.writes, results, strict=False):
                 b = buffers[w]
                 if backward:
-                    value = unbroadcast(run.xp, value, 1 if not b.rows else None, b.shape)
+                    value = unbroadcast(run.xp, value, 1 if not b.rows else None, _plain_buffer(b).shape)
+                if b.last:
+                    value = run.xp.ascontiguousarray(run.xp.moveaxis(value, 1, -1))
                 if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Layout):
                     value = run.adopt(b.rows, *value)
                 if run.slab is None or not b.rows:
@@ -239,6 +249,15 @@ class Interpreter:
 
         def act(run: Run) -> None:
             _store(run, w, b, _shaped(_slab(run, r, self.plan), b.shape, run))
+
+        return act
+
+    def _order(self, step: Order) -> Action:
+        r, w = step.reads[0], step.writes[0]
+        move = (-1, 1) if self.plan.buffers[r].last else (1, -1)
+
+        def act(run: Run) -> None:
+            run.arrays[w] = run.xp.ascontiguousarray(run.xp.moveaxis(run.arrays[r], *move))
 
         return act
 
@@ -323,6 +342,11 @@ class Interpreter:
 # ---- arrays
 
 
+def _plain_buffer(b: Buffer) -> Buffer:
+    """The buffer as operators know it: channels first."""
+    return replace(b, shape=(b.shape[-1], *b.shape[:-1]), last=False) if b.last else b
+
+
 def _rows_now(run: Run, symbol: RowSymbol) -> int:
     return run.rows(symbol) if run.slab is None else run.slab[2] - run.slab[1]
 
@@ -334,13 +358,17 @@ def _slab(run: Run, number: int, plan: Plan) -> Any:
     return array[run.slab[1] : run.slab[2]]
 
 
-def _operand(run: Run, number: int, has_rows: bool, pad: int) -> Any:
+def _operand(run: Run, number: int, has_rows: bool, shape: Shape | None) -> Any:
     array = run.arrays[number]
     if isinstance(array, SparseRows):
         array = array.toarray()
     if has_rows and run.slab is not None:
         array = array[run.slab[1] : run.slab[2]]
-    return array if not pad else array.reshape(array.shape[:1] + (1,) * pad + array.shape[1:])
+    if shape is None:
+        return array
+    if FREE in shape:
+        return array.reshape(array.shape[:1] + (1,) * (len(shape) + 1 - array.ndim) + array.shape[1:])
+    return array.reshape((array.shape[0], *shape))
 
 
 def _shaped(array: Any, shape: tuple[int, ...], run: Run) -> Any:

@@ -130,7 +130,9 @@ def _convert(
     return [bound], bound
 
 
-def plan_convolution(what: str, window: Window, bias: bool = False, post: tuple[str, ...] = ()) -> Rows:
+def plan_convolution(
+    what: str, window: Window, bias: bool = False, post: tuple[str, ...] = (), last: frozenset[str] = frozenset()
+) -> Rows:
     """Rows of a convolution on plain arrays.
 
     Args:
@@ -138,21 +140,24 @@ def plan_convolution(what: str, window: Window, bias: bool = False, post: tuple[
         window: the geometry.
         bias: whether there is a bias.
         post: words (relu, tanh, logistic) applied to the result.
+        last: roles of images that lie channels last; if there is one, the primitive computes in that order, and images that lie
+            otherwise are reordered.
 
     Returns:
         Rows with operands source, weights, target (bias); for "data" source_gradient, weights, target_gradient; for "weights"
         source, weights_gradient, target_gradient (bias_gradient).
     """
-    primitive = onednn.convolution(what, window, plain=False, bias=bias, post=post)
+    primitive = onednn.convolution(what, window, plain=False, last=bool(last), bias=bias, post=post)
     bound = primitive.bind()
     dense = {
-        "source": window.source,
-        "source_gradient": window.source,
-        "target": window.target(),
-        "target_gradient": window.target(),
-        "weights": window.grouped_weights(),
-        "weights_gradient": window.grouped_weights(),
+        "source": Layout.dense(*window.source),
+        "source_gradient": Layout.dense(*window.source),
+        "target": Layout.dense(*window.target()),
+        "target_gradient": Layout.dense(*window.target()),
+        "weights": Layout.dense(*window.grouped_weights()),
+        "weights_gradient": Layout.dense(*window.grouped_weights()),
     }
+    dense.update({role: Layout.channels_last(*dense[role].dims) for role in last})
     results = {"forward": "target", "inference": "target", "data": "source_gradient", "weights": "weights_gradient"}
     before: list[Bound] = []
     after: list[Bound] = []
@@ -163,7 +168,7 @@ def plan_convolution(what: str, window: Window, bias: bool = False, post: tuple[
         if role not in dense:
             continue
         back = role == results[what]
-        steps, converter = _convert(primitive, role, Layout.dense(*dense[role]), kept, back)
+        steps, converter = _convert(primitive, role, dense[role], kept, back)
         (after if back else before).extend(steps)
         if converter is not None:
             bound.set(role, kept[-1])
@@ -171,11 +176,30 @@ def plan_convolution(what: str, window: Window, bias: bool = False, post: tuple[
     return Rows([*before, bound, *after], operands, kept)
 
 
-def plan_pooling(what: str, kind: str, window: Window) -> Rows:
-    """Rows of a pooling on plain arrays: operands source, target (workspace), or their gradients."""
-    primitive = onednn.pooling(what, kind, window)
+def plan_pooling(what: str, kind: str, window: Window, last: frozenset[str] = frozenset()) -> Rows:
+    """Rows of a pooling: operands source, target (workspace), or their gradients; those in ``last`` lie channels last.
+
+    Where only some do, the primitive computes channels last and the others are reordered.
+    """
+    primitive = onednn.pooling(what, kind, window, last=bool(last))
     bound = primitive.bind()
-    return Rows([bound], {role: [(bound, role)] for role in primitive.roles})
+    operands = {role: [(bound, role)] for role in primitive.roles}
+    if not last:
+        return Rows([bound], operands)
+    before: list[Bound] = []
+    after: list[Bound] = []
+    kept: list[Array] = []
+    shapes = {"source": window.source, "source_gradient": window.source, "target": window.target(), "target_gradient": window.target()}
+    for role in primitive.roles:
+        if role in last or role not in shapes:
+            continue
+        back = role in ("target", "source_gradient")
+        steps, converter = _convert(primitive, role, Layout.dense(*shapes[role]), kept, back)
+        (after if back else before).extend(steps)
+        if converter is not None:
+            bound.set(role, kept[-1])
+            operands[role] = [(converter, "target" if back else "source")]
+    return Rows([*before, bound, *after], operands, kept)
 
 
 _plans: dict[tuple[Any, ...], Rows] = {}

@@ -73,6 +73,15 @@ class Layout:
             strides[i] = strides[i + 1] * max(1, dims[i + 1])
         return Layout(dims, tuple(strides))
 
+    @staticmethod
+    def channels_last(*dims: int) -> Layout:
+        """(batch, channels, spatial...) with the channels innermost in memory."""
+        spatial = Layout.dense(*dims[2:], dims[1]).strides or ()
+        count = 1
+        for d in dims[1:]:
+            count *= max(1, d)
+        return Layout(dims, (count, 1, *spatial[:-1]))
+
 
 class _Library:
     """The loaded library with one engine and one stream."""
@@ -420,14 +429,18 @@ class Window:
         return [_longs(self.strides), _longs(dilation), _longs(self.lower), _longs(self.upper)]
 
 
-def _as(plain: bool, dims: tuple[int, ...]) -> Layout:
-    return Layout.dense(*dims) if plain else Layout(dims)
+def _as(order: str, dims: tuple[int, ...]) -> Layout:
+    return Layout.dense(*dims) if order == "plain" else Layout.channels_last(*dims) if order == "last" else Layout(dims)
 
 
-def _convolution(library: _Library, what: str, w: Window, plain: bool, bias: bool, post: tuple[str, ...]) -> Primitive:
-    source = library.descriptor(_as(plain, w.source))
-    target = library.descriptor(_as(plain, w.target()))
-    weights = library.descriptor(_as(False, w.grouped_weights()))
+def _order(plain: bool, last: bool) -> str:
+    return "last" if last else "plain" if plain else "any"
+
+
+def _convolution(library: _Library, what: str, w: Window, order: str, bias: bool, post: tuple[str, ...]) -> Primitive:
+    source = library.descriptor(_as(order, w.source))
+    target = library.descriptor(_as(order, w.target()))
+    weights = library.descriptor(_as("any", w.grouped_weights()))
     offset = library.descriptor(Layout((w.maps,), (1,))) if bias else None
     attributes = library.attributes(post, 0.0)
     mode = INFERENCE if what == "inference" else TRAINING
@@ -450,7 +463,7 @@ def _convolution(library: _Library, what: str, w: Window, plain: bool, bias: boo
 
 
 def convolution(
-    what: str, window: Window, *, plain: bool = True, bias: bool = False, post: tuple[str, ...] = ()
+    what: str, window: Window, *, plain: bool = True, last: bool = False, bias: bool = False, post: tuple[str, ...] = ()
 ) -> Primitive:
     """The primitive of a convolution (cross-correlation) of any number of spatial axes.
 
@@ -459,18 +472,19 @@ def convolution(
         window: the geometry.
         plain: source and target are dense (batch, channels, ...); else they lie as oneDNN likes. Weights always do: see
             ``descriptor("weights")`` and :func:`reorder`.
+        last: source and target lie channels last instead.
         bias: whether there is a bias (its gradient).
         post: words applied to the result (forward).
 
     Returns:
         Primitive with roles source, weights, target (bias), or their gradients.
     """
-    return _make(("convolution", what, window, plain, bias, tuple(post)))
+    return _make(("convolution", what, window, _order(plain, last), bias, tuple(post)))
 
 
-def _pooling(library: _Library, what: str, kind: str, w: Window, plain: bool) -> Primitive:
-    source = library.descriptor(_as(True, w.source))
-    target = library.descriptor(_as(plain, w.target()))
+def _pooling(library: _Library, what: str, kind: str, w: Window, order: str) -> Primitive:
+    source = library.descriptor(_as("last" if order == "last" else "plain", w.source))
+    target = library.descriptor(_as(order, w.target()))
     algorithm = {"max": _MAX, "average": _AVG_EXCLUDING, "average_including_padding": _AVG_INCLUDING}[kind]
     strides, _, lower, upper = w.numbers()
     dilation = _longs([0] * len(w.kernel))
@@ -484,7 +498,7 @@ def _pooling(library: _Library, what: str, kind: str, w: Window, plain: bool) ->
     return Primitive(library, made, {}, ["source_gradient", "target_gradient", *workspace])
 
 
-def pooling(what: str, kind: str, window: Window, *, plain: bool = True) -> Primitive:
+def pooling(what: str, kind: str, window: Window, *, plain: bool = True, last: bool = False) -> Primitive:
     """The primitive of a pooling.
 
     Args:
@@ -492,11 +506,12 @@ def pooling(what: str, kind: str, window: Window, *, plain: bool = True) -> Prim
         kind: "max", "average" (of the elements that are there) or "average_including_padding".
         window: the geometry.
         plain: the target is dense.
+        last: source and target lie channels last.
 
     Returns:
         Primitive with roles source, target (workspace) or source_gradient, target_gradient (workspace).
     """
-    return _make(("pooling", what, kind, window, plain))
+    return _make(("pooling", what, kind, window, _order(plain, last)))
 
 
 def _reorder_between(library: _Library, source: _Pointer, target: _Pointer) -> Primitive:

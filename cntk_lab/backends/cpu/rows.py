@@ -30,12 +30,14 @@ class Request:
         attributes: the operator's resolved attributes.
         bias: whether a bias per channel is added to the result.
         post: activation applied to the result.
+        last: operands that lie with their channels behind the spatial axes (``shapes`` name the channels first all the same).
     """
 
     shapes: Shapes
     attributes: Mapping[str, Any]
     bias: bool = False
     post: tuple[str, ...] = ()
+    last: frozenset[str] = frozenset()
 
 
 Maker = Callable[[Request], Rows | None]
@@ -50,6 +52,29 @@ def rows_for(key: str) -> Callable[[Maker], Maker]:
         return maker
 
     return register
+
+
+_IMAGES: dict[str, tuple[str, ...]] = {
+    "convolution.forward": ("operand", "result"),
+    "convolution.gradient.operand": ("operand", "dy", "result"),
+    "convolution.gradient.convolution_map": ("operand", "dy"),
+    "pooling.forward": ("operand", "result"),
+    "pooling.gradient.operand": ("operand", "dy", "result"),
+}
+
+
+def images(key: str, shapes: Mapping[str, tuple[int, ...]], attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """The operands of ``<operator>.<role>`` that may lie channels last.
+
+    Args:
+        key: operator and role.
+        shapes: static shapes of its operands.
+        attributes: the operator's resolved attributes.
+    """
+    window = attributes.get("kernel", attributes.get("window"))
+    if key not in _IMAGES or window is None or not attributes.get("channels", True):
+        return ()
+    return tuple(n for n in _IMAGES[key] if n in shapes and len(shapes[n]) == len(window) + 1)
 
 
 def find(key: str) -> Maker | None:
@@ -100,8 +125,8 @@ def _convolution(request: Request) -> Rows | None:
     window = _convolution_window(s["operand"], s["result"], weights, request.attributes)
     if window is None:
         return None
-    rows = kernels.plan_convolution("forward", window, request.bias, request.post)
-    return _renamed(rows, {"source": "operand", "weights": "convolution_map", "target": "result"})
+    names = {"source": "operand", "weights": "convolution_map", "target": "result"}
+    return _renamed(kernels.plan_convolution("forward", window, request.bias, request.post, _last(request, names)), names)
 
 
 @rows_for("convolution.gradient.operand")
@@ -110,8 +135,8 @@ def _convolution_operand(request: Request) -> Rows | None:
     window = _convolution_window(s["result"], s["dy"], s["convolution_map"][1:], request.attributes)
     if window is None:
         return None
-    rows = kernels.plan_convolution("data", window)
-    return _renamed(rows, {"source_gradient": "result", "weights": "convolution_map", "target_gradient": "dy"})
+    names = {"source_gradient": "result", "weights": "convolution_map", "target_gradient": "dy"}
+    return _renamed(kernels.plan_convolution("data", window, last=_last(request, names)), names)
 
 
 @rows_for("convolution.gradient.convolution_map")
@@ -120,8 +145,13 @@ def _convolution_map(request: Request) -> Rows | None:
     window = _convolution_window(s["operand"], s["dy"], s["result"][1:], request.attributes)
     if window is None:
         return None
-    rows = kernels.plan_convolution("weights", window)
-    return _renamed(rows, {"source": "operand", "weights_gradient": "result", "target_gradient": "dy"})
+    names = {"source": "operand", "weights_gradient": "result", "target_gradient": "dy"}
+    return _renamed(kernels.plan_convolution("weights", window, last=_last(request, names)), names)
+
+
+def _last(request: Request, names: Mapping[str, str]) -> frozenset[str]:
+    """The primitive's roles whose operands lie channels last."""
+    return frozenset(role for role, name in names.items() if name in request.last)
 
 
 def _pooling_window(
@@ -145,7 +175,8 @@ def _pooling(request: Request) -> Rows | None:
     found = _pooling_window(request.shapes["operand"], request.shapes["result"], request.attributes)
     if found is None or request.bias or request.post:
         return None
-    return _renamed(kernels.plan_pooling("inference", *found), {"source": "operand", "target": "result"})
+    names = {"source": "operand", "target": "result"}
+    return _renamed(kernels.plan_pooling("inference", *found, _last(request, names)), names)
 
 
 @rows_for("pooling.gradient.operand")
@@ -154,13 +185,16 @@ def _pooling_gradient(request: Request) -> Rows | None:
     if found is None:
         return None
     kind, window = found
-    backward = kernels.plan_pooling("backward", kind, window)
+    last = _last(request, {"source_gradient": "result", "target_gradient": "dy", "source": "operand"})
+    if last and len(last) < (3 if kind == "max" else 2):
+        return None
+    backward = kernels.plan_pooling("backward", kind, window, last)
     operands = {"result": backward.operands["source_gradient"], "dy": backward.operands["target_gradient"]}
     if kind != "max":
         return Rows(backward.steps, operands)
     # the workspace (where the largest elements were) is found again: cheaper than to keep it through the forward pass
-    forward = kernels.plan_pooling("forward", kind, window)
-    workspace = aligned(onednn.pooling("forward", kind, window).size("workspace"))
+    forward = kernels.plan_pooling("forward", kind, window, last)
+    workspace = aligned(onednn.pooling("forward", kind, window, last=bool(last)).size("workspace"))
     largest = aligned(4 * int(np.prod(window.target(), dtype=np.int64)))
     forward.set("workspace", workspace)
     forward.set("target", largest)
