@@ -53,7 +53,6 @@ from cntk_lab.device import (  # noqa: E402
     try_set_default_device,
     use_default_device,
 )
-from cntk_lab.engine.execute import Executor  # noqa: E402
 from cntk_lab.initializer import *  # noqa: E402, F403
 from cntk_lab.internal import *  # noqa: E402, F403
 from cntk_lab.internal.utils import _to_cntk_dict_value, get_data_type  # noqa: E402
@@ -79,14 +78,16 @@ for _name in ("default_override_or", "get_default_override", "is_default_overrid
     # C.default_options is a function in CNTK, and a module whose names clients take from it
     setattr(default_options, _name, getattr(_default_options, _name))
 
-ports.plug("executor", Executor())
+ports.plug_later("executor", lambda: importlib.import_module("cntk_lab.engine.execute").Executor())
 ports.plug("train", _later("train", "train_function"))
 ports.plug("test", _later("train", "test_function"))
 ports.plug("save", _later("formats", "save"))
 ports.plug("load", _later("formats", "load"))
 ports.plug("restore", _later("formats", "restore"))
+ports.plug("write_checkpoint", _later("formats.cntk.trainer_state", "write_checkpoint"))
+ports.plug("read_checkpoint", _later("formats.cntk.trainer_state", "read_checkpoint"))
 ports.plug("model_format", lambda: importlib.import_module("cntk_lab.formats").ModelFormat)
-ports.plug("display", _later("widgets.display", "mimebundle_of"))
+ports.plug("display", _later("widgets.of_function", "mimebundle"))
 
 _MODULES = {
     "debugging": "debugging", "distributed": "train.distributed", "eval": "eval", "evaluator": "eval.evaluator",
