@@ -38,8 +38,10 @@ def module_of(device: DeviceDescriptor) -> Any:
 
 
 def to_host(array: Any) -> HostArray:
-    """The array in host memory (itself if it is there)."""
-    return array if isinstance(array, np.ndarray) else np.asarray(array.get())
+    """The array in host memory (itself if it is there); of a NumPy number an array without dimensions."""
+    if isinstance(array, np.ndarray):
+        return array
+    return np.asarray(array if isinstance(array, np.generic) else array.get())
 
 
 def to_device(array: Any, device: DeviceDescriptor) -> Any:

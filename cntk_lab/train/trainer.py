@@ -19,8 +19,13 @@ from cntk_lab.graph.compose import combine
 from cntk_lab.graph.function import Function, outputs_of
 from cntk_lab.graph.variable import Variable
 from cntk_lab.learners._learner import Learner
+from cntk_lab.train._checkpoint import save_pair, settle, state_of
 from cntk_lab.train._evaluator import Writer, writers_of
 from cntk_lab.train._step import Stepper, check_learners, criterion_of, ends_sweep, function_of, is_empty
+
+
+_RANDOM_STREAMS = "cntk_lab_random_streams"
+"""Name in the external state under which random streams are kept; CNTK passes it on as the user's."""
 
 
 class Trainer:
@@ -96,6 +101,11 @@ class Trainer:
         """The learners."""
         return self._stepper.learners
 
+    @property
+    def number(self) -> int:
+        """What events of this trainer's steps call it."""
+        return self._stepper.number
+
     def progress_writers(self) -> list[Writer]:
         """Who is told of progress."""
         return list(self._writers)
@@ -153,11 +163,19 @@ class Trainer:
         Source: CNTK 2.7 ``Trainer.test_minibatch``.
         """
         del device
+        totals = self.test_totals(arguments)
+        return totals.loss / totals.samples if totals.samples else 0.0
+
+    def test_totals(self, arguments: Any) -> Totals:
+        """As :meth:`test_minibatch`, with the sum of the metric (as ``loss``) and the number of samples.
+
+        Args:
+            arguments: data, as for ``Function.eval``.
+        """
         totals = self._stepper.test(arguments)
-        metric, samples = totals.loss, totals.samples
         for writer in self._writers:
-            writer.update_test(samples, metric)
-        return metric / samples if samples else 0.0
+            writer.update_test(totals.samples, totals.loss)
+        return totals
 
     def summarize_training_progress(self) -> None:
         """Tell the writers that an epoch of training ends."""
@@ -239,7 +257,7 @@ class Trainer:
     ) -> None:
         """Write the model to ``filename`` and the state of training to ``filename.ckp``.
 
-        Both files are written completely under other names before either replaces an older one.
+        A crash at any moment leaves the older pair of files or the new one.
 
         Args:
             filename: where; missing folders are made.
@@ -250,18 +268,16 @@ class Trainer:
 
         Source: CNTK 2.7 ``Trainer.save_checkpoint``.
         """
-        path = Path(filename)
-        path.parent.mkdir(parents=True, exist_ok=True)
         learners = [learner.create_checkpoint() for learner in self.parameter_learners]
-        new = [path.with_name(path.name + end) for end in (".saving", ".saving.ckp")]
-        try:
-            ports.use("save")(self._saved_function(), str(new[0]), None, False)
-            ports.use("write_checkpoint")(str(new[1]), learners, dict(external_state or {}))
-            new[1].replace(path.with_name(path.name + ".ckp"))
-            new[0].replace(path)
-        finally:
-            for left in new:
-                left.unlink(missing_ok=True)
+        external = dict(external_state or {})
+        streams = self._stepper.random_streams()
+        if streams:
+            external[_RANDOM_STREAMS] = streams
+        save_pair(
+            Path(filename),
+            lambda file: ports.use("save")(self._saved_function(), str(file), None, False),
+            lambda file: ports.use("write_checkpoint")(str(file), learners, external),
+        )
 
     def restore_from_checkpoint(self, filename: str | os.PathLike[str]) -> dict[str, Any]:
         """Put the parameters' values and the state of training back to what a checkpoint holds.
@@ -279,7 +295,8 @@ class Trainer:
         Source: CNTK 2.7 ``Trainer.restore_from_checkpoint``.
         """
         path = Path(filename)
-        state = path.with_name(path.name + ".ckp")
+        state = state_of(path)
+        settle(path)
         for needed in (path, state):
             if not needed.is_file():
                 raise TrainingError(f"checkpoint: there is no file {needed}", fix="give the name it was saved with")
@@ -298,7 +315,21 @@ class Trainer:
             for learner, entries in zip(self.parameter_learners, before, strict=True):
                 learner.restore_from_checkpoint(entries)
             raise
-        return dict(external)
+        result = dict(external)
+        self._stepper.restore_random_streams(result.pop(_RANDOM_STREAMS, {}))
+        return result
+
+    def samples_in_checkpoint(self, filename: str | os.PathLike[str]) -> int:
+        """How many samples had been seen when a checkpoint was written.
+
+        Args:
+            filename: as given to :meth:`save_checkpoint`.
+
+        Raises:
+            FormatError: if the file is damaged.
+        """
+        learners, _ = ports.use("read_checkpoint")(str(state_of(Path(filename))))
+        return int(learners[0]["sample_count"]) if learners else 0
 
     # --- inside
 
