@@ -16,6 +16,7 @@ from cntk_lab.ops._products import *  # noqa: F403
 from cntk_lab.ops._random import *  # noqa: F403
 from cntk_lab.ops._ranking import *  # noqa: F403
 from cntk_lab.ops._reductions import *  # noqa: F403
+from cntk_lab.ops._rnnstack import *  # noqa: F403
 from cntk_lab.ops._shaping import *  # noqa: F403
 from cntk_lab.ops._similarity import *  # noqa: F403
 from cntk_lab.ops._softmax import *  # noqa: F403
