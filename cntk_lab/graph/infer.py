@@ -23,18 +23,20 @@ _MAX_PASSES = 50
 _UNKNOWN = TensorType(None, None, None)
 
 
-def infer_node(node: Node, *, hopeful: bool = False) -> bool:
+def infer_node(node: Node, *, hopeful: int = 0, depth: int = 2) -> bool:
     """Set the types of the node's outputs from its operands; whether anything changed.
 
     Args:
         node: the node.
-        hopeful: assume that what is unknown will fit what is known (used to close cycles).
+        hopeful: to close cycles: 1 assumes that unknown operands have the shape of those that are known and have axes, 2
+            that of any known operand.
+        depth: how hopeful to be about cycles inside of a block.
 
     Raises:
         LabError: if the operands do not fit; the message names the node's place in the user's program.
     """
     try:
-        types = _block_types(node) if node.block is not None else _output_types(node, hopeful=hopeful)
+        types = _block_types(node, depth) if node.block is not None else _output_types(node, hopeful=hopeful)
     except LabError as error:
         if error.where:
             raise
@@ -48,21 +50,31 @@ def infer_node(node: Node, *, hopeful: bool = False) -> bool:
     return changed
 
 
-def infer_nodes(nodes: Sequence[Node]) -> None:
+def infer_nodes(nodes: Sequence[Node], depth: int = 2) -> None:
     """Bring the types of all these nodes (operands before users where there is no cycle) up to date."""
-    _settle(nodes, hopeful=False)
-    unknown = [n for n in nodes if any(not _complete(o) for o in n.outputs)]
-    if unknown and not any(v.is_placeholder for v in walk.flat_leaves([o for n in unknown for o in n.outputs])):
-        _settle(nodes, hopeful=True)
-        _settle(nodes, hopeful=False, keep_known=True)
+    _settle(nodes, hopeful=0)
+    reached = 0
+    while reached < depth:
+        unknown = [n for n in nodes if any(not _complete(o) for o in n.outputs)]
+        if not unknown or any(v.is_placeholder for v in walk.flat_leaves([o for n in unknown for o in n.outputs])):
+            break
+        reached += 1
+        _settle(nodes, hopeful=reached)
+    if reached:
+        _settle(nodes, hopeful=reached, keep_known=True)
 
 
-def _settle(nodes: Sequence[Node], *, hopeful: bool, keep_known: bool = False) -> None:
+def _settle(nodes: Sequence[Node], *, hopeful: int, keep_known: bool = False) -> None:
     for _ in range(_MAX_PASSES):
         changed = False
         for node in nodes:
             before = [o.type for o in node.outputs]
-            changed |= infer_node(node, hopeful=hopeful or keep_known)
+            try:
+                changed |= infer_node(node, hopeful=hopeful, depth=hopeful)
+            except LabError:
+                if not hopeful or keep_known:
+                    raise
+                continue  # an assumption was wrong; the last pass says what is
             if keep_known and [o.type for o in node.outputs] != before and all(t.shape is not None for t in before):
                 changed = True
         if not changed:
@@ -74,7 +86,7 @@ def _settle(nodes: Sequence[Node], *, hopeful: bool, keep_known: bool = False) -
     )
 
 
-def _block_types(node: Node) -> list[TensorType]:
+def _block_types(node: Node, depth: int) -> list[TensorType]:
     """The types of a block's outputs from the types outside; builds the body once the operands' shapes are known."""
     block = node.block
     assert block is not None
@@ -88,7 +100,7 @@ def _block_types(node: Node) -> list[TensorType]:
         if any(p.type.shape is None or p.type.dtype is None for p in block.arguments):
             return [_UNKNOWN] * len(node.outputs)
         block.outputs = list(block.build(block.arguments))
-    infer_nodes(list(walk.nodes(block.outputs)))
+    infer_nodes(list(walk.nodes(block.outputs)), depth)
     return [o.type for o in block.outputs]
 
 
@@ -97,7 +109,7 @@ def _complete(variable: Variable) -> bool:
     return t.shape is not None and t.axes is not None and t.dtype is not None
 
 
-def _output_types(node: Node, *, hopeful: bool) -> list[TensorType]:
+def _output_types(node: Node, *, hopeful: int) -> list[TensorType]:
     op = node.op
     if op.types is not None:
         return list(apply(op.types, {"node": node}))
@@ -175,7 +187,7 @@ def _common_dtype(node: Node, types: Sequence[TensorType]) -> str | None:
     return first[1]
 
 
-def union_axes(node: Node, types: Sequence[TensorType], *, hopeful: bool) -> tuple[Axis, ...] | None:
+def union_axes(node: Node, types: Sequence[TensorType], *, hopeful: int) -> tuple[Axis, ...] | None:
     """The dynamic axes of an operator that works row by row: the most that any operand has.
 
     Raises:
@@ -202,7 +214,7 @@ def union_axes(node: Node, types: Sequence[TensorType], *, hopeful: bool) -> tup
     return best
 
 
-def _axes(node: Node, types: Sequence[TensorType], *, hopeful: bool) -> tuple[Axis, ...] | None:
+def _axes(node: Node, types: Sequence[TensorType], *, hopeful: int) -> tuple[Axis, ...] | None:
     rule = node.op.axes
     if rule is None:
         return union_axes(node, types, hopeful=hopeful)
@@ -213,11 +225,11 @@ def _axes(node: Node, types: Sequence[TensorType], *, hopeful: bool) -> tuple[Ax
     return apply(rule, scope)  # type: ignore[no-any-return]
 
 
-def _partial(node: Node, types: Sequence[TensorType], *, hopeful: bool) -> Shape | None:
+def _partial(node: Node, types: Sequence[TensorType], *, hopeful: int) -> Shape | None:
     if node.op.partial is not None:
         return apply(node.op.partial, scope_of(node, types))  # type: ignore[no-any-return]
     if hopeful and node.op.shape is None:
-        known = [t.shape for t in types if t.shape is not None and is_known(t.shape)]
+        known = [t.shape for t in types if t.shape is not None and is_known(t.shape) and (t.shape or hopeful > 1)]
         return broadcast(*known) if known else None
     return None
 
