@@ -81,7 +81,7 @@ class _Settings:
 
     def weights(self, *, transposed: bool = False) -> Parameter:
         """The kernels: filters x channels x filter, or channels x filters x filter."""
-        ranks = _rank_params(filter_rank=len(self.filter), output_rank=len(self.outputs) if transposed else -len(self.outputs))
+        ranks = _rank_params(filter_rank=len(self.filter), output_rank=-len(self.outputs))
         channels = (*self.inputs, *self.outputs) if transposed else (*self.outputs, *self.inputs)
         shape = (*channels, *self.filter)
         init = _initializer_for(self.init, ranks)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 from cntk_lab.errors import AttributeValueError, SignatureError
@@ -78,9 +79,7 @@ def For(what_range: Iterable[Any], constructor: Callable[..., Any], name: str = 
 
     Source: CNTK 2.7 ``layers.For``.
     """
-    from cntk_lab.graph.function import Function
-
-    if isinstance(constructor, Function) or not callable(constructor):
+    if not (inspect.isroutine(constructor) or inspect.isclass(constructor) or isinstance(constructor, partial)):
         raise ConstructorError(
             "For: constructor must be a Python function/lambda that makes a layer",
             fix="write For(range(3), lambda: Dense(10)): each repetition needs parameters of its own",
