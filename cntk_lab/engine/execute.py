@@ -398,6 +398,8 @@ def _present(rows: Any, symbol: str, run: Run, *, as_numpy: bool) -> Any:
     if not as_numpy:
         return value
     if isinstance(rows, SparseRows):
+        if not symbol and len(rows.static) == 2:
+            return rows.matrix.reshape(rows.static).tocsr()
         return value.as_sequences() if "," in symbol else rows.matrix
     if not symbol:
         return to_host(rows)[0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from cntk_lab.axis import Axis
 from cntk_lab.device import DeviceDescriptor
 from cntk_lab.errors import GraphError, ShapeError
@@ -16,6 +18,7 @@ from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, Trait
 from cntk_lab.graph.variable import INPUT, Constant, Parameter, Variable, input_type, new_placeholder
 from cntk_lab.tensor.dtype import name_of
 from cntk_lab.tensor.shape import Shape, text
+from cntk_lab.tensor.sparse import SparseRows
 
 Operand = Any
 
@@ -415,26 +418,39 @@ def ones_like(x: Operand, name: str = "") -> Function:
     """
 
 
-def _eye_axes(x: TensorType) -> dict[str, Any]:
+def _eye_shape(x: TensorType) -> Shape:
     axes = x.axes or ()
     if len(axes) + x.rank != 2 or len(axes) > 1:
         raise ShapeError(
-            f"eye_like: the operand has {x.rank} static and {len(axes)} dynamic axes: an identity matrix has 2 axes in all",
+            f"eye_like: the operand has {x.rank} static and {len(axes)} dynamic axes: an identity matrix has 2 in all",
             fix="give a matrix, or a vector with a batch axis",
         )
-    return {"rows": e.ROWS if axes else -2}
+    return x.dims
 
 
-@elementwise(
-    formula=lambda rows: e.equal(e.coordinate(rows), e.coordinate(-1)),
+def _eye(xp: Any, x: Any, sparse_output: bool) -> Any:
+    rows, columns = x.shape if x.ndim == 2 else x.shape[1:]
+    if not sparse_output or xp is not np:
+        return xp.eye(rows, columns, dtype=x.dtype).reshape(x.shape)
+    from scipy.sparse import csr_matrix
+
+    ones = np.arange(min(rows, columns))
+    matrix = csr_matrix((np.ones(len(ones), x.dtype), (ones, ones)), shape=(rows, columns))
+    return SparseRows(matrix if x.ndim == 2 else matrix.reshape(1, rows * columns).tocsr(), tuple(x.shape[1:]))
+
+
+@tensor_op(
     operands=("x",),
-    resolve=_eye_axes,
+    shape=_eye_shape,
+    forward=_eye,
+    sparse=lambda sparse_output: sparse_output,
     traits=[Trait.NO_GRADIENT],
     cntk=CntkRule("EyeLikeOp", id=92, attributes={"sparse_output": "OutputSparse"}),
     onnx=OnnxRule("EyeLike", since=9),
     samples=(
         Sample(((3,),), {"sparse_output": False}, sequence=False, gradient=False),
         Sample(((2, 3),), {"sparse_output": False}, sequence=False, parameters=(0,), gradient=False),
+        Sample(((4,),), {"sparse_output": True}, sequence=False, gradient=False),
     ),
 )
 def eye_like(x: Operand, sparse_output: bool = True, name: str = "") -> Function:
@@ -442,7 +458,7 @@ def eye_like(x: Operand, sparse_output: bool = True, name: str = "") -> Function
 
     Args:
         x: matrix without dynamic axes, or vector with a batch axis (whose samples are the rows).
-        sparse_output: accepted; the result is dense in any case.
+        sparse_output: whether the result is held sparse (on the CPU).
 
     Returns:
         Function of the shape of x; its gradient is 0.
@@ -451,7 +467,7 @@ def eye_like(x: Operand, sparse_output: bool = True, name: str = "") -> Function
         ShapeError: if the operand has not two axes in all.
 
     Example:
-        >>> eye_like([[9, 9], [9, 9], [9, 9]]).eval().tolist()
+        >>> eye_like([[9, 9], [9, 9], [9, 9]]).eval().toarray().tolist()
         [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]
 
     Source: CNTK 2.7 ``ops.eye_like``; ONNX EyeLike-9.

@@ -79,10 +79,10 @@ def _nce_loss(
     share = share / share.sum()
     expected = num_samples * share
     logarithm = np.log(np.maximum(expected, 1e-37))
-    log_expected = Constant(logarithm.astype(weights.dtype)[:, None])
-    noise = Constant(share.astype(weights.dtype))
+    log_expected = Constant(logarithm[:, None], dtype=weights.dtype)
+    noise = Constant(share, dtype=weights.dtype)
     included = random_sample_inclusion_frequency(noise, num_samples, allow_duplicates, seed).eval()
-    importance = Constant((expected / np.maximum(included, 1e-37)).astype(weights.dtype))
+    importance = Constant(expected / np.maximum(included, 1e-37), dtype=weights.dtype)
     drawn = random_sample(noise, num_samples, allow_duplicates, seed)
     of_noise = reshape(times(drawn, log_expected), (-1,))
     noise_scores = plus(times_transpose(inputs, times(drawn, weights)), reshape(times(drawn, biases), (-1,)))
