@@ -1,8 +1,10 @@
 """Readers: minibatches from files, arrays and Python code, under CNTK's names (a door)."""
 
 from cntk_lab.graph.record import Record
+from cntk_lab.io import transforms
 from cntk_lab.io._config import MinibatchSourceConfig
 from cntk_lab.io._ctf import CTFDeserializer
+from cntk_lab.io._image import Base64ImageDeserializer, ImageDeserializer
 from cntk_lab.io._memory import MinibatchSourceFromData
 from cntk_lab.io._source import MinibatchSource
 from cntk_lab.io._streams import (
@@ -19,7 +21,8 @@ from cntk_lab.io._text import _is_tensor, sequence_to_cntk_text_format  # noqa: 
 from cntk_lab.io._user import UserDeserializer, UserMinibatchSource
 
 __all__ = [
-    "DEFAULT_RANDOMIZATION_WINDOW_IN_CHUNKS", "FULL_DATA_SWEEP", "INFINITELY_REPEAT", "CTFDeserializer", "MinibatchData",
+    "DEFAULT_RANDOMIZATION_WINDOW_IN_CHUNKS", "FULL_DATA_SWEEP", "INFINITELY_REPEAT", "Base64ImageDeserializer",
+    "CTFDeserializer", "ImageDeserializer", "MinibatchData",
     "MinibatchSource", "MinibatchSourceConfig", "MinibatchSourceFromData", "Record", "StreamConfiguration", "StreamDef",
-    "StreamDefs", "StreamInformation", "UserDeserializer", "UserMinibatchSource", "sequence_to_cntk_text_format",
+    "StreamDefs", "StreamInformation", "UserDeserializer", "UserMinibatchSource", "sequence_to_cntk_text_format", "transforms",
 ]  # fmt: skip

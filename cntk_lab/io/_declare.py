@@ -39,6 +39,10 @@ class Chunk(ABC):
         """
 
 
+class LeftOut(Exception):  # noqa: N818  (not an error: a signal to pick again)
+    """Sequences turned out to be bad while they were taken; :meth:`Reader.usable` knows them now."""
+
+
 class MemoryChunk(Chunk):
     """A chunk whose streams are arrays.
 

@@ -19,7 +19,7 @@ from cntk_lab.errors import AttributeValueError, ReaderError
 from cntk_lab.graph.record import Record
 from cntk_lab.io._bundle import Bundle, gather
 from cntk_lab.io._config import MinibatchSourceConfig
-from cntk_lab.io._declare import Chunk, Deserializer, Reader
+from cntk_lab.io._declare import Chunk, Deserializer, LeftOut, Reader
 from cntk_lab.io._defects import Defects
 from cntk_lab.io._prefetch import Ahead
 from cntk_lab.io._ragged import Ragged
@@ -231,11 +231,15 @@ class MinibatchSource:
     def _make(self, place: Place, request: Hashable) -> tuple[Minibatch, Place | None]:
         size, parts, index = request  # type: ignore[misc]
         cut = self._config.truncation_length
-        picked = pick_truncated(self._timeline, place, size, cut) if cut else self._timeline.pick(place, size)
-        if picked is None:
-            return {}, None
-        picked = _part(picked, parts, index)
-        found, begins = self._fetch(picked) if len(picked.chunk) else ({}, {})
+        while True:
+            picked = pick_truncated(self._timeline, place, size, cut) if cut else self._timeline.pick(place, size)
+            if picked is None:
+                return {}, None
+            share = _part(picked, parts, index)
+            found, begins = self._fetch(share)
+            if found or not len(share.chunk):
+                break
+            place = picked.after  # all of it was left out: on to the next one
         result: Minibatch = {}
         for name, data in found.items():
             value = data.value(begins.get(name))
@@ -244,14 +248,17 @@ class MinibatchSource:
 
     def _fetch(self, picked: Picked) -> tuple[Mapping[str, Ragged], dict[str, list[bool]]]:
         """The data of picked sequences by stream; and for pieces, which of them begin their sequence."""
-        seeds = self._timeline.seeds(picked)
-        keep = self._chunks.usable(picked)
-        if keep is not None:
-            picked = _select(picked, keep)
-            seeds = seeds[keep]
+        while True:
+            keep = self._chunks.usable(picked)
+            if keep is not None:
+                picked = _select(picked, keep)
             if not len(picked.chunk):
                 return {}, {}
-        found = gather(picked.chunk, picked.number, seeds, self._chunks.load)
+            try:
+                found = gather(picked.chunk, picked.number, self._timeline.seeds(picked), self._chunks.load)
+                break
+            except LeftOut:  # bad images are met only when they are decoded; now they are known
+                continue
         if self._config.is_frame_mode_enabled:
             for name, data in found.items():
                 longest = int(data.lengths.max())

@@ -1,0 +1,259 @@
+"""Carries transforms out on one image: bytes in, a channels-first array of floats out.
+
+An image stays a Pillow image as long as only crops and scales meet it (they are cheap there), then becomes an array (rows x
+columns x channels, blue first). Knows descriptions (``transforms``), no map files.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+from xml.etree import ElementTree as Xml
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cntk_lab.errors import NotAvailableError, ReaderError
+
+Pixels = NDArray[np.float32]
+VIEWS: Final = 10
+_LARGEST_MEAN: Final = 1 << 28
+
+
+@lru_cache(maxsize=1)
+def pillow() -> Any:
+    """The module PIL.Image.
+
+    Raises:
+        NotAvailableError: if Pillow is not installed.
+    """
+    try:
+        from PIL import Image
+    except ImportError:
+        raise NotAvailableError("no Pillow, which decodes images", fix="pip install cntk-lab[data]") from None
+    return Image
+
+
+def decode(content: bytes) -> Any:
+    """A Pillow image in colour (mode RGB) from the bytes of a JPEG, PNG, BMP, ... file.
+
+    Raises:
+        Exception: whatever Pillow says of bytes that are no whole image.
+    """
+    image = pillow().open(io.BytesIO(content))
+    if image.mode.startswith("I"):  # 16 bits per pixel: the upper 8 count
+        image = pillow().fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+class Pipeline:
+    """A list of transforms, ready to be applied.
+
+    Args:
+        transforms: their descriptions, in order.
+
+    Raises:
+        ReaderError: if a mean file cannot be read.
+    """
+
+    def __init__(self, transforms: Sequence[Any]) -> None:
+        self._steps = [dict(t) for t in transforms]
+        self._means = {t["meanFile"]: read_mean(t["meanFile"]) for t in self._steps if t["type"] == "Mean"}
+        self.views = VIEWS if any(t.get("cropType") == "multiview10" for t in self._steps) else 1
+
+    def shape(self) -> tuple[int, int, int] | None:
+        """Channels, height and width of what comes out; None if that depends on the image."""
+        found: tuple[int, int, int] | None = None
+        channels = 3
+        for step in self._steps:
+            if step["type"] == "Scale":
+                channels = step["channels"]
+                found = (channels, step["height"], step["width"])
+            elif step["type"] == "Crop":
+                width, height = _pair(step["cropSize"])
+                found = (channels, int(height), int(width)) if width and height else None
+        return found
+
+    def apply(self, image: Any, seed: int, view: int = 0) -> Any:
+        """The transformed image: a Pillow image or an array (rows x columns x channels, blue first)."""
+        lots = np.random.Generator(np.random.Philox(key=seed)) if self._draws() else None
+        for step in self._steps:
+            kind = step["type"]
+            if kind == "Crop":
+                image = _crop(image, step, lots, view)
+            elif kind == "Scale":
+                image = _scale(image, step)
+            elif kind == "Mean":
+                image = _subtract(as_array(image), self._means[step["meanFile"]], step["meanFile"])
+            elif kind == "Color":
+                image = _color(as_array(image), step, lots)
+        return image
+
+    def _draws(self) -> bool:
+        return any(s["type"] == "Color" or str(s.get("cropType", "")).startswith("random") for s in self._steps)
+
+
+def as_array(image: Any) -> Pixels:
+    """Rows x columns x channels, blue first."""
+    if isinstance(image, np.ndarray):
+        return image
+    array = np.asarray(image)
+    return (array[:, :, None] if array.ndim == 2 else array[:, :, ::-1]).astype(np.float32)
+
+
+def size_of(image: Any) -> tuple[int, int, int]:
+    """Channels, height, width."""
+    if isinstance(image, np.ndarray):
+        return image.shape[2], image.shape[0], image.shape[1]
+    return len(image.getbands()), image.height, image.width
+
+
+def write(image: Any, out: Pixels) -> None:
+    """Put an image into an array (channels x rows x columns)."""
+    if isinstance(image, np.ndarray):
+        out[...] = image.transpose(2, 0, 1)
+        return
+    array = np.asarray(image)
+    if array.ndim == 2:
+        out[0] = array
+    else:
+        for channel in range(3):
+            out[channel] = array[:, :, 2 - channel]
+
+
+def _pair(text: str) -> tuple[float, float]:
+    low, high = text.split(":")
+    return float(low), float(high)
+
+
+def _draw(text: str, step: Any, lots: Any) -> float:
+    low, high = _pair(text)
+    return float(lots.uniform(low, high)) if step["jitterType"] == "uniratio" and lots is not None and low < high else high
+
+
+def _crop(image: Any, step: Any, lots: Any, view: int) -> Any:
+    _, height, width = size_of(image)
+    kind = step["cropType"]
+    wide, high = _cut_size(step, lots, width, height)
+    room = width - wide, height - high
+    flip = False
+    if kind.startswith("random"):
+        x, y = int(lots.integers(0, room[0] + 1)), int(lots.integers(0, room[1] + 1))
+        flip = bool(lots.integers(0, 2))
+    elif kind == "multiview10":
+        corner = view % 5
+        x, y = ((0, 0), (room[0], 0), (0, room[1]), (room[0], room[1]), (room[0] // 2, room[1] // 2))[corner]
+        flip = view >= 5
+    else:
+        x, y = room[0] // 2, room[1] // 2
+    if isinstance(image, np.ndarray):
+        cut = image[y : y + high, x : x + wide]
+        return np.ascontiguousarray(cut[:, ::-1]) if flip else cut
+    cut = image.crop((x, y, x + wide, y + high))
+    return cut.transpose(pillow().Transpose.FLIP_LEFT_RIGHT) if flip else cut
+
+
+def _cut_size(step: Any, lots: Any, width: int, height: int) -> tuple[int, int]:
+    """Width and height of what is cut out."""
+    wide, high = (int(n) for n in _pair(step["cropSize"]))
+    if wide and high:
+        if wide > width or high > height:
+            raise ValueError(f"crop_size {wide} x {high} is larger than the image ({width} x {height} pixels)")
+        return wide, high
+    aspect = _draw(step["aspectRatio"], step, lots) or 1.0
+    if step["cropType"] == "randomarea" and _pair(step["areaRatio"])[1] > 0:
+        area = _draw(step["areaRatio"], step, lots) * width * height
+        turn = 1 / aspect if lots.integers(0, 2) else aspect
+        wide, high = round((area * turn) ** 0.5), round((area / turn) ** 0.5)
+        return max(1, min(wide, width)), max(1, min(high, height))
+    side = (_draw(step["sideRatio"], step, lots) or 1.0) * min(width, height)
+    if aspect != 1.0:
+        turn = 1 / aspect if lots is not None and lots.integers(0, 2) else aspect
+        return max(1, min(width, int(side * turn**0.5))), max(1, min(height, int(side / turn**0.5)))
+    return max(1, int(side)), max(1, int(side))
+
+
+def _scale(image: Any, step: Any) -> Any:
+    width, height, mode = step["width"], step["height"], step["scaleMode"]
+    channels, rows, columns = size_of(image)
+    if channels != step["channels"] and not isinstance(image, np.ndarray):
+        image = image.convert("L" if step["channels"] == 1 else "RGB")
+    if mode == "fill":
+        return _resize(image, width, height, step["interpolations"])
+    ratios = width / columns, height / rows
+    ratio = max(ratios) if mode == "crop" else min(ratios)
+    inner = max(1, round(columns * ratio)), max(1, round(rows * ratio))
+    inner = (max(inner[0], width), max(inner[1], height)) if mode == "crop" else (min(inner[0], width), min(inner[1], height))
+    array = as_array(_resize(image, *inner, step["interpolations"]))
+    x, y = abs(inner[0] - width) // 2, abs(inner[1] - height) // 2
+    if mode == "crop":
+        return array[y : y + height, x : x + width]
+    around = ((y, height - inner[1] - y), (x, width - inner[0] - x), (0, 0))
+    if step["padValue"] < 0:
+        return np.pad(array, around, mode="edge")
+    return np.pad(array, around, constant_values=step["padValue"])
+
+
+def _resize(image: Any, width: int, height: int, interpolation: str) -> Any:
+    if isinstance(image, np.ndarray):
+        bands = [pillow().fromarray(np.ascontiguousarray(image[:, :, c])) for c in range(image.shape[2])]
+        return np.stack([np.asarray(_resize(b, width, height, interpolation)) for b in bands], axis=2)
+    if image.size == (width, height):
+        return image
+    kinds = pillow().Resampling
+    if interpolation == "lanczos":
+        return image.resize((width, height), kinds.LANCZOS)
+    kind = {"nearest": kinds.NEAREST, "linear": kinds.BILINEAR, "cubic": kinds.BICUBIC}[interpolation]
+    # point sampling at pixel centres, as OpenCV does it; Pillow's resize() would average instead
+    return image.transform((width, height), pillow().Transform.EXTENT, (0, 0, *image.size), kind)
+
+
+def _subtract(image: Pixels, mean: Pixels, file: str) -> Pixels:
+    if image.shape != mean.shape:
+        raise ReaderError(
+            f"the mean in {file} is {mean.shape[0]} x {mean.shape[1]} x {mean.shape[2]}, "
+            f"the image {image.shape[0]} x {image.shape[1]} x {image.shape[2]} (rows x columns x channels)",
+            fix="scale images to the mean's size before mean()",
+        )
+    return image - mean
+
+
+def _color(image: Pixels, step: Any, lots: Any) -> Pixels:
+    brightness, contrast = step["brightnessRadius"], step["contrastRadius"]
+    if brightness > 0 or contrast > 0:
+        shift = lots.uniform(-brightness, brightness) * float(image.mean())
+        image = image * np.float32(1 + lots.uniform(-contrast, contrast)) + np.float32(shift)
+    if step["saturationRadius"] > 0 and image.shape[2] == 3:
+        ratio = np.float32(1 + lots.uniform(-step["saturationRadius"], step["saturationRadius"]))
+        brightest = image.max(axis=2, keepdims=True)  # value and hue of HSV stay, saturation is multiplied, at most 1
+        spread = brightest - image.min(axis=2, keepdims=True)
+        limit = np.where(spread > 0, brightest / np.where(spread > 0, spread, 1), 1)
+        image = brightest - (brightest - image) * np.minimum(ratio, np.maximum(limit, 0))
+    return image.astype(np.float32, copy=False)
+
+
+def read_mean(file: str) -> Pixels:
+    """The mean image of an XML file: rows x columns x channels.
+
+    Raises:
+        ReaderError: if the file cannot be read or is no such XML.
+    """
+    wanted = "an XML file as OpenCV writes it, with Channel, Row, Col and MeanImg/data"
+    try:
+        if Path(file).stat().st_size > _LARGEST_MEAN:
+            raise ReaderError(f"the mean file has more than {_LARGEST_MEAN} bytes", file, f"give {wanted}")
+        text = Path(file).read_bytes()
+    except OSError as error:
+        raise ReaderError(f"cannot open mean file '{file}': {error.strerror}", fix=f"give {wanted}") from error
+    try:
+        if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+            raise ValueError("it defines entities")
+        root = Xml.fromstring(text)  # noqa: S314  (entities are refused above)
+        channel, row, col = (int(root.findtext(tag, "")) for tag in ("Channel", "Row", "Col"))
+        values = np.array(root.findtext("MeanImg/data", "").split(), np.float32)
+        return values.reshape((row, col, channel))
+    except (Xml.ParseError, ValueError) as error:
+        raise ReaderError(f"the mean file is not what it should be: {error}", file, f"give {wanted}") from error
