@@ -138,12 +138,12 @@ def make_plan(wanted: Wanted, *, fused: bool, images: bool = False) -> Plan:
         for i, v in enumerate(wanted.gradients):
             if targets[v] in found:
                 outputs[f"gradient {i}"] = found[targets[v]]
-        builder.steps.extend(lowering.finals)
+        builder.steps.extend([*lowering.finals, *lowering.assignments])
         for i, u in enumerate(wanted.updates):
             if targets[u.parameter] in found:
                 _update(builder, i, u, targets[u.parameter], found[targets[u.parameter]])
     else:
-        builder.steps.extend(lowering.finals)
+        builder.steps.extend([*lowering.finals, *lowering.assignments])
     title = ", ".join(v.name or v.uid for v in every)
     plan = Plan(
         title,
@@ -152,7 +152,8 @@ def make_plan(wanted: Wanted, *, fused: bool, images: bool = False) -> Plan:
         outputs,
         wanted.training,
         forward=forward,
-        finals=len(lowering.finals),
+        finals=len(lowering.finals) + len(lowering.assignments),
+        assignments=len(lowering.assignments),
         literals=lowering.literals,
     )
     if images:

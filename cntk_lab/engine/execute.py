@@ -277,7 +277,9 @@ class Executor:
         bound = match(_arguments(function, wanted), arguments, wanted)
         run = new_run(device, state_of(function.node), training=True)
         load(run, plan, bound)
-        interpreter_of(plan).run(run)
+        actions = interpreter_of(plan).actions
+        for action in actions[: len(actions) - plan.assignments]:
+            action(run)
         values = {
             v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=as_numpy) for i, v in enumerate(wanted)
         }
@@ -305,7 +307,8 @@ class Executor:
             number = next(b.id for b in plan.buffers if b.role == "input" and b.name == f"root {i}")
             run.arrays[number] = _root_rows(gradient, variable, run)
         actions = interpreter_of(plan).actions
-        for action in actions[plan.forward : len(actions) - plan.finals]:
+        first_final, first_assignment = len(actions) - plan.finals, len(actions) - plan.assignments
+        for action in (*actions[plan.forward : first_final], *actions[first_assignment:]):
             action(run)
         return {v: _gradient(run, plan, i, v, as_numpy=as_numpy) for i, v in enumerate(wrt)}
 

@@ -39,6 +39,8 @@ class Lowering:
         self.literals: list[tuple[Variable, int]] = []
         self.finals: list[Step] = []
         """Steps that write constants and parameters after the forward pass."""
+        self.assignments: list[Step] = []
+        """Steps of that kind that the program wrote itself: they also wait for the backward pass, if there is one."""
         self._outer: list[Step] | None = None
 
     # ---- the graph
@@ -296,7 +298,8 @@ class Lowering:
                 )
             (formula,) = simplify((apply(rule, scope),))
             written = self.value(variable)
-            self.finals.append(map_step(self.builder, {written: formula}, [*reads, number], nodes=(node.uid,)))
+            steps = self.assignments if node.op.has(Trait.STATEFUL) else self.finals
+            steps.append(map_step(self.builder, {written: formula}, [*reads, number], nodes=(node.uid,)))
 
 
 def _read_names(node: Node) -> Iterable[str]:

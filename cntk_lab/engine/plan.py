@@ -171,6 +171,8 @@ class Plan:
     """How many steps from the start are the forward pass."""
     finals: int = 0
     """How many steps, after forward and backward, write what operators keep."""
+    assignments: int = 0
+    """How many of these, at their end, wait for the backward pass even if that is another run."""
     repeated: bool = False
     """Whether it will surely run many times (training)."""
     runs: int = 0
