@@ -31,7 +31,10 @@ __all__ = ["reconcile_dynamic_axes", "to_batch", "to_sequence", "to_sequence_lik
 def _batch_only(x: TensorType, what: str) -> tuple[Axis, ...]:
     axes = x.axes or ()
     if len(axes) != 1:
-        raise AxisError(f"{what}: the operand must have a batch axis and no sequence axis, it has {format_axes(axes)}", fix="its first static axis becomes the sequence")
+        raise AxisError(
+            f"{what}: the operand must have a batch axis and no sequence axis, it has {format_axes(axes)}",
+            fix="its first static axis becomes the sequence",
+        )
     return axes
 
 
@@ -42,13 +45,19 @@ def _to_sequence_axes(node: Any, x: TensorType, sequence_axis_name_prefix: str) 
 
 def _frames_shape(x: TensorType, what: str) -> Shape:
     if not x.rank:
-        raise ShapeError(f"{what}: the operand is a scalar: there is no static axis to make a sequence of", fix="give it the frames as its first axis")
+        raise ShapeError(
+            f"{what}: the operand is a scalar: there is no static axis to make a sequence of",
+            fix="give it the frames as its first axis",
+        )
     return x.dims[1:]
 
 
 def _to_sequence_shape(x: TensorType, sequence_lengths: TensorType | None) -> Shape:
     if sequence_lengths is not None and any(d != 1 for d in sequence_lengths.dims):
-        raise ShapeError(f"to_sequence: the lengths have the static shape {text(sequence_lengths.dims)}", fix="give one number for each sample")
+        raise ShapeError(
+            f"to_sequence: the lengths have the static shape {text(sequence_lengths.dims)}",
+            fix="give one number for each sample",
+        )
     return _frames_shape(x, "to_sequence")
 
 
@@ -58,7 +67,10 @@ def _lengths_layout(x: Any, sequence_lengths: Any) -> Layout:
         return Layout.of(np.full(rows, frames, np.int64))
     lengths = np.broadcast_to(to_host(sequence_lengths).reshape(-1).astype(np.int64), (rows,))
     if lengths.size and int(lengths.max()) > frames:
-        raise DataError(f"to_sequence: a length of {int(lengths.max())}, the operand has {frames} frames", fix="lengths go from 1 to the first dimension")
+        raise DataError(
+            f"to_sequence: a length of {int(lengths.max())}, the operand has {frames} frames",
+            fix="lengths go from 1 to the first dimension",
+        )
     return Layout.of(lengths)
 
 
@@ -77,14 +89,18 @@ def _frames_gradient(xp: Any, dy: Any, x: Any, layout: Layout) -> Any:
     shape=_to_sequence_shape,
     axes=_to_sequence_axes,
     forward=_to_sequence_forward,
-    gradient={"x": lambda xp, dy, x, sequence_lengths: _frames_gradient(xp, dy, x, _lengths_layout(x, sequence_lengths))},
+    gradient={
+        "x": lambda xp, dy, x, sequence_lengths: _frames_gradient(xp, dy, x, _lengths_layout(x, sequence_lengths))
+    },
     operands=("x", "sequence_lengths"),
     traits=[Trait.NEW_LAYOUT],
     cntk=CntkRule("ToSequenceOp", id=70, attributes={"sequence_axis_name_prefix": "sequenceAxis"}),
     domain={"sequence_lengths": Reals(1, 3, whole=True)},
     samples=(Sample(((3, 2),), sequence=False), Sample(((3, 2), (1,)), sequence=False)),
 )
-def to_sequence(x: Operand, sequence_lengths: Operand = None, sequence_axis_name_prefix: str = "toSequence_", name: str = "") -> Function:
+def to_sequence(
+    x: Operand, sequence_lengths: Operand = None, sequence_axis_name_prefix: str = "toSequence_", name: str = ""
+) -> Function:
     """The first static axis as a sequence axis.
 
     Args:
@@ -112,8 +128,11 @@ def to_sequence(x: Operand, sequence_lengths: Operand = None, sequence_axis_name
 def _like_axes(x: TensorType, dynamic_axes_like: TensorType) -> tuple[Axis, ...]:
     _batch_only(x, "to_sequence_like")
     axes = dynamic_axes_like.axes or ()
-    if len(axes) != 2:  # noqa: PLR2004  (batch and sequence)
-        raise AxisError(f"to_sequence_like: the second operand has the dynamic axes {format_axes(axes)}", fix="give an operand with a sequence axis")
+    if len(axes) != 2:
+        raise AxisError(
+            f"to_sequence_like: the second operand has the dynamic axes {format_axes(axes)}",
+            fix="give an operand with a sequence axis",
+        )
     return axes
 
 
@@ -121,7 +140,8 @@ def _like_layout(x: Any, layouts: Any) -> Layout:
     layout = layouts[1]
     if layout.longest > x.shape[1] or layout.count != x.shape[0]:
         raise DataError(
-            f"to_sequence_like: {x.shape[0]} samples of {x.shape[1]} frames cannot become {layout.count} sequences of up to {layout.longest} frames",
+            f"to_sequence_like: {x.shape[0]} samples of {x.shape[1]} frames cannot become {layout.count} "
+            f"sequences of up to {layout.longest} frames",
             fix="take an operand whose sequences were unpacked",
         )
     return layout  # type: ignore[no-any-return]
@@ -207,7 +227,10 @@ def unpack_batch(x: Operand, name: str = "") -> Function:
 
 def _batched_axes(x: TensorType) -> tuple[Axis, ...]:
     if x.axes:
-        raise AxisError(f"to_batch: the operand already has the dynamic axes {format_axes(x.axes)}", fix="its first static axis becomes the batch")
+        raise AxisError(
+            f"to_batch: the operand already has the dynamic axes {format_axes(x.axes)}",
+            fix="its first static axis becomes the batch",
+        )
     return (Axis.default_batch_axis(),)
 
 
@@ -253,12 +276,13 @@ def _how(layouts: Any) -> str:
     have, want = layouts
     if have is None or want is None:
         return "one row" if have is None else "same"
-    if have == want or (have.begins is None) != (want.begins is None) and np.array_equal(have.lengths, want.lengths):
+    if have == want or ((have.begins is None) != (want.begins is None) and np.array_equal(have.lengths, want.lengths)):
         return "same"
     if have.longest == 1 and have.count == want.count:
         return "per sequence"
     raise DataError(
-        f"ReconcileDynamicAxis: sequences of {have.lengths.tolist()[:8]} frames have an MB layout that is incompatible with that of {want.lengths.tolist()[:8]}",
+        f"ReconcileDynamicAxis: sequences of {have.lengths.tolist()[:8]} frames have an MB layout that is "
+        f"incompatible with that of {want.lengths.tolist()[:8]}",
         fix="both operands must have equal lengths, or the first one frame for each sequence",
     )
 

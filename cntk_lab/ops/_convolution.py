@@ -1,13 +1,13 @@
-"""Convolution: kernels slide over static axes, or over the sequence axis too; and the transposed convolution.
+"""Convolution: kernels slide over static axes, or over the sequence axis too.
 
-The rules work on explicit numbers that ``resolve`` makes of CNTK's attributes: ``strides``, ``dilation``, ``lower_pad``,
-``upper_pad`` and ``same`` for each spatial axis, ``groups``. So a native kernel can take them as they are. The NumPy rules
-gather columns (im2col) and multiply. Must not know layers. Source: CNTK 2.7, observed; Chellapilla et al. (2006).
+The rules work on explicit numbers that ``resolve`` makes of CNTK's attributes: ``strides``, ``dilation``,
+``lower_pad``, ``upper_pad`` and ``same`` for each spatial axis, ``groups``. So a native kernel can take them as they
+are. Must not know layers. Source: CNTK 2.7, observed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,78 +18,103 @@ from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, Trait
 from cntk_lab.ops import _windows as w
+from cntk_lab.ops._correlate import (
+    at_run_time,
+    correlate,
+    correlate_kernel_gradient,
+    correlate_operand_gradient,
+    counts,
+)
 from cntk_lab.tensor.layout import Layout
-from cntk_lab.tensor.shape import FREE, INFERRED, Shape, size, text
+from cntk_lab.tensor.shape import FREE, INFERRED, Shape, text
 
 Operand = Any
 
-__all__ = ["convolution", "convolution_transpose"]
-
-_COLUMNS = 1 << 22
-"""Most elements of the gathered columns at a time: rows are taken in portions that fit the processor's cache levels."""
+__all__ = ["convolution"]
 
 
 # ---- attributes in the engine's terms
 
 
-def _settings(
+def settings(
     name: str, kernel: Shape, rank: int, strides: Any, auto_padding: Any, dilation: Any, reduction_rank: int
 ) -> tuple[Shape, Shape, tuple[bool, ...], Shape]:
     """Kernel size, strides, whether padded, dilation: for each spatial axis."""
     if reduction_rank not in (0, 1):
-        raise AttributeValueError(f"{name}: reduction_rank is {reduction_rank}", fix="it is 1 (a channel axis in front) or 0 (none)")
+        raise AttributeValueError(
+            f"{name}: reduction_rank is {reduction_rank}", fix="it is 1 (a channel axis in front) or 0 (none)"
+        )
     spatial = kernel[1 + reduction_rank :]
     if len(kernel) == rank + reduction_rank:
         spatial = kernel[reduction_rank:]  # without the axis of output channels: there is one
     if len(spatial) != rank or not spatial:
         raise ShapeError(
             f"{name}: the kernel {text(kernel)} has {len(spatial)} spatial axes, the operand {rank}",
-            fix=f"kernels are output channels{' x input channels' if reduction_rank else ''} x one size for each of the {rank} spatial axes",
+            fix=f"kernels are output channels{' x input channels' if reduction_rank else ''} x one size for each "
+            f"of the {rank} spatial axes",
         )
     whole = rank + reduction_rank
     steps = tuple(int(s) for s in w.per_axis(strides, whole, f"{name}: strides", 1))
     gaps = tuple(int(d) for d in w.per_axis(dilation, whole, f"{name}: dilation", 1))
-    flags = tuple(bool(p) for p in w.per_axis(auto_padding, whole, f"{name}: auto_padding", False))  # noqa: FBT003
+    flags = tuple(bool(p) for p in w.per_axis(auto_padding, whole, f"{name}: auto_padding", False))
     if any(s < 1 for s in steps + gaps):
         raise AttributeValueError(f"{name}: strides {steps} and dilation {gaps} must be 1 or more")
     return spatial, steps[reduction_rank:], flags[reduction_rank:], gaps[reduction_rank:]
 
 
-def _pads_of(dims: Shape, out: Shape, kernel: Shape, strides: Shape, dilation: Shape, same: Sequence[bool]) -> dict[str, Any]:
+def pads_of(
+    dims: Shape, out: Shape, kernel: Shape, strides: Shape, dilation: Shape, same: Sequence[bool]
+) -> dict[str, Any]:
     known = min(dims) >= 0
     lower, upper = w.pads(dims, out, kernel, strides, dilation, same) if known else (None, None)
-    return {"kernel": kernel, "strides": strides, "dilation": dilation, "same": tuple(same), "lower_pad": lower, "upper_pad": upper}
-
-
-def _counts(dims: Shape, kernel: Shape, strides: Shape, dilation: Shape, same: Sequence[bool]) -> Shape:
-    spans = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
-    return tuple(w.count(n, k, s, padded=p) for n, k, s, p in zip(dims, spans, strides, same, strict=True))
+    return {
+        "kernel": kernel,
+        "strides": strides,
+        "dilation": dilation,
+        "same": tuple(same),
+        "lower_pad": lower,
+        "upper_pad": upper,
+    }
 
 
 def _resolve(
-    convolution_map: TensorType, operand: TensorType, strides: Any, auto_padding: Any, dilation: Any, reduction_rank: int, groups: int
+    convolution_map: TensorType,
+    operand: TensorType,
+    strides: Any,
+    auto_padding: Any,
+    dilation: Any,
+    reduction_rank: int,
+    groups: int,
 ) -> dict[str, Any]:
     if convolution_map.axes:
-        raise AxisError(f"convolution: the kernel has the dynamic axes {format_axes(convolution_map.axes)}", fix="the kernel is the first operand, the data the second")
+        raise AxisError(
+            f"convolution: the kernel has the dynamic axes {format_axes(convolution_map.axes)}",
+            fix="the kernel is the first operand, the data the second",
+        )
     dims = operand.dims[reduction_rank:]
-    kernel, steps, same, gaps = _settings("convolution", convolution_map.dims, len(dims), strides, auto_padding, dilation, reduction_rank)
-    weights = _weights(convolution_map.dims, operand.rank)
+    kernel, steps, same, gaps = settings(
+        "convolution", convolution_map.dims, len(dims), strides, auto_padding, dilation, reduction_rank
+    )
+    weights = weights_of(convolution_map.dims, operand.rank)
     channel_windows = _check_channels(weights, operand.dims, auto_padding, reduction_rank, groups)
     w.check_fits("convolution", dims, tuple((k - 1) * d + 1 for k, d in zip(kernel, gaps, strict=True)))
-    out = _counts(dims, kernel, steps, gaps, same)
+    out = counts(dims, kernel, steps, gaps, same)
     return {
-        **_pads_of(dims, out, kernel, steps, gaps, same), "out": out, "channels": bool(reduction_rank), "outputs": weights[0],
+        **pads_of(dims, out, kernel, steps, gaps, same),
+        "out": out,
+        "channels": bool(reduction_rank),
+        "outputs": weights[0],
         "channel_windows": channel_windows,
     }
 
 
-def _weights(kernel: Shape, rank: int) -> Shape:
+def weights_of(kernel: Shape, rank: int) -> Shape:
     """The kernels' shape with the axis of output channels in front, which may be left out if there is one."""
     return (1, *kernel) if len(kernel) == rank else kernel
 
 
 def _check_channels(kernel: Shape, operand: Shape, auto_padding: Any, reduction_rank: int, groups: int) -> int:
-    """How many windows lie along the channels: one, unless they are padded (which has a shape, but cannot be computed)."""
+    """How many windows lie along the channels: one, unless they are padded (which has a shape, but no values)."""
     if not reduction_rank:
         if groups != 1:
             raise AttributeValueError(f"convolution: {groups} groups need a channel axis", fix="use reduction_rank=1")
@@ -99,14 +124,16 @@ def _check_channels(kernel: Shape, operand: Shape, auto_padding: Any, reduction_
         return 1
     if groups < 1 or have % groups or kernel[0] % groups:
         raise AttributeValueError(
-            f"convolution: {have} input and {kernel[0]} output channels cannot be divided into {groups} groups", fix="both must be multiples of groups"
+            f"convolution: {have} input and {kernel[0]} output channels cannot be divided into {groups} groups",
+            fix="both must be multiples of groups",
         )
     if want not in (have // groups, INFERRED):
         raise ShapeError(
-            f"convolution: the operand has {have} channels{f' in {groups} groups' if groups > 1 else ''}, the kernel takes {want}",
+            f"convolution: the operand has {have} channels{f' in {groups} groups' if groups > 1 else ''}, the "
+            f"kernel takes {want}",
             fix=f"give the kernel the shape {text((kernel[0], have // groups, *kernel[2:]))}, or let it be inferred",
         )
-    flags = w.per_axis(auto_padding, len(operand), "convolution: auto_padding", False)  # noqa: FBT003
+    flags = w.per_axis(auto_padding, len(operand), "convolution: auto_padding", False)
     return have if flags[0] else 1
 
 
@@ -129,123 +156,92 @@ def _complete(convolution_map: TensorType, operand: TensorType, reduction_rank: 
     return {"convolution_map": tuple(channels if d == INFERRED and i == at else d for i, d in enumerate(dims))}
 
 
-# ---- columns
-
-
-def _at_run_time(
-    dims: Shape, kernel: Shape, strides: Shape, dilation: Shape, same: Sequence[bool], lower: Shape | None, upper: Shape | None
-) -> tuple[Shape, Shape, Shape]:
-    """Numbers of windows and paddings for the sizes at hand (dimensions may be free)."""
-    out = _counts(dims, kernel, strides, dilation, same)
-    if lower is None or upper is None:
-        lower, upper = w.pads(dims, out, kernel, strides, dilation, same)
-    return out, lower, upper
-
-
-def _columns(
-    xp: Any, x: Any, kernel: Shape, strides: Shape, dilation: Shape, out: Shape, lower: Shape, upper: Shape, groups: int
-) -> Iterator[tuple[slice, Any]]:
-    """Portions of rows of ``x`` (rows x channels x spatial), each as columns (rows x groups x channels*taps x windows)."""
-    rows, channels = x.shape[:2]
-    width = size(kernel) * size(out)
-    portion = max(1, _COLUMNS // max(1, channels * width))
-    for at in range(0, rows, portion):
-        part = slice(at, min(rows, at + portion))
-        seen = w.windows(xp, w.padded(xp, x[part], lower, upper), kernel, strides, dilation, out)
-        yield part, seen.reshape(part.stop - at, groups, channels // groups * size(kernel), size(out))
-
-
-def _wide(xp: Any, x: Any) -> Any:
-    """Half precision is multiplied in single precision."""
-    return x.astype("float32") if x.dtype == np.float16 else x
-
-
-def correlate(
-    xp: Any, x: Any, weights: Any, kernel: Shape, strides: Shape, dilation: Shape, out: Shape, lower: Shape, upper: Shape, groups: int
-) -> Any:
-    """The convolution of rows x C x spatial with O x C/groups x kernel."""
-    o = weights.shape[0]
-    matrix = _wide(xp, weights).reshape(groups, o // groups, -1)
-    result = xp.empty((x.shape[0], o, *out), x.dtype)
-    flat = result.reshape(x.shape[0], groups, o // groups, -1)
-    for part, columns in _columns(xp, _wide(xp, x), kernel, strides, dilation, out, lower, upper, groups):
-        flat[part] = xp.matmul(matrix, columns)
-    return result
-
-
-def correlate_operand_gradient(
-    xp: Any, dy: Any, weights: Any, dims: Shape, kernel: Shape, strides: Shape, dilation: Shape, lower: Shape, upper: Shape, groups: int
-) -> Any:
-    """What a convolution's output gradient (rows x O x out) means for its operand (rows x C x dims)."""
-    rows, o, out = dy.shape[0], dy.shape[1], tuple(dy.shape[2:])
-    channels = weights.shape[1] * groups
-    matrix = _wide(xp, weights).reshape(groups, o // groups, -1).transpose(0, 2, 1)
-    extent = tuple(n + a + b for n, a, b in zip(dims, lower, upper, strict=True))
-    result = xp.empty((rows, channels, *dims), dy.dtype)
-    portion = max(1, _COLUMNS // max(1, channels * size(kernel) * size(out)))
-    for at in range(0, rows, portion):
-        part = slice(at, min(rows, at + portion))
-        n = part.stop - at
-        columns = xp.matmul(matrix, _wide(xp, dy[part]).reshape(n, groups, o // groups, -1)).reshape(n, channels, *kernel, *out)
-        spread = xp.zeros((n, channels, *extent), columns.dtype)
-        for tap, where in w.taps(kernel, strides, dilation, out):
-            spread[(slice(None), slice(None), *where)] += columns[(slice(None), slice(None), *tap)]
-        result[part] = w.unpadded(xp, spread, dims, lower, upper)
-    return result
-
-
-def correlate_kernel_gradient(
-    xp: Any, dy: Any, x: Any, kernel: Shape, strides: Shape, dilation: Shape, lower: Shape, upper: Shape, groups: int
-) -> Any:
-    """What a convolution's output gradient means for its kernels (O x C/groups x kernel)."""
-    o, out = dy.shape[1], tuple(dy.shape[2:])
-    total: Any = 0
-    slopes = _wide(xp, dy).reshape(dy.shape[0], groups, o // groups, -1)
-    for part, columns in _columns(xp, _wide(xp, x), kernel, strides, dilation, out, lower, upper, groups):
-        total = total + xp.matmul(slopes[part], columns.transpose(0, 1, 3, 2)).sum(axis=0)
-    return total.reshape(o, x.shape[1] // groups, *kernel).astype(dy.dtype)
-
-
 # ---- convolution over static axes
 
 
-def _lift(channels: bool, x: Any, weights: Any, outputs: int, kernel: Shape) -> tuple[Any, Any]:  # noqa: FBT001
+def _lift(channels: bool, x: Any, weights: Any, outputs: int, kernel: Shape) -> tuple[Any, Any]:
     """Operand with a channel axis, and kernels O x C/groups x kernel."""
     return (x if channels else x[:, None]), weights.reshape(outputs, -1, *kernel)
 
 
 def _forward(
-    xp: Any, convolution_map: Any, operand: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...],
-    lower_pad: Shape | None, upper_pad: Shape | None, groups: int, channels: bool, outputs: int, channel_windows: int,  # noqa: FBT001
+    xp: Any,
+    convolution_map: Any,
+    operand: Any,
+    kernel: Shape,
+    strides: Shape,
+    dilation: Shape,
+    same: tuple[bool, ...],
+    lower_pad: Shape | None,
+    upper_pad: Shape | None,
+    groups: int,
+    channels: bool,
+    outputs: int,
+    channel_windows: int,
 ) -> Any:
     _refuse_channel_padding(channel_windows)
     x, weights = _lift(channels, operand, convolution_map, outputs, kernel)
-    out, lower, upper = _at_run_time(tuple(x.shape[2:]), kernel, strides, dilation, same, lower_pad, upper_pad)
+    out, lower, upper = at_run_time(tuple(x.shape[2:]), kernel, strides, dilation, same, lower_pad, upper_pad)
     return correlate(xp, x, weights, kernel, strides, dilation, out, lower, upper, groups)
 
 
 def _operand_gradient(
-    xp: Any, dy: Any, convolution_map: Any, operand: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...],
-    lower_pad: Shape | None, upper_pad: Shape | None, groups: int, channels: bool, outputs: int,  # noqa: FBT001
+    xp: Any,
+    dy: Any,
+    convolution_map: Any,
+    operand: Any,
+    kernel: Shape,
+    strides: Shape,
+    dilation: Shape,
+    same: tuple[bool, ...],
+    lower_pad: Shape | None,
+    upper_pad: Shape | None,
+    groups: int,
+    channels: bool,
+    outputs: int,
 ) -> Any:
     x, weights = _lift(channels, operand, convolution_map, outputs, kernel)
     dims = tuple(x.shape[2:])
-    _, lower, upper = _at_run_time(dims, kernel, strides, dilation, same, lower_pad, upper_pad)
-    return correlate_operand_gradient(xp, dy, weights, dims, kernel, strides, dilation, lower, upper, groups).reshape(operand.shape)
+    _, lower, upper = at_run_time(dims, kernel, strides, dilation, same, lower_pad, upper_pad)
+    return correlate_operand_gradient(xp, dy, weights, dims, kernel, strides, dilation, lower, upper, groups).reshape(
+        operand.shape
+    )
 
 
 def _kernel_gradient(
-    xp: Any, dy: Any, convolution_map: Any, operand: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...],
-    lower_pad: Shape | None, upper_pad: Shape | None, groups: int, channels: bool, outputs: int,  # noqa: FBT001
+    xp: Any,
+    dy: Any,
+    convolution_map: Any,
+    operand: Any,
+    kernel: Shape,
+    strides: Shape,
+    dilation: Shape,
+    same: tuple[bool, ...],
+    lower_pad: Shape | None,
+    upper_pad: Shape | None,
+    groups: int,
+    channels: bool,
+    outputs: int,
 ) -> Any:
     x, _ = _lift(channels, operand, convolution_map, outputs, kernel)
-    _, lower, upper = _at_run_time(tuple(x.shape[2:]), kernel, strides, dilation, same, lower_pad, upper_pad)
-    return correlate_kernel_gradient(xp, dy, x, kernel, strides, dilation, lower, upper, groups).reshape(convolution_map.shape)
+    _, lower, upper = at_run_time(tuple(x.shape[2:]), kernel, strides, dilation, same, lower_pad, upper_pad)
+    return correlate_kernel_gradient(xp, dy, x, kernel, strides, dilation, lower, upper, groups).reshape(
+        convolution_map.shape
+    )
 
 
 _CNTK = CntkRule(
-    "Convolution", id=33, where={"transpose": False},
-    attributes={"strides": "strides", "auto_padding": "autoPadding", "sharing": "sharing", "dilation": "dilation", "groups": "groups", "sequential": "sequential"},
+    "Convolution",
+    id=33,
+    where={"transpose": False},
+    attributes={
+        "strides": "strides",
+        "auto_padding": "autoPadding",
+        "sharing": "sharing",
+        "dilation": "dilation",
+        "groups": "groups",
+        "sequential": "sequential",
+    },
 )
 
 
@@ -260,16 +256,28 @@ _CNTK = CntkRule(
     samples=(
         Sample(((4, 2, 3, 3), (2, 6, 5)), {"auto_padding": [False, True, True]}, parameters=(0,)),
         Sample(((4, 2, 3, 2), (2, 6, 5)), {"auto_padding": [False], "strides": (2, 1)}, parameters=(0,)),
-        Sample(((4, 1, 2, 2), (2, 5, 4)), {"auto_padding": [False, True, False], "groups": 2, "strides": (2,)}, parameters=(0,)),
+        Sample(
+            ((4, 1, 2, 2), (2, 5, 4)),
+            {"auto_padding": [False, True, False], "groups": 2, "strides": (2,)},
+            parameters=(0,),
+        ),
         Sample(((2, 1, 2, 3), (1, 7, 8)), {"auto_padding": [False, False, True], "dilation": (2, 2)}, parameters=(0,)),
         Sample(((2, 3), (6,)), {"reduction_rank": 0}, parameters=(0,)),
         Sample(((2, 1, 2, 2, 2), (1, 3, 4, 3)), {"strides": (3,), "auto_padding": [True]}, parameters=(0,)),
     ),
 )
 def convolution(
-    convolution_map: Operand, operand: Operand, strides: Any = (1,), sharing: Any = (True,), auto_padding: Any = (True,),
-    sequential: bool = False, dilation: Any = (1,), reduction_rank: int = 1, groups: int = 1,  # noqa: FBT001, FBT002  (CNTK's signature)
-    max_temp_mem_size_in_samples: int = 0, name: str = "",
+    convolution_map: Operand,
+    operand: Operand,
+    strides: Any = (1,),
+    sharing: Any = (True,),
+    auto_padding: Any = (True,),
+    sequential: bool = False,
+    dilation: Any = (1,),
+    reduction_rank: int = 1,
+    groups: int = 1,
+    max_temp_mem_size_in_samples: int = 0,
+    name: str = "",
 ) -> Function:
     """The sums of kernels times windows of the operand, for every place of the window; kernels are not flipped.
 
@@ -312,31 +320,51 @@ def convolution(
 
 
 def _resolve_sequential(
-    convolution_map: TensorType, operand: TensorType, strides: Any, auto_padding: Any, dilation: Any, reduction_rank: int, groups: int
+    convolution_map: TensorType,
+    operand: TensorType,
+    strides: Any,
+    auto_padding: Any,
+    dilation: Any,
+    reduction_rank: int,
+    groups: int,
 ) -> dict[str, Any]:
     dims = (FREE, *operand.dims[reduction_rank:])
-    kernel, steps, same, gaps = _settings("convolution", convolution_map.dims, len(dims), strides, auto_padding, dilation, reduction_rank)
-    weights = _weights(convolution_map.dims, operand.rank + 1)
+    kernel, steps, same, gaps = settings(
+        "convolution", convolution_map.dims, len(dims), strides, auto_padding, dilation, reduction_rank
+    )
+    weights = weights_of(convolution_map.dims, operand.rank + 1)
     given = operand.dims[:reduction_rank]
     _refuse_channel_padding(_check_channels(weights, (*given, *dims), auto_padding, reduction_rank, groups))
     w.check_fits("convolution", dims, tuple((k - 1) * d + 1 for k, d in zip(kernel, gaps, strict=True)))
-    inner = _counts(dims[1:], kernel[1:], steps[1:], gaps[1:], same[1:])
+    inner = counts(dims[1:], kernel[1:], steps[1:], gaps[1:], same[1:])
     lower, upper = w.pads(dims[1:], inner, kernel[1:], steps[1:], gaps[1:], same[1:])
     return {
-        "kernel": kernel, "strides": steps, "dilation": gaps, "same": same, "out": (1, *inner), "lower_pad": (0, *lower), "upper_pad": (0, *upper),
-        "channels": bool(reduction_rank), "outputs": weights[0],
+        "kernel": kernel,
+        "strides": steps,
+        "dilation": gaps,
+        "same": same,
+        "out": (1, *inner),
+        "lower_pad": (0, *lower),
+        "upper_pad": (0, *upper),
+        "channels": bool(reduction_rank),
+        "outputs": weights[0],
     }
 
 
 def _sequential_axes(operand: TensorType, node: Any) -> tuple[Axis, ...]:
     axes = operand.axes or ()
-    if len(axes) != 2:  # noqa: PLR2004  (batch and sequence)
-        raise AxisError(f"convolution: sequential=True needs an operand with a sequence axis, this one has {format_axes(axes)}", fix="use sequential=False")
+    if len(axes) != 2:
+        raise AxisError(
+            f"convolution: sequential=True needs an operand with a sequence axis, this one has {format_axes(axes)}",
+            fix="use sequential=False",
+        )
     return axes[0], Axis(f"ConvOverSequenceAxisPrefix{node.uid}")
 
 
-def _taps_of_sequences(layout: Layout, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...]) -> tuple[Layout, list[Any], list[Any]]:
-    """The layout of the windows, and for each tap the operand's row (0 where there is none) and whether there is one."""
+def _taps_of_sequences(
+    layout: Layout, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...]
+) -> tuple[Layout, list[Any], list[Any]]:
+    """The layout of the windows; for each tap the operand's row (0 where there is none) and whether there is one."""
     span = (kernel[0] - 1) * dilation[0] + 1
     lengths = layout.lengths
     if same[0]:
@@ -364,8 +392,20 @@ def _stacked(xp: Any, x: Any, index: list[Any], inside: list[Any]) -> Any:
 
 
 def _sequential_forward(
-    xp: Any, convolution_map: Any, operand: Any, layouts: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...],
-    out: Shape, lower_pad: Shape, upper_pad: Shape, groups: int, channels: bool, outputs: int,  # noqa: FBT001
+    xp: Any,
+    convolution_map: Any,
+    operand: Any,
+    layouts: Any,
+    kernel: Shape,
+    strides: Shape,
+    dilation: Shape,
+    same: tuple[bool, ...],
+    out: Shape,
+    lower_pad: Shape,
+    upper_pad: Shape,
+    groups: int,
+    channels: bool,
+    outputs: int,
 ) -> Any:
     x, weights = _lift(channels, operand, convolution_map, outputs, kernel)
     new, index, inside = _taps_of_sequences(layouts[1], kernel, strides, dilation, same)
@@ -375,14 +415,29 @@ def _sequential_forward(
 
 
 def _sequential_operand_gradient(
-    xp: Any, dy: Any, convolution_map: Any, operand: Any, layouts: Any, kernel: Shape, strides: Shape, dilation: Shape,
-    same: tuple[bool, ...], out: Shape, lower_pad: Shape, upper_pad: Shape, groups: int, channels: bool, outputs: int,  # noqa: FBT001
+    xp: Any,
+    dy: Any,
+    convolution_map: Any,
+    operand: Any,
+    layouts: Any,
+    kernel: Shape,
+    strides: Shape,
+    dilation: Shape,
+    same: tuple[bool, ...],
+    out: Shape,
+    lower_pad: Shape,
+    upper_pad: Shape,
+    groups: int,
+    channels: bool,
+    outputs: int,
 ) -> Any:
     x, weights = _lift(channels, operand, convolution_map, outputs, kernel)
     _, index, inside = _taps_of_sequences(layouts[1], kernel, strides, dilation, same)
     slopes = dy.reshape(dy.shape[0], dy.shape[1], *out)
     dims = (kernel[0], *x.shape[2:])
-    stacked = correlate_operand_gradient(xp, slopes, weights, dims, kernel, strides, (1, *dilation[1:]), lower_pad, upper_pad, groups)
+    stacked = correlate_operand_gradient(
+        xp, slopes, weights, dims, kernel, strides, (1, *dilation[1:]), lower_pad, upper_pad, groups
+    )
     result = xp.zeros_like(x)
     for tap, (at, ok) in enumerate(zip(index, inside, strict=True)):
         result[at[ok]] += stacked[ok, :, tap]  # one tap meets every row at most once
@@ -390,14 +445,29 @@ def _sequential_operand_gradient(
 
 
 def _sequential_kernel_gradient(
-    xp: Any, dy: Any, convolution_map: Any, operand: Any, layouts: Any, kernel: Shape, strides: Shape, dilation: Shape,
-    same: tuple[bool, ...], out: Shape, lower_pad: Shape, upper_pad: Shape, groups: int, channels: bool, outputs: int,  # noqa: FBT001
+    xp: Any,
+    dy: Any,
+    convolution_map: Any,
+    operand: Any,
+    layouts: Any,
+    kernel: Shape,
+    strides: Shape,
+    dilation: Shape,
+    same: tuple[bool, ...],
+    out: Shape,
+    lower_pad: Shape,
+    upper_pad: Shape,
+    groups: int,
+    channels: bool,
+    outputs: int,
 ) -> Any:
     x, _ = _lift(channels, operand, convolution_map, outputs, kernel)
     _, index, inside = _taps_of_sequences(layouts[1], kernel, strides, dilation, same)
     stacked = _stacked(xp, x, index, inside)
     slopes = dy.reshape(dy.shape[0], dy.shape[1], *out)
-    total = correlate_kernel_gradient(xp, slopes, stacked, kernel, strides, (1, *dilation[1:]), lower_pad, upper_pad, groups)
+    total = correlate_kernel_gradient(
+        xp, slopes, stacked, kernel, strides, (1, *dilation[1:]), lower_pad, upper_pad, groups
+    )
     return total.reshape(convolution_map.shape)
 
 
@@ -416,8 +486,16 @@ def _sequential_kernel_gradient(
     ),
 )
 def _sequential_convolution(
-    convolution_map: Operand, operand: Operand, strides: Any = (1,), sharing: Any = (True,), auto_padding: Any = (True,),
-    dilation: Any = (1,), reduction_rank: int = 1, groups: int = 1, max_temp_mem_size_in_samples: int = 0, name: str = "",
+    convolution_map: Operand,
+    operand: Operand,
+    strides: Any = (1,),
+    sharing: Any = (True,),
+    auto_padding: Any = (True,),
+    dilation: Any = (1,),
+    reduction_rank: int = 1,
+    groups: int = 1,
+    max_temp_mem_size_in_samples: int = 0,
+    name: str = "",
 ) -> Function:
     """See :func:`convolution` with ``sequential=True``."""
 
@@ -426,17 +504,43 @@ def _over_sequences(static: Callable[..., Function]) -> Callable[..., Function]:
     """Let ``sequential=True`` take the operator that runs over the sequence axis."""
 
     def convolution(
-        convolution_map: Operand, operand: Operand, strides: Any = (1,), sharing: Any = (True,), auto_padding: Any = (True,),
-        sequential: bool = False, dilation: Any = (1,), reduction_rank: int = 1, groups: int = 1,  # noqa: FBT001, FBT002
-        max_temp_mem_size_in_samples: int = 0, name: str = "",
+        convolution_map: Operand,
+        operand: Operand,
+        strides: Any = (1,),
+        sharing: Any = (True,),
+        auto_padding: Any = (True,),
+        sequential: bool = False,
+        dilation: Any = (1,),
+        reduction_rank: int = 1,
+        groups: int = 1,
+        max_temp_mem_size_in_samples: int = 0,
+        name: str = "",
     ) -> Function:
         if sequential:
             return _sequential_convolution(
-                convolution_map, operand, strides, sharing, auto_padding, dilation, reduction_rank, groups, max_temp_mem_size_in_samples, name
+                convolution_map,
+                operand,
+                strides,
+                sharing,
+                auto_padding,
+                dilation,
+                reduction_rank,
+                groups,
+                max_temp_mem_size_in_samples,
+                name,
             )
         return static(
-            convolution_map, operand, strides, sharing, auto_padding, False, dilation, reduction_rank, groups,  # noqa: FBT003
-            max_temp_mem_size_in_samples, name,
+            convolution_map,
+            operand,
+            strides,
+            sharing,
+            auto_padding,
+            False,
+            dilation,
+            reduction_rank,
+            groups,
+            max_temp_mem_size_in_samples,
+            name,
         )
 
     convolution.__doc__, convolution.__module__ = static.__doc__, static.__module__
@@ -445,127 +549,3 @@ def _over_sequences(static: Callable[..., Function]) -> Callable[..., Function]:
 
 
 convolution = _over_sequences(convolution)
-
-
-# ---- transposed convolution
-
-
-def _resolve_transposed(
-    convolution_map: TensorType, operand: TensorType, strides: Any, auto_padding: Any, output_shape: Any, dilation: Any, reduction_rank: int
-) -> dict[str, Any]:
-    small = operand.dims[reduction_rank:]
-    kernel, steps, same, gaps = _settings("convolution_transpose", convolution_map.dims, len(small), strides, auto_padding, dilation, reduction_rank)
-    weights = _weights(convolution_map.dims, operand.rank)
-    outputs = weights[1] if reduction_rank else weights[0]
-    if reduction_rank and weights[0] not in (operand.dims[0], INFERRED) and operand.dims[0] >= 0:
-        raise ShapeError(
-            f"convolution_transpose: the operand has {operand.dims[0]} channels, the kernel takes {weights[0]}",
-            fix=f"give the kernel the shape {text((operand.dims[0], *weights[1:]))}: input channels come first",
-        )
-    if output_shape and any(d > 0 for d in output_shape):
-        if len(output_shape) not in (len(small), len(small) + 1):
-            raise ShapeError(
-                f"convolution_transpose: output_shape {text(tuple(output_shape))} has {len(output_shape)} axes, the operand {operand.rank}",
-                fix="give output channels x spatial sizes",
-            )
-        large = tuple(int(d) for d in output_shape[len(output_shape) - len(small) :])
-    else:
-        spans = ((k - 1) * d + 1 for k, d in zip(kernel, gaps, strict=True))
-        large = tuple(n if n < 0 else (n - 1) * s + (1 if p else k) for n, s, k, p in zip(small, steps, spans, same, strict=True))
-    found = {**_pads_of(large, small, kernel, steps, gaps, same), "out": large, "channels": bool(reduction_rank), "outputs": outputs}
-    if min(large) < 0:
-        return found
-    back = _counts(large, kernel, steps, gaps, same)
-    if back != small:
-        raise ShapeError(
-            f"convolution_transpose: a convolution of {text(large)} with kernels {text(kernel)} and strides {text(steps)} gives {text(back)}, not the operand's {text(small)}",
-            fix="choose an output_shape from which the convolution leads back to the operand",
-        )
-    return found
-
-
-def _large(small: Shape, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...], out: Shape, lower: Any, upper: Any) -> tuple[Shape, Shape, Shape]:
-    """Sizes of the result and paddings for the sizes at hand."""
-    if lower is not None:
-        return out, lower, upper
-    spans = ((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
-    large = tuple((n - 1) * s + (1 if p else k) for n, s, k, p in zip(small, strides, spans, same, strict=True))
-    return large, *w.pads(large, small, kernel, strides, dilation, same)
-
-
-def _transposed_forward(
-    xp: Any, convolution_map: Any, operand: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...], out: Shape,
-    lower_pad: Shape | None, upper_pad: Shape | None, channels: bool, outputs: int,  # noqa: FBT001
-) -> Any:
-    x = operand if channels else operand[:, None]
-    weights = convolution_map.reshape(-1, outputs, *kernel)
-    large, lower, upper = _large(tuple(x.shape[2:]), kernel, strides, dilation, same, out, lower_pad, upper_pad)
-    return correlate_operand_gradient(xp, x, weights, large, kernel, strides, dilation, lower, upper, 1)
-
-
-def _transposed_operand_gradient(
-    xp: Any, dy: Any, convolution_map: Any, operand: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...], out: Shape,
-    lower_pad: Shape | None, upper_pad: Shape | None, channels: bool, outputs: int,  # noqa: FBT001
-) -> Any:
-    weights = convolution_map.reshape(-1, outputs, *kernel)
-    small = tuple(operand.shape[1 + channels :])
-    _, lower, upper = _large(small, kernel, strides, dilation, same, out, lower_pad, upper_pad)
-    return correlate(xp, dy, weights, kernel, strides, dilation, small, lower, upper, 1).reshape(operand.shape)
-
-
-def _transposed_kernel_gradient(
-    xp: Any, dy: Any, convolution_map: Any, operand: Any, kernel: Shape, strides: Shape, dilation: Shape, same: tuple[bool, ...], out: Shape,
-    lower_pad: Shape | None, upper_pad: Shape | None, channels: bool, outputs: int,  # noqa: FBT001
-) -> Any:
-    x = operand if channels else operand[:, None]
-    _, lower, upper = _large(tuple(x.shape[2:]), kernel, strides, dilation, same, out, lower_pad, upper_pad)
-    return correlate_kernel_gradient(xp, x, dy, kernel, strides, dilation, lower, upper, 1).reshape(convolution_map.shape)
-
-
-@tensor_op(
-    shape=lambda outputs, out: (outputs, *out),
-    resolve=_resolve_transposed,
-    complete=lambda convolution_map, operand: {"convolution_map": tuple(operand.dims[0] if d == INFERRED and not i else d for i, d in enumerate(convolution_map.dims))},
-    forward=_transposed_forward,
-    gradient={"convolution_map": _transposed_kernel_gradient, "operand": _transposed_operand_gradient},
-    cntk=CntkRule("Convolution", id=33, where={"transpose": True}, attributes={"output_shape": "outputShape", "strides": "strides", "auto_padding": "autoPadding"}),
-    onnx=OnnxRule("ConvTranspose", since=1, attributes={"strides": "strides", "dilation": "dilations"}),
-    samples=(
-        Sample(((2, 3, 3, 2), (2, 3, 4)), {"auto_padding": [False], "strides": (2, 2)}, parameters=(0,)),
-        Sample(((2, 3, 3, 2), (2, 3, 4)), {"auto_padding": [False, True, True], "strides": (2, 2), "output_shape": (3, 6, 8)}, parameters=(0,)),
-        Sample(((1, 2, 3), (1, 4)), {"strides": (3,), "output_shape": (2, 12)}, parameters=(0,)),
-    ),
-)
-def convolution_transpose(
-    convolution_map: Operand, operand: Operand, strides: Any = (1,), sharing: Any = (True,), auto_padding: Any = (True,),
-    output_shape: Any = None, dilation: Any = (1,), reduction_rank: int = 1, max_temp_mem_size_in_samples: int = 0, name: str = "",
-) -> Function:
-    """What the gradient of a convolution does: each element of the operand adds its kernel to a window of the result.
-
-    Args:
-        convolution_map: kernels (input channels x output channels x spatial sizes).
-        operand: (channels x spatial axes); dynamic axes pass through.
-        strides: distance of windows in the result for each axis, in elements.
-        sharing: accepted for CNTK programs.
-        auto_padding: for each axis of the operand, the channels first, whether the convolution that it undoes is padded.
-        output_shape: shape of the result (channels x spatial); default (n - 1) * stride + kernel size, padded (n - 1) * stride + 1.
-        dilation: distance of a kernel's elements for each axis.
-        reduction_rank: 1 if there is a channel axis, 0 if not.
-        max_temp_mem_size_in_samples: accepted for CNTK programs.
-
-    Returns:
-        Function (output channels x larger spatial axes).
-
-    Raises:
-        ShapeError: if channels differ, or output_shape does not lead back to the operand.
-
-    Example:
-        >>> import numpy as np
-        >>> import cntk_lab as C
-        >>> x = C.input_variable((1, 2))
-        >>> k = C.constant(np.array([[[1, 10]]], np.float32))
-        >>> C.convolution_transpose(k, x, strides=(2,), auto_padding=[False]).eval({x: [[[1, 2]]]})[0].tolist()
-        [[1.0, 10.0, 2.0, 20.0]]
-
-    Source: CNTK 2.7 ``ops.convolution_transpose``; ONNX ConvTranspose-1.
-    """

@@ -1,7 +1,8 @@
-"""Connectionist temporal classification: the likelihood of a token sequence summed over all its alignments with the frames.
+"""Connectionist temporal classification: the likelihood of tokens summed over all their alignments with the frames.
 
-The label of a frame holds 2 where a token begins and 1 where it goes on. All work is done in logarithms, one time step at a
-time for all tokens of a sequence. Must not know other criteria. Source: CNTK 2.7, observed; Graves et al. (2006), eqs. 6-16.
+The label of a frame holds 2 where a token begins and 1 where it goes on. All work is done in logarithms, one time step
+at a time for all tokens of a sequence. Must not know other criteria. Source: CNTK 2.7, observed; Graves et al. (2006),
+eqs. 6-16.
 """
 
 from __future__ import annotations
@@ -55,11 +56,16 @@ def labels_to_graph(labels: Operand, name: str = "") -> Function:
     """
 
 
-def _shape(graph: TensorType, features: TensorType, blankTokenId: int) -> Shape:  # noqa: N803
+def _shape(graph: TensorType, features: TensorType, blankTokenId: int) -> Shape:
     if graph.dims != features.dims or features.rank != 1:
-        raise ShapeError(f"forward_backward: labels {text(graph.dims)} and features {text(features.dims)} must be equal vectors", fix="one element for each token")
+        raise ShapeError(
+            f"forward_backward: labels {text(graph.dims)} and features {text(features.dims)} must be equal vectors",
+            fix="one element for each token",
+        )
     if not 0 <= blankTokenId < features.dims[0]:
-        raise AttributeValueError(f"forward_backward: blankTokenId is {blankTokenId}", fix=f"tokens go from 0 to {features.dims[0] - 1}")
+        raise AttributeValueError(
+            f"forward_backward: blankTokenId is {blankTokenId}", fix=f"tokens go from 0 to {features.dims[0] - 1}"
+        )
     return ()
 
 
@@ -72,9 +78,11 @@ def _resolve(graph: TensorType, features: TensorType) -> dict[str, Any]:
 
 def _tokens(labels: Any, blank: int) -> tuple[Any, Any]:
     """The tokens with blanks before, between and after them, and the frame at which each position begins."""
-    begins = np.flatnonzero(labels.max(axis=1) >= 2)  # noqa: PLR2004  (the mark of a beginning)
+    begins = np.flatnonzero(labels.max(axis=1) >= 2)
     if not len(begins):
-        raise DataError("forward_backward: the labels of a sequence have no token", fix="mark the first frame of every token with 2")
+        raise DataError(
+            "forward_backward: the labels of a sequence have no token", fix="mark the first frame of every token with 2"
+        )
     tokens = np.full(2 * len(begins) + 1, blank, np.int64)
     tokens[1::2] = labels[begins].argmax(axis=1)
     starts = np.full(len(tokens), len(labels), np.int64)
@@ -101,7 +109,7 @@ def _shifted(row: Any, by: int) -> Any:
 
 
 def _late(starts: Any, tokens: Any, blank: int, delay: int, t: int) -> Any:
-    """Positions that frame t comes too late for: a token may be emitted at most ``delay`` frames after the next begins."""
+    """Positions that frame t comes too late for: a token comes at most ``delay`` frames after the next begins."""
     after = np.concatenate([starts[2:], np.full(min(2, len(starts)), 1 << 30)])[: len(starts)]
     return t > after + delay - (tokens == blank)
 
@@ -148,11 +156,13 @@ def _log_softmax(x: Any) -> Any:
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def _forward(xp: Any, graph: Any, features: Any, layouts: Any, blankTokenId: int, delayConstraint: int) -> Any:  # noqa: N803
+def _forward(xp: Any, graph: Any, features: Any, layouts: Any, blankTokenId: int, delayConstraint: int) -> Any:
     """Loss summed over sequences, and its gradient with respect to the features (packed rows)."""
     layout = layouts[1]
     if layouts[0] != layout:
-        raise DataError("forward_backward: labels and features have different sequence lengths", fix="give one label for each frame")
+        raise DataError(
+            "forward_backward: labels and features have different sequence lengths", fix="give one label for each frame"
+        )
     scores = _log_softmax(to_host(features).astype(np.float64))
     labels = to_host(graph)
     loss = 0.0
@@ -174,10 +184,14 @@ def _forward(xp: Any, graph: Any, features: Any, layouts: Any, blankTokenId: int
     saved=("slopes",),
     operands=("graph", "features"),
     traits=[Trait.NEEDS_LAYOUT, Trait.HOST],
-    cntk=CntkRule("ForwardBackward", id=66, attributes={"blankTokenId": "BlankTokenId", "delayConstraint": "DelayConstraint"}),
+    cntk=CntkRule(
+        "ForwardBackward", id=66, attributes={"blankTokenId": "BlankTokenId", "delayConstraint": "DelayConstraint"}
+    ),
 )
-def forward_backward(graph: Operand, features: Operand, blankTokenId: int, delayConstraint: int = -1, name: str = "") -> Function:  # noqa: N803  (CNTK's signature)
-    """The CTC loss: minus the logarithm of the probability of the labels' tokens, summed over all alignments and sequences.
+def forward_backward(
+    graph: Operand, features: Operand, blankTokenId: int, delayConstraint: int = -1, name: str = ""
+) -> Function:
+    """The CTC loss: minus the logarithm of the probability of the tokens over all alignments, summed over sequences.
 
     Args:
         graph: labels from :func:`labels_to_graph`: for each frame 2 where a token begins, 1 where it goes on.
@@ -186,8 +200,8 @@ def forward_backward(graph: Operand, features: Operand, blankTokenId: int, delay
         delayConstraint: most frames by which a token may come after the next one has begun; -1: any.
 
     Returns:
-        Function of a scalar without dynamic axes. Its gradient with respect to features is softmax minus occupancy; that of
-        the labels is zero. A sequence that has no alignment counts 1e11, with gradient zero.
+        Function of a scalar without dynamic axes. Its gradient with respect to features is softmax minus occupancy;
+        that of the labels is zero. A sequence that has no alignment counts 1e11, with gradient zero.
 
     Raises:
         DataError: when run, if lengths differ or a sequence has no token.

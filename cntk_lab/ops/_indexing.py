@@ -41,7 +41,9 @@ def _numbers(indices: Any, n: int) -> Any:
     numbers = indices.astype(np.int64)
     if numbers.size and (int(numbers.min()) < 0 or int(numbers.max()) >= n):
         wrong = int(numbers.min()) if int(numbers.min()) < 0 else int(numbers.max())
-        raise DataError(f"gather: index {wrong} is not an element of an axis of {n}", fix=f"indices go from 0 to {n - 1}")
+        raise DataError(
+            f"gather: index {wrong} is not an element of an axis of {n}", fix=f"indices go from 0 to {n - 1}"
+        )
     return numbers
 
 
@@ -87,7 +89,12 @@ def _add_rows(xp: Any, target: Any, numbers: Any, rows: Any) -> None:
     cntk=CntkRule("Gather", id=74),
     onnx=OnnxRule("Gather", since=1),
     domain={"indices": Reals(0, 4, whole=True)},
-    samples=(Sample(((5, 2), (4,)), parameters=(0,)), Sample(((5,), (2, 3)), parameters=(0,)), Sample(((5, 2), (3,))), Sample(((5, 2), ()), parameters=(0,))),
+    samples=(
+        Sample(((5, 2), (4,)), parameters=(0,)),
+        Sample(((5,), (2, 3)), parameters=(0,)),
+        Sample(((5, 2), (3,))),
+        Sample(((5, 2), ()), parameters=(0,)),
+    ),
 )
 def _gather(reference: Operand, indices: Operand, name: str = "") -> Function:
     """See :func:`gather`."""
@@ -127,7 +134,7 @@ def _one_hot_resolve(x: TensorType, num_classes: int, axis: Any) -> dict[str, An
     return {"at": static_axis(axis, x.rank + 1, "one_hot")}
 
 
-def _one_hot_forward(xp: Any, x: Any, num_classes: int, sparse_output: bool, at: int) -> Any:  # noqa: FBT001
+def _one_hot_forward(xp: Any, x: Any, num_classes: int, sparse_output: bool, at: int) -> Any:
     numbers = x.astype(np.int64)
     if sparse_output and x.ndim == 1 and xp is np:
         return SparseRows(from_one_hot(numbers, num_classes, x.dtype.name), (num_classes,))
@@ -142,7 +149,11 @@ def _one_hot_forward(xp: Any, x: Any, num_classes: int, sparse_output: bool, at:
     operands=("x",),
     traits=[Trait.NO_GRADIENT],
     sparse=lambda x, sparse_output: sparse_output and not x.rank,
-    cntk=CntkRule("OneHot", id=68, attributes={"num_classes": "numClass", "sparse_output": "oneHotOutputSparse", "axis": "onehotAxis"}),
+    cntk=CntkRule(
+        "OneHot",
+        id=68,
+        attributes={"num_classes": "numClass", "sparse_output": "oneHotOutputSparse", "axis": "onehotAxis"},
+    ),
     onnx=OnnxRule("OneHot", since=9, attributes={"axis": "axis"}),
     domain={"x": Reals(-1, 4, whole=True)},
     samples=(
@@ -151,7 +162,7 @@ def _one_hot_forward(xp: Any, x: Any, num_classes: int, sparse_output: bool, at:
         Sample(((),), {"num_classes": 4, "sparse_output": True}, gradient=False),
     ),
 )
-def one_hot(x: Operand, num_classes: int, sparse_output: bool = False, axis: Any = -1, name: str = "") -> Function:  # noqa: FBT001, FBT002
+def one_hot(x: Operand, num_classes: int, sparse_output: bool = False, axis: Any = -1, name: str = "") -> Function:
     """For each number a vector with 1 at that place and 0 elsewhere; all 0 if there is no such place.
 
     Args:
@@ -218,8 +229,8 @@ def top_k(x: Operand, k: int, axis: Any = -1, name: str = "") -> Function:
         axis: static axis; default the last.
 
     Returns:
-        Function with two outputs of k elements along the axis: values, and their positions (the first of equal ones first).
-        The gradient goes to the elements chosen.
+        Function with two outputs of k elements along the axis: values, and their positions (the first of equal ones
+        first). The gradient goes to the elements chosen.
 
     Raises:
         AttributeValueError: if the axis has fewer than k elements.
@@ -246,8 +257,11 @@ def crop_window(node_input: TensorType, node_referent: TensorType, x: int, y: in
     Raises:
         ShapeError: if it does not lie inside the operand.
     """
-    if node_input.rank < 2 or node_referent.rank < 2:  # noqa: PLR2004  (height and width)
-        raise ShapeError(f"crop: the operands {text(node_input.dims)} and {text(node_referent.dims)} need height and width as their last axes")
+    if node_input.rank < 2 or node_referent.rank < 2:
+        raise ShapeError(
+            f"crop: the operands {text(node_input.dims)} and {text(node_referent.dims)} need height and width as "
+            "their last axes"
+        )
     height, width = node_referent.dims[-2:]
     if x < 0 or y < 0 or (height != FREE and (y + height > node_input.dims[-2] or x + width > node_input.dims[-1])):
         raise ShapeError(
@@ -302,7 +316,8 @@ def crop_manual(node_input: Operand, node_referent: Operand, offset_x: int, offs
         >>> import numpy as np
         >>> import cntk_lab as C
         >>> x, r = C.input_variable((1, 3, 3)), C.input_variable((1, 2, 2))
-        >>> C.crop_manual(x, r, 1, 0).eval({x: np.arange(9).reshape(1, 1, 3, 3), r: np.zeros((1, 1, 2, 2))}).ravel().tolist()
+        >>> data = {x: np.arange(9).reshape(1, 1, 3, 3), r: np.zeros((1, 1, 2, 2))}
+        >>> C.crop_manual(x, r, 1, 0).eval(data).ravel().tolist()
         [1.0, 2.0, 4.0, 5.0]
 
     Source: CNTK 2.7 ``ops.crop_manual``.

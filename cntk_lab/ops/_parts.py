@@ -39,12 +39,18 @@ def _slice_resolve(x: TensorType, axis: Any, begin_index: Any, end_index: Any, s
     axes, begins, ends = _listed(axis), _listed(begin_index), _listed(end_index)
     steps = [1] * len(axes) if strides is None else _listed(strides)
     if not len(axes) == len(begins) == len(ends) == len(steps):
-        raise AttributeValueError(f"slice: {len(axes)} axes, {len(begins)} begins, {len(ends)} ends and {len(steps)} strides", fix="give one of each for every axis")
+        raise AttributeValueError(
+            f"slice: {len(axes)} axes, {len(begins)} begins, {len(ends)} ends and {len(steps)} strides",
+            fix="give one of each for every axis",
+        )
     cuts = []
     dims = list(x.dims)
     for a, b, e, s in zip(axes, begins, ends, steps, strict=True):
         if isinstance(a, Axis) and a.is_dynamic_axis:
-            raise AxisError(f"Slice: invalid axis argument: {a} is dynamic", fix="slice a sequence with sequence.slice; batches are not sliced")
+            raise AxisError(
+                f"Slice: invalid axis argument: {a} is dynamic",
+                fix="slice a sequence with sequence.slice; batches are not sliced",
+            )
         at = static_axis(a, x.rank, "slice")
         begin, end, step, count = _range(dims[at], int(b), int(e), int(s))
         cuts.append((at, begin, end, step))
@@ -63,7 +69,8 @@ def _range(n: int, b: int, e: int, step: int) -> tuple[int, int, int, int]:
     begin, end = b + n if b < 0 else b, e + n if e <= 0 else e
     if not 0 <= begin < end <= n:
         raise AxisError(
-            f"Slice operation index range [{b},{e}), interpreted as [{begin},{end}), is invalid for an axis of {n} elements",
+            f"Slice operation index range [{b},{e}), interpreted as [{begin},{end}), is invalid for an axis of "
+            f"{n} elements",
             fix="begin is before end, and both lie on the axis; end 0 is the end of the axis",
         )
     return begin, end, step, -(-(end - begin) // abs(step))
@@ -94,7 +101,11 @@ def _slice_gradient(xp: Any, dy: Any, x: Any, cuts: Any) -> Any:
     forward=lambda xp, x, cuts: xp.ascontiguousarray(x[_window(x, cuts)]),
     gradient={"x": _slice_gradient},
     operands=("x",),
-    cntk=CntkRule("Slice", id=14, attributes={"axis": "axis", "begin_index": "beginIndex", "end_index": "endIndex", "strides": "sliceStrides"}),
+    cntk=CntkRule(
+        "Slice",
+        id=14,
+        attributes={"axis": "axis", "begin_index": "beginIndex", "end_index": "endIndex", "strides": "sliceStrides"},
+    ),
     onnx=OnnxRule("Slice", since=1, attributes={"axis": "axes", "begin_index": "starts", "end_index": "ends"}),
     samples=(
         Sample(((2, 5),), {"axis": 1, "begin_index": 1, "end_index": 3}),
@@ -103,7 +114,7 @@ def _slice_gradient(xp: Any, dy: Any, x: Any, cuts: Any) -> Any:
         Sample(((5,),), {"axis": 0, "begin_index": 0, "end_index": 0, "strides": -1}),
     ),
 )
-def slice(x: Operand, axis: Any, begin_index: Any, end_index: Any, strides: Any = None, name: str = "") -> Function:  # noqa: A001
+def slice(x: Operand, axis: Any, begin_index: Any, end_index: Any, strides: Any = None, name: str = "") -> Function:
     """The part of the operand between two positions of an axis (or of several axes).
 
     Args:
@@ -147,7 +158,10 @@ def _getitem(x: Any, key: Any) -> Any:
             picked = [slice(result, axis, int(i), int(i) + 1) for i in k]
             result = splice(*picked, axis=axis) if len(picked) > 1 else picked[0]
         else:
-            raise _IndexTypeError(f"type {type(k).__name__!r} is not supported as an index", fix="use numbers, slices, lists of numbers or ...")
+            raise _IndexTypeError(
+                f"type {type(k).__name__!r} is not supported as an index",
+                fix="use numbers, slices, lists of numbers or ...",
+            )
     return result
 
 
@@ -167,7 +181,10 @@ def _splice_resolve(inputs: list[TensorType], axis: Any) -> dict[str, Any]:
         return {"along": -rank - 1}
     index = axis.static_axis_index() if isinstance(axis, Axis) else int(axis)
     if index >= max(rank, 1):
-        raise AxisError(f"splice: axis {index} is out of bounds for the rank {rank} it applies to", fix=f"axes go up to {rank - 1}; negative ones may be new")
+        raise AxisError(
+            f"splice: axis {index} is out of bounds for the rank {rank} it applies to",
+            fix=f"axes go up to {rank - 1}; negative ones may be new",
+        )
     return {"along": index - rank if index >= 0 and rank else min(index, -1)}
 
 
@@ -180,19 +197,21 @@ def _splice_shape(inputs: list[TensorType], along: int) -> Shape:
     shapes = [_aligned(t.dims, rank) for t in inputs]
     at = rank + along
     try:
-        others = broadcast(*(s[:at] + (1,) + s[at + 1 :] for s in shapes))
+        others = broadcast(*((*s[:at], 1, *s[at + 1 :]) for s in shapes))
     except ShapeError as error:
-        raise ShapeError(f"splice along axis {along}: {error.what}", fix="all other dimensions must be equal or 1") from None
+        raise ShapeError(
+            f"splice along axis {along}: {error.what}", fix="all other dimensions must be equal or 1"
+        ) from None
     lengths = [s[at] for s in shapes]
-    return others[:at] + (min(lengths) if min(lengths) < 0 else sum(lengths),) + others[at + 1 :]
+    return (*others[:at], min(lengths) if min(lengths) < 0 else sum(lengths), *others[at + 1 :])
 
 
 def _splice_forward(xp: Any, inputs: list[Any], along: int) -> Any:
     rank = max(*(x.ndim - 1 for x in inputs), -along)
     lifted = [x.reshape(x.shape[:1] + _aligned(x.shape[1:], rank)) for x in inputs]
     at = rank + 1 + along
-    common = np.broadcast_shapes(*(x.shape[:at] + (1,) + x.shape[at + 1 :] for x in lifted))
-    return xp.concatenate([xp.broadcast_to(x, common[:at] + (x.shape[at],) + common[at + 1 :]) for x in lifted], axis=at)
+    common = np.broadcast_shapes(*((*x.shape[:at], 1, *x.shape[at + 1 :]) for x in lifted))
+    return xp.concatenate([xp.broadcast_to(x, (*common[:at], x.shape[at], *common[at + 1 :])) for x in lifted], axis=at)
 
 
 def _splice_gradient(dy: Any, inputs: list[Any], along: int, position: int) -> Any:
@@ -244,17 +263,25 @@ _MODES = {CONSTANT_PAD: "constant", REFLECT_PAD: "reflect", SYMMETRIC_PAD: "symm
 
 def _pad_resolve(x: TensorType, pattern: Any, mode: int) -> dict[str, Any]:
     if mode not in _MODES:
-        raise AttributeValueError(f"pad: there is no mode {mode}", fix="CONSTANT_PAD is 0, REFLECT_PAD 1, SYMMETRIC_PAD 2")
+        raise AttributeValueError(
+            f"pad: there is no mode {mode}", fix="CONSTANT_PAD is 0, REFLECT_PAD 1, SYMMETRIC_PAD 2"
+        )
     widths = tuple((int(h), int(f)) for h, f in pattern)
     if len(widths) != x.rank:
-        raise AxisError(f"pad: the pattern has {len(widths)} pairs, the operand {text(x.dims)} {x.rank} axes", fix="give (head, foot) for every axis")
+        raise AxisError(
+            f"pad: the pattern has {len(widths)} pairs, the operand {text(x.dims)} {x.rank} axes",
+            fix="give (head, foot) for every axis",
+        )
     if any(h < 0 or f < 0 for h, f in widths):
-        raise AttributeValueError(f"pad: the pattern {list(widths)} has negative lengths", fix="use slice to take elements away")
+        raise AttributeValueError(
+            f"pad: the pattern {list(widths)} has negative lengths", fix="use slice to take elements away"
+        )
     most = {CONSTANT_PAD: None, REFLECT_PAD: -1, SYMMETRIC_PAD: 0}[mode]
     for (h, f), d in zip(widths, x.dims, strict=True):
         if most is not None and d >= 0 and max(h, f) > d + most:
             raise AxisError(
-                f"pad: with {_MODES[mode]} padding the head ({h}) and foot ({f}) must be no greater than {d + most}, the dimension is {d}",
+                f"pad: with {_MODES[mode]} padding the head ({h}) and foot ({f}) must be no greater than "
+                f"{d + most}, the dimension is {d}",
                 fix="pad less, or with a constant",
             )
     return {"widths": widths}
@@ -288,7 +315,11 @@ def _pad_gradient(xp: Any, dy: Any, x: Any, widths: Any, mode: int) -> Any:
     forward=_pad_forward,
     gradient={"x": _pad_gradient},
     operands=("x",),
-    cntk=CntkRule("Pad", id=83, attributes={"pattern": "paddingHead", "mode": "paddingMode", "constant_value": "paddingConstantValue"}),
+    cntk=CntkRule(
+        "Pad",
+        id=83,
+        attributes={"pattern": "paddingHead", "mode": "paddingMode", "constant_value": "paddingConstantValue"},
+    ),
     onnx=OnnxRule("Pad", since=2, attributes={"mode": "mode", "constant_value": "value"}),
     samples=(
         Sample(((2, 3),), {"pattern": [(1, 1), (2, 0)], "constant_value": 5}),
@@ -303,7 +334,8 @@ def pad(x: Operand, pattern: Any, mode: int = CONSTANT_PAD, constant_value: floa
     Args:
         x: operand of any static shape; dynamic axes pass through.
         pattern: for each axis, how many elements (before, after).
-        mode: CONSTANT_PAD (0), REFLECT_PAD (1: mirrored without the border element) or SYMMETRIC_PAD (2: mirrored with it).
+        mode: CONSTANT_PAD (0), REFLECT_PAD (1: mirrored without the border element) or SYMMETRIC_PAD (2: mirrored with
+            it).
         constant_value: the new elements with CONSTANT_PAD.
 
     Returns:

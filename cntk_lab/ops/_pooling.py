@@ -1,8 +1,9 @@
 """Pooling: the largest or mean element of each window; putting values back where the largest were; pooling of regions.
 
 The rules work on explicit numbers that ``resolve`` makes of CNTK's attributes: ``window``, ``strides``, ``lower_pad``,
-``upper_pad`` for each pooled axis (the last ones), so that a native kernel can take them as they are. The NumPy rules loop
-over the taps of a window, never over pixels. Must not know layers. Source: CNTK 2.7, observed; Girshick (2015) for regions.
+``upper_pad`` for each pooled axis (the last ones), so that a native kernel can take them as they are. The NumPy rules
+loop over the taps of a window, never over pixels. Must not know layers. Source: CNTK 2.7, observed; Girshick (2015)
+for regions.
 """
 
 from __future__ import annotations
@@ -38,14 +39,26 @@ def _geometry(name: str, dims: Shape, window: Any, strides: Any, auto_padding: A
         given, auto_padding, strides = dims[1:], (False,), (1,)
     rank = len(given)
     if rank > len(dims) or not rank:
-        raise ShapeError(f"{name}: the window {text(given)} has {rank} axes, the operand {text(dims)} has {len(dims)}", fix="the window lies on the last axes")
+        raise ShapeError(
+            f"{name}: the window {text(given)} has {rank} axes, the operand {text(dims)} has {len(dims)}",
+            fix="the window lies on the last axes",
+        )
     pooled = dims[len(dims) - rank :]
     steps = tuple(int(s) for s in w.per_axis(_last(strides, rank, len(dims)), rank, f"{name}: strides", 1))
-    same = tuple(bool(p) for p in w.per_axis(_last(auto_padding, rank, len(dims)), rank, f"{name}: auto_padding", False))  # noqa: FBT003
+    same = tuple(
+        bool(p) for p in w.per_axis(_last(auto_padding, rank, len(dims)), rank, f"{name}: auto_padding", False)
+    )
     if any(s < 1 for s in steps):
         raise AttributeValueError(f"{name}: strides {steps} must be 1 or more")
     if min(given) < 0:
-        return {"window": given, "strides": steps, "same": same, "out": (1,) * rank, "lower_pad": None, "upper_pad": None}
+        return {
+            "window": given,
+            "strides": steps,
+            "same": same,
+            "out": (1,) * rank,
+            "lower_pad": None,
+            "upper_pad": None,
+        }
     w.check_fits(name, pooled, given)
     out = tuple(w.count(n, k, s, padded=p, ceil=ceil) for n, k, s, p in zip(pooled, given, steps, same, strict=True))
     lower, upper = (None, None) if min(pooled) < 0 else w.pads(pooled, out, given, steps, (1,) * rank, same)
@@ -58,9 +71,18 @@ def _last(values: Any, rank: int, whole: int) -> Any:
     return items[len(items) - rank :] if rank < len(items) <= whole else items
 
 
-def _resolve(operand: TensorType, pooling_type: int, pooling_window_shape: Any, strides: Any, auto_padding: Any, ceil_out_dim: bool) -> dict[str, Any]:  # noqa: FBT001
+def _resolve(
+    operand: TensorType,
+    pooling_type: int,
+    pooling_window_shape: Any,
+    strides: Any,
+    auto_padding: Any,
+    ceil_out_dim: bool,
+) -> dict[str, Any]:
     if pooling_type not in (MAX_POOLING, AVG_POOLING):
-        raise AttributeValueError(f"pooling: there is no pooling type {pooling_type}", fix="MAX_POOLING is 0, AVG_POOLING is 1")
+        raise AttributeValueError(
+            f"pooling: there is no pooling type {pooling_type}", fix="MAX_POOLING is 0, AVG_POOLING is 1"
+        )
     return _geometry("pooling", operand.dims, pooling_window_shape, strides, auto_padding, ceil=ceil_out_dim)
 
 
@@ -69,7 +91,14 @@ def _pooled_shape(operand: TensorType, out: Shape) -> Shape:
 
 
 def _at_run_time(
-    dims: Shape, window: Shape, strides: Shape, same: tuple[bool, ...], lower: Shape | None, upper: Shape | None, *, ceil: bool
+    dims: Shape,
+    window: Shape,
+    strides: Shape,
+    same: tuple[bool, ...],
+    lower: Shape | None,
+    upper: Shape | None,
+    *,
+    ceil: bool,
 ) -> tuple[Shape, Shape, Shape, Shape]:
     """Window, numbers of windows and paddings for the sizes at hand (dimensions may be free)."""
     window = tuple(n if k < 0 else k for n, k in zip(dims, window, strict=True))
@@ -93,8 +122,16 @@ def _counts(dims: Shape, window: Shape, out: Shape, strides: Shape, lower: Shape
 
 
 def _forward(
-    xp: Any, operand: Any, pooling_type: int, include_pad: bool, ceil_out_dim: bool, window: Shape, strides: Shape,  # noqa: FBT001
-    same: tuple[bool, ...], lower_pad: Shape | None, upper_pad: Shape | None,
+    xp: Any,
+    operand: Any,
+    pooling_type: int,
+    include_pad: bool,
+    ceil_out_dim: bool,
+    window: Shape,
+    strides: Shape,
+    same: tuple[bool, ...],
+    lower_pad: Shape | None,
+    upper_pad: Shape | None,
 ) -> Any:
     rank = len(window)
     dims = tuple(operand.shape[operand.ndim - rank :])
@@ -117,15 +154,31 @@ def _forward(
 
 
 def _gradient(
-    xp: Any, dy: Any, y: Any, operand: Any, pooling_type: int, include_pad: bool, ceil_out_dim: bool, window: Shape, strides: Shape,  # noqa: FBT001
-    same: tuple[bool, ...], lower_pad: Shape | None, upper_pad: Shape | None,
+    xp: Any,
+    dy: Any,
+    y: Any,
+    operand: Any,
+    pooling_type: int,
+    include_pad: bool,
+    ceil_out_dim: bool,
+    window: Shape,
+    strides: Shape,
+    same: tuple[bool, ...],
+    lower_pad: Shape | None,
+    upper_pad: Shape | None,
 ) -> Any:
     rank = len(window)
     dims = tuple(operand.shape[operand.ndim - rank :])
     window, out, lower, upper = _at_run_time(dims, window, strides, same, lower_pad, upper_pad, ceil=ceil_out_dim)
     if pooling_type == AVG_POOLING:
-        share = dy / (size(window) if include_pad else xp.asarray(np.maximum(_counts(dims, window, out, strides, lower, dy.dtype), 1)))
-        spread = xp.zeros((*dy.shape[: dy.ndim - rank], *(n + a + b for n, a, b in zip(dims, lower, upper, strict=True))), dy.dtype)
+        share = dy / (
+            size(window)
+            if include_pad
+            else xp.asarray(np.maximum(_counts(dims, window, out, strides, lower, dy.dtype), 1))
+        )
+        spread = xp.zeros(
+            (*dy.shape[: dy.ndim - rank], *(n + a + b for n, a, b in zip(dims, lower, upper, strict=True))), dy.dtype
+        )
         for _, where in w.taps(window, strides, (1,) * rank, out):
             spread[(..., *where)] += share
         return w.unpadded(xp, spread, dims, lower, upper)
@@ -145,36 +198,70 @@ def _gradient(
     forward=_forward,
     gradient={"operand": _gradient},
     cntk=CntkRule(
-        "Pooling", id=17,
-        attributes={"pooling_type": "poolingType", "pooling_window_shape": "poolingWindowShape", "strides": "strides", "auto_padding": "autoPadding",
-                    "ceil_out_dim": "ceilOutDim", "include_pad": "includePad"},
+        "Pooling",
+        id=17,
+        attributes={
+            "pooling_type": "poolingType",
+            "pooling_window_shape": "poolingWindowShape",
+            "strides": "strides",
+            "auto_padding": "autoPadding",
+            "ceil_out_dim": "ceilOutDim",
+            "include_pad": "includePad",
+        },
     ),
     onnx=OnnxRule("MaxPool", since=1, attributes={"pooling_window_shape": "kernel_shape", "strides": "strides"}),
     operands=("operand",),
     domain={"operand": reals(distinct=True)},
     samples=(
         Sample(((2, 5, 5),), {"pooling_type": MAX_POOLING, "pooling_window_shape": (2, 2), "strides": (2, 2)}),
-        Sample(((2, 5, 5),), {"pooling_type": MAX_POOLING, "pooling_window_shape": (3, 2), "strides": (2, 1), "auto_padding": [False, True, True]}),
+        Sample(
+            ((2, 5, 5),),
+            {
+                "pooling_type": MAX_POOLING,
+                "pooling_window_shape": (3, 2),
+                "strides": (2, 1),
+                "auto_padding": [False, True, True],
+            },
+        ),
         Sample(((5, 4),), {"pooling_type": AVG_POOLING, "pooling_window_shape": (2, 3), "auto_padding": [True]}),
-        Sample(((2, 5, 5),), {"pooling_type": AVG_POOLING, "pooling_window_shape": (2, 2), "strides": (2,), "ceil_out_dim": True}),
-        Sample(((1, 5, 5),), {"pooling_type": AVG_POOLING, "pooling_window_shape": (3, 3), "strides": (3, 3), "ceil_out_dim": True, "include_pad": True}),
+        Sample(
+            ((2, 5, 5),),
+            {"pooling_type": AVG_POOLING, "pooling_window_shape": (2, 2), "strides": (2,), "ceil_out_dim": True},
+        ),
+        Sample(
+            ((1, 5, 5),),
+            {
+                "pooling_type": AVG_POOLING,
+                "pooling_window_shape": (3, 3),
+                "strides": (3, 3),
+                "ceil_out_dim": True,
+                "include_pad": True,
+            },
+        ),
         Sample(((3, 4, 4),), {"pooling_type": MAX_POOLING, "pooling_window_shape": (2, 2, 2)}),
         Sample(((3, 4, 2),), {"pooling_type": AVG_POOLING, "pooling_window_shape": UNKNOWN_SHAPE}),
     ),
 )
 def pooling(
-    operand: Operand, pooling_type: int, pooling_window_shape: Any, strides: Any = (1,), auto_padding: Any = (False,),
-    ceil_out_dim: bool = False, include_pad: bool = False, name: str = "",  # noqa: FBT001, FBT002  (CNTK's signature)
+    operand: Operand,
+    pooling_type: int,
+    pooling_window_shape: Any,
+    strides: Any = (1,),
+    auto_padding: Any = (False,),
+    ceil_out_dim: bool = False,
+    include_pad: bool = False,
+    name: str = "",
 ) -> Function:
     """The largest (or mean) element of each window on the last axes.
 
-    The gradient of a largest element goes to the first of equal ones. Means divide by the number of elements of the operand
-    in the window, or by the window's size with ``include_pad``.
+    The gradient of a largest element goes to the first of equal ones. Means divide by the number of elements of the
+    operand in the window, or by the window's size with ``include_pad``.
 
     Args:
         operand: (... x pooled axes); dynamic axes pass through.
         pooling_type: MAX_POOLING (0) or AVG_POOLING (1).
-        pooling_window_shape: size of the window on each of the last axes, in elements; unknown (-2,): all axes but the first.
+        pooling_window_shape: size of the window on each of the last axes, in elements; unknown (-2,): all axes but the
+            first.
         strides: distance of windows for each pooled axis, in elements; one value counts for all.
         auto_padding: for each pooled axis, whether ceil(n / stride) windows are taken, some beyond the border.
         ceil_out_dim: whether windows that only partly fit at the end are taken too.
@@ -200,20 +287,30 @@ def pooling(
 # ---- unpooling
 
 
-def _resolve_unpooling(pooling_input: TensorType, operand: TensorType, unpooling_type: int, unpooling_window_shape: Any, strides: Any, auto_padding: Any) -> dict[str, Any]:
+def _resolve_unpooling(
+    pooling_input: TensorType,
+    operand: TensorType,
+    unpooling_type: int,
+    unpooling_window_shape: Any,
+    strides: Any,
+    auto_padding: Any,
+) -> dict[str, Any]:
     if unpooling_type != MAX_UNPOOLING:
         raise AttributeValueError(f"unpooling: there is no unpooling type {unpooling_type}", fix="MAX_UNPOOLING is 0")
     found = _geometry("unpooling", pooling_input.dims, unpooling_window_shape, strides, auto_padding, ceil=False)
     expected = _pooled_shape(pooling_input, found["out"])
     if expected != operand.dims and min(*expected, *operand.dims) >= 0:
         raise ShapeError(
-            f"unpooling: pooling {text(pooling_input.dims)} gives {text(expected)}, the operand is {text(operand.dims)}",
+            f"unpooling: pooling {text(pooling_input.dims)} gives {text(expected)}, the operand is "
+            f"{text(operand.dims)}",
             fix="use the window, strides and padding with which the operand was pooled",
         )
     return found
 
 
-def _places(xp: Any, pooling_input: Any, window: Shape, strides: Shape, same: tuple[bool, ...], lower_pad: Any, upper_pad: Any) -> Any:
+def _places(
+    xp: Any, pooling_input: Any, window: Shape, strides: Shape, same: tuple[bool, ...], lower_pad: Any, upper_pad: Any
+) -> Any:
     """For each window the flat place on the pooled axes of its first largest element."""
     rank = len(window)
     dims = tuple(pooling_input.shape[pooling_input.ndim - rank :])
@@ -233,7 +330,14 @@ def _places(xp: Any, pooling_input: Any, window: Shape, strides: Shape, same: tu
 
 
 def _unpool(
-    xp: Any, operand: Any, pooling_input: Any, window: Shape, strides: Shape, same: tuple[bool, ...], lower_pad: Any, upper_pad: Any
+    xp: Any,
+    operand: Any,
+    pooling_input: Any,
+    window: Shape,
+    strides: Shape,
+    same: tuple[bool, ...],
+    lower_pad: Any,
+    upper_pad: Any,
 ) -> Any:
     rank = len(window)
     found = _places(xp, pooling_input, window, strides, same, lower_pad, upper_pad)
@@ -248,7 +352,14 @@ def _unpool(
 
 
 def _unpool_gradient(
-    xp: Any, dy: Any, pooling_input: Any, window: Shape, strides: Shape, same: tuple[bool, ...], lower_pad: Any, upper_pad: Any
+    xp: Any,
+    dy: Any,
+    pooling_input: Any,
+    window: Shape,
+    strides: Shape,
+    same: tuple[bool, ...],
+    lower_pad: Any,
+    upper_pad: Any,
 ) -> Any:
     rank = len(window)
     found = _places(xp, pooling_input, window, strides, same, lower_pad, upper_pad)
@@ -263,19 +374,36 @@ def _unpool_gradient(
     forward=_unpool,
     gradient={"operand": _unpool_gradient},
     cntk=CntkRule(
-        "Unpooling", id=58,
-        attributes={"unpooling_type": "poolingType", "unpooling_window_shape": "unpoolingWindowShape", "strides": "strides", "auto_padding": "autoPadding"},
+        "Unpooling",
+        id=58,
+        attributes={
+            "unpooling_type": "poolingType",
+            "unpooling_window_shape": "unpoolingWindowShape",
+            "strides": "strides",
+            "auto_padding": "autoPadding",
+        },
     ),
     onnx=OnnxRule("MaxUnpool", since=9, attributes={"unpooling_window_shape": "kernel_shape", "strides": "strides"}),
     operands=("operand", "pooling_input"),
     domain={"pooling_input": reals(distinct=True)},
     samples=(
-        Sample(((2, 2, 2), (2, 4, 4)), {"unpooling_type": MAX_UNPOOLING, "unpooling_window_shape": (2, 2), "strides": (2, 2)}),
-        Sample(((1, 3), (1, 5)), {"unpooling_type": MAX_UNPOOLING, "unpooling_window_shape": (2,), "strides": (2,), "auto_padding": [True]}),
+        Sample(
+            ((2, 2, 2), (2, 4, 4)),
+            {"unpooling_type": MAX_UNPOOLING, "unpooling_window_shape": (2, 2), "strides": (2, 2)},
+        ),
+        Sample(
+            ((1, 3), (1, 5)),
+            {"unpooling_type": MAX_UNPOOLING, "unpooling_window_shape": (2,), "strides": (2,), "auto_padding": [True]},
+        ),
     ),
 )
 def unpooling(
-    operand: Operand, pooling_input: Operand, unpooling_type: int, unpooling_window_shape: Any, strides: Any = (1,), auto_padding: Any = (False,),
+    operand: Operand,
+    pooling_input: Operand,
+    unpooling_type: int,
+    unpooling_window_shape: Any,
+    strides: Any = (1,),
+    auto_padding: Any = (False,),
     name: str = "",
 ) -> Function:
     """Each element of the operand where the largest element of its window was; zero elsewhere.
@@ -309,9 +437,13 @@ def unpooling(
 
 def _roi_shape(operand: TensorType, rois: TensorType, pooling_type: int, roi_output_shape: Any) -> Shape:
     if pooling_type != MAX_POOLING:
-        raise AttributeValueError("roipooling: Unsupported pooling type, ROIPooling support only MAX pooling.", fix="pooling_type=MAX_POOLING")
-    if operand.rank != 3 or rois.rank != 2 or rois.dims[1] != 4:  # noqa: PLR2004  (C x H x W, n x 4)
-        raise ShapeError(f"roipooling: the operand {text(operand.dims)} must be C x H x W, the regions {text(rois.dims)} n x 4")
+        raise AttributeValueError(
+            "roipooling: Unsupported pooling type, ROIPooling support only MAX pooling.", fix="pooling_type=MAX_POOLING"
+        )
+    if operand.rank != 3 or rois.rank != 2 or rois.dims[1] != 4:
+        raise ShapeError(
+            f"roipooling: the operand {text(operand.dims)} must be C x H x W, the regions {text(rois.dims)} n x 4"
+        )
     return (rois.dims[0], operand.dims[0], *(int(d) for d in roi_output_shape))
 
 
@@ -320,9 +452,14 @@ def _bins(rois: Any, spatial_scale: float, out: tuple[int, int], dims: tuple[int
     scaled = rois.astype(np.float64) * spatial_scale
     corners = np.sign(scaled) * np.floor(np.abs(scaled) + 0.5)  # halves are rounded away from zero
     ends = []
-    for low, high, bins, n in ((corners[:, 1], corners[:, 3], out[0], dims[0]), (corners[:, 0], corners[:, 2], out[1], dims[1])):
+    for low, high, bins, n in (
+        (corners[:, 1], corners[:, 3], out[0], dims[0]),
+        (corners[:, 0], corners[:, 2], out[1], dims[1]),
+    ):
         length = high - low + 1
-        length = np.where(length < 0, 4.0 * bins * (n + np.abs(low)), np.maximum(length, 1))  # CNTK takes a negative length for a huge one
+        length = np.where(
+            length < 0, 4.0 * bins * (n + np.abs(low)), np.maximum(length, 1)
+        )  # CNTK takes a negative length for a huge one
         step = (length / bins)[:, None]
         number = np.arange(bins)[None, :]
         begin, end = np.floor(number * step) + low[:, None], np.ceil((number + 1) * step) + low[:, None]
@@ -354,8 +491,14 @@ def _roi_forward(xp: Any, operand: Any, rois: Any, roi_output_shape: Any, spatia
     rows, channels = operand.shape[:2]
     places = _roi_places(xp, operand, rois, roi_output_shape, spatial_scale)
     flat = operand.reshape(rows, 1, channels, -1)
-    found = xp.take_along_axis(xp.broadcast_to(flat, (rows, places.shape[1], channels, flat.shape[-1])), xp.maximum(places, 0), axis=3)
-    return xp.where(places < 0, 0, found).astype(operand.dtype).reshape(rows, places.shape[1], channels, *(int(d) for d in roi_output_shape))
+    found = xp.take_along_axis(
+        xp.broadcast_to(flat, (rows, places.shape[1], channels, flat.shape[-1])), xp.maximum(places, 0), axis=3
+    )
+    return (
+        xp.where(places < 0, 0, found)
+        .astype(operand.dtype)
+        .reshape(rows, places.shape[1], channels, *(int(d) for d in roi_output_shape))
+    )
 
 
 def _roi_gradient(xp: Any, dy: Any, operand: Any, rois: Any, roi_output_shape: Any, spatial_scale: float) -> Any:
@@ -374,14 +517,30 @@ def _roi_gradient(xp: Any, dy: Any, operand: Any, rois: Any, roi_output_shape: A
     forward=_roi_forward,
     gradient={"operand": _roi_gradient},
     cntk=CntkRule(
-        "ROIPooling", id=47, attributes={"pooling_type": "poolingType", "roi_output_shape": "roiOutputShape", "spatial_scale": "spatialScale"}
+        "ROIPooling",
+        id=47,
+        attributes={
+            "pooling_type": "poolingType",
+            "roi_output_shape": "roiOutputShape",
+            "spatial_scale": "spatialScale",
+        },
     ),
-    onnx=OnnxRule("MaxRoiPool", since=1, attributes={"roi_output_shape": "pooled_shape", "spatial_scale": "spatial_scale"}),
+    onnx=OnnxRule(
+        "MaxRoiPool", since=1, attributes={"roi_output_shape": "pooled_shape", "spatial_scale": "spatial_scale"}
+    ),
     operands=("operand", "rois"),
     domain={"operand": reals(distinct=True), "rois": reals(0.0, 3.0)},
-    samples=(Sample(((2, 5, 6), (2, 4)), {"pooling_type": MAX_POOLING, "roi_output_shape": (2, 2), "spatial_scale": 1.0}, sequence=False),),
+    samples=(
+        Sample(
+            ((2, 5, 6), (2, 4)),
+            {"pooling_type": MAX_POOLING, "roi_output_shape": (2, 2), "spatial_scale": 1.0},
+            sequence=False,
+        ),
+    ),
 )
-def roipooling(operand: Operand, rois: Operand, pooling_type: int, roi_output_shape: Any, spatial_scale: float, name: str = "") -> Function:
+def roipooling(
+    operand: Operand, rois: Operand, pooling_type: int, roi_output_shape: Any, spatial_scale: float, name: str = ""
+) -> Function:
     """The largest elements of an even division of each region into bins.
 
     Args:

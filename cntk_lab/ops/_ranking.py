@@ -1,11 +1,13 @@
 """Criteria of ranked lists and of token sequences: LambdaRank, NDCG, edit distance.
 
-Rows of one minibatch are compared with each other, so the results have no dynamic axes. Must not know losses of single rows.
+Rows of one minibatch are compared with each other, so the results have no dynamic axes. Must not know losses of single
+rows.
 Source: CNTK 2.7, observed; Burges (2010), equation (6); Levenshtein (1966).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -29,7 +31,9 @@ __all__ = ["edit_distance_error", "lambda_rank", "ndcg_at_1"]
 def _scalars(name: str, *operands: TensorType) -> tuple[int, ...]:
     for t in operands:
         if size(t.dims) != 1:
-            raise ShapeError(f"{name}: an operand has the static shape {text(t.dims)}", fix="give one number for each row")
+            raise ShapeError(
+                f"{name}: an operand has the static shape {text(t.dims)}", fix="give one number for each row"
+            )
     return ()
 
 
@@ -37,7 +41,7 @@ def _queries(group: Any) -> list[slice]:
     """Runs of rows of one group."""
     flat = to_host(group).reshape(-1)
     edges = [0, *(np.flatnonzero(flat[1:] != flat[:-1]) + 1).tolist(), len(flat)]
-    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
 def _ranks(scores: Any) -> Any:
@@ -90,7 +94,7 @@ def _lambda_gradient(xp: Any, dy: Any, output: Any, gain: Any, group: Any) -> An
     samples=(Sample(((1,), (1,), (1,)), sequence=False, gradient=False),),
 )
 def lambda_rank(output: Operand, gain: Operand, group: Operand, name: str = "") -> Function:
-    """How far the order by score is from the best order: 100 * (1 - NDCG), as a mean over groups times the number of rows.
+    """How far the order by score is from the best one: 100 * (1 - NDCG), the mean over groups times the number of rows.
 
     The gradient is LambdaRank's: pairs of rows push each other apart by how much exchanging them would change NDCG.
 
@@ -133,7 +137,7 @@ def _ndcg_forward(xp: Any, output: Any, gain: Any, group: Any) -> Any:
     samples=(Sample(((1,), (1,), (1,)), sequence=False, gradient=False),),
 )
 def ndcg_at_1(output: Operand, gain: Operand, group: Operand, name: str = "") -> Function:
-    """The gain of each group's best scored row in percent of its first row's, as a mean over groups times the number of rows.
+    """The gain of the best scored row in percent of the first row's, the mean over groups times the number of rows.
 
     Args:
         output: score of each row.
@@ -160,7 +164,7 @@ def ndcg_at_1(output: Operand, gain: Operand, group: Operand, name: str = "") ->
 
 
 def _tokens(rows: Any, layout: Any, *, squash: bool, ignore: frozenset[int]) -> Iterator[list[int]]:
-    """The largest elements' numbers of each sequence; runs of equal ones as one if ``squash``, without those to ignore."""
+    """The largest elements' numbers of each sequence, runs as one if ``squash``, without those to ignore."""
     largest = to_host(rows).reshape(rows.shape[0], -1).argmax(axis=1)
     for part in layout.split(largest):
         numbers = part.tolist()
@@ -189,12 +193,21 @@ def _errors(a: Sequence[int], b: Sequence[int], sub_pen: float, del_pen: float, 
 
 
 def _edit_forward(
-    xp: Any, input_a: Any, input_b: Any, layouts: Any, subPen: float, delPen: float, insPen: float, squashInputs: bool, tokensToIgnore: Any,  # noqa: FBT001, N803
+    xp: Any,
+    input_a: Any,
+    input_b: Any,
+    layouts: Any,
+    subPen: float,
+    delPen: float,
+    insPen: float,
+    squashInputs: bool,
+    tokensToIgnore: Any,
 ) -> Any:
     first, second = layouts
     if first.count != second.count or first.rows != second.rows:
         raise DataError(
-            f"edit_distance_error: the first operand has {first.rows} frames in {first.count} sequences, the second {second.rows} in {second.count}",
+            f"edit_distance_error: the first operand has {first.rows} frames in {first.count} sequences, the "
+            f"second {second.rows} in {second.count}",
             fix="give both the same sequence lengths",
         )
     settings: dict[str, Any] = {"squash": squashInputs, "ignore": frozenset(int(t) for t in tokensToIgnore)}
@@ -208,7 +221,10 @@ def _edit_forward(
 
 def _edit_shape(input_a: TensorType, input_b: TensorType) -> tuple[int, ...]:
     if size(input_a.dims) != size(input_b.dims):
-        raise ShapeError(f"edit_distance_error: the operands have {size(input_a.dims)} and {size(input_b.dims)} classes", fix="give both the same classes")
+        raise ShapeError(
+            f"edit_distance_error: the operands have {size(input_a.dims)} and {size(input_b.dims)} classes",
+            fix="give both the same classes",
+        )
     return ()
 
 
@@ -219,21 +235,37 @@ def _edit_shape(input_a: TensorType, input_b: TensorType) -> tuple[int, ...]:
     operands=("input_a", "input_b"),
     traits=[Trait.NO_GRADIENT, Trait.NEEDS_LAYOUT, Trait.HOST],
     cntk=CntkRule(
-        "EditDistanceError", id=61,
-        attributes={"subPen": "SubstitutionPenalty", "delPen": "DeletionPenalty", "insPen": "InsertionPenalty", "squashInputs": "SquashInputs",
-                    "tokensToIgnore": "TokensToIgnore"},
+        "EditDistanceError",
+        id=61,
+        attributes={
+            "subPen": "SubstitutionPenalty",
+            "delPen": "DeletionPenalty",
+            "insPen": "InsertionPenalty",
+            "squashInputs": "SquashInputs",
+            "tokensToIgnore": "TokensToIgnore",
+        },
     ),
     domain={"input_a": reals(distinct=True), "input_b": reals(distinct=True)},
-    samples=(Sample(((4,), (4,)), gradient=False), Sample(((4,), (4,)), {"subPen": 0.4, "squashInputs": True, "tokensToIgnore": [1]}, gradient=False)),
+    samples=(
+        Sample(((4,), (4,)), gradient=False),
+        Sample(((4,), (4,)), {"subPen": 0.4, "squashInputs": True, "tokensToIgnore": [1]}, gradient=False),
+    ),
 )
 def edit_distance_error(
-    input_a: Operand, input_b: Operand, subPen: float = 1, delPen: float = 1, insPen: float = 1, squashInputs: bool = False,  # noqa: FBT001, FBT002, N803
-    tokensToIgnore: Any = (), name: str = "",  # noqa: N803  (CNTK's signature)
+    input_a: Operand,
+    input_b: Operand,
+    subPen: float = 1,
+    delPen: float = 1,
+    insPen: float = 1,
+    squashInputs: bool = False,
+    tokensToIgnore: Any = (),
+    name: str = "",
 ) -> Function:
     """How many tokens differ between two sequences of tokens, as an error rate times the number of frames.
 
-    The tokens are the largest elements' numbers. Substitutions, deletions and insertions on the cheapest way from the first
-    sequence to the second are counted (the penalties choose the way, not the count), divided by the length of the second.
+    The tokens are the largest elements' numbers. Substitutions, deletions and insertions on the cheapest way from the
+    first sequence to the second are counted (the penalties choose the way, not the count), divided by the length of
+    the second.
 
     Args:
         input_a: scores of tokens for each frame.

@@ -63,7 +63,7 @@ class _Weights:
 
 def _lstm(x: Any, recur: Callable[[Any], Any], r: Any, b: Any, b2: Any, h: int) -> Any:
     hidden, cell = placeholder(), placeholder()
-    gates = plus(x, times_transpose(recur(hidden), r), b, b2)
+    gates = plus(plus(x, times_transpose(recur(hidden), r)), plus(b, b2))
     i, f, g, o = (part(gates, 0, k * h, (k + 1) * h) for k in range(4))
     new_cell = plus(element_times(sigmoid(f), recur(cell)), element_times(sigmoid(i), tanh(g)))
     out = element_times(sigmoid(o), tanh(new_cell))
@@ -84,7 +84,7 @@ def _gru(x: Any, recur: Callable[[Any], Any], r: Any, b: Any, b2: Any, h: int) -
 def _plain(activation: Callable[..., Any]) -> Callable[..., Any]:
     def cell(x: Any, recur: Callable[[Any], Any], r: Any, b: Any, b2: Any, h: int) -> Any:  # noqa: ARG001
         hidden = placeholder()
-        out = activation(plus(x, times_transpose(recur(hidden), r), b, b2))
+        out = activation(plus(plus(x, times_transpose(recur(hidden), r)), plus(b, b2)))
         return out.replace_placeholders({hidden: out.output})
 
     return cell
@@ -94,7 +94,10 @@ _CELLS: dict[str, Callable[..., Any]] = {"lstm": _lstm, "gru": _gru, "rnnReLU": 
 
 
 @composite(
-    cntk=CntkRule(block="OptimizedRNNStack", attributes={"hidden_size": "hiddenSize", "num_layers": "numLayers", "recurrent_op": "recurrentOp"}),
+    cntk=CntkRule(
+        block="OptimizedRNNStack",
+        attributes={"hidden_size": "hiddenSize", "num_layers": "numLayers", "recurrent_op": "recurrentOp"},
+    ),
     operands=("operand", "weights"),
     samples=(
         Sample(((2,), (64, 2)), {"hidden_size": 4, "num_layers": 1, "recurrent_op": "lstm"}, parameters=(1,)),
@@ -102,8 +105,13 @@ _CELLS: dict[str, Callable[..., Any]] = {"lstm": _lstm, "gru": _gru, "rnnReLU": 
     ),
 )
 def _optimized_rnnstack(
-    operand: Operand, weights: Operand, hidden_size: int = 1, num_layers: int = 1, bidirectional: bool = False, recurrent_op: str = "lstm",  # noqa: FBT001, FBT002
-    name: str = "",
+    operand: Operand,
+    weights: Operand,
+    hidden_size: int = 1,
+    num_layers: int = 1,
+    bidirectional: bool = False,
+    recurrent_op: str = "lstm",
+    name: str = "",  # noqa: ARG001  (names the block)
 ) -> Function:
     """See :func:`optimized_rnnstack`."""
     gates, cell, directions = _GATES[recurrent_op], _CELLS[recurrent_op], 1 + bidirectional
@@ -111,9 +119,17 @@ def _optimized_rnnstack(
     source = _Weights(weights, total)
     pieces, width = [], operand.shape[0]
     for _ in range(num_layers):
-        pieces.append([(source.take(gates * hidden_size, width), source.take(gates * hidden_size, hidden_size)) for _ in range(directions)])
+        pieces.append(
+            [
+                (source.take(gates * hidden_size, width), source.take(gates * hidden_size, hidden_size))
+                for _ in range(directions)
+            ]
+        )
         width = hidden_size * directions
-    biases = [[(source.take(gates * hidden_size), source.take(gates * hidden_size)) for _ in range(directions)] for _ in range(num_layers)]
+    biases = [
+        [(source.take(gates * hidden_size), source.take(gates * hidden_size)) for _ in range(directions)]
+        for _ in range(num_layers)
+    ]
     x: Any = operand
     for layer, bias in zip(pieces, biases, strict=True):
         outs = [
@@ -125,13 +141,19 @@ def _optimized_rnnstack(
 
 
 def optimized_rnnstack(
-    operand: Operand, weights: Operand, hidden_size: int, num_layers: int, bidirectional: bool = False, recurrent_op: str = "lstm",  # noqa: FBT001, FBT002
+    operand: Operand,
+    weights: Operand,
+    hidden_size: int,
+    num_layers: int,
+    bidirectional: bool = False,
+    recurrent_op: str = "lstm",
     name: str = "",
 ) -> Function:
     """Layers of recurrent cells one above the other; all weights lie in one parameter.
 
-    The weights, row by row: for each layer and direction the input weights (gates * H x inputs) and the recurrent weights
-    (gates * H x H), then for each layer and direction two biases (gates * H). Gates are i, f, g, o (lstm) or r, z, n (gru).
+    The weights, row by row: for each layer and direction the input weights (gates * H x inputs) and the recurrent
+    weights (gates * H x H), then for each layer and direction two biases (gates * H). Gates are i, f, g, o (lstm) or
+    r, z, n (gru).
 
     Args:
         operand: vectors along a sequence axis.
@@ -158,12 +180,16 @@ def optimized_rnnstack(
     Source: CNTK 2.7 ``ops.optimized_rnnstack``.
     """
     if recurrent_op not in _GATES:
-        raise AttributeValueError(f"optimized_rnnstack: there is no cell {recurrent_op!r}", fix=f"cells are {', '.join(_GATES)}")
+        raise AttributeValueError(
+            f"optimized_rnnstack: there is no cell {recurrent_op!r}", fix=f"cells are {', '.join(_GATES)}"
+        )
     if hidden_size < 1 or num_layers < 1:
-        raise AttributeValueError(f"optimized_rnnstack: hidden_size {hidden_size} and num_layers {num_layers} must be 1 or more")
+        raise AttributeValueError(
+            f"optimized_rnnstack: hidden_size {hidden_size} and num_layers {num_layers} must be 1 or more"
+        )
     x, w = as_operands(_optimized_rnnstack.op, [operand, weights])  # type: ignore[attr-defined]
     _fit(x, w, hidden_size, num_layers, recurrent_op, both=bidirectional)
-    return _optimized_rnnstack(x, w, hidden_size, num_layers, bidirectional, recurrent_op, name)  # type: ignore[no-any-return]
+    return _optimized_rnnstack(x, w, hidden_size, num_layers, bidirectional, recurrent_op, name)
 
 
 def _fit(x: Variable, w: Variable, hidden: int, layers: int, cell: str, *, both: bool) -> None:
@@ -171,11 +197,16 @@ def _fit(x: Variable, w: Variable, hidden: int, layers: int, cell: str, *, both:
     if x.type.shape is None or w.type.shape is None:
         return
     if len(x.type.shape) != 1:
-        raise ShapeError(f"optimized_rnnstack: the operand {text(x.type.shape)} is not a vector", fix="flatten it first")
+        raise ShapeError(
+            f"optimized_rnnstack: the operand {text(x.type.shape)} is not a vector", fix="flatten it first"
+        )
     total = weight_count(x.type.shape[0], hidden, layers, _GATES[cell], both=both)
     dims = w.type.shape
     rest = size(tuple(d for d in dims if d != INFERRED))
     if INFERRED in dims and total % rest == 0:
         w.resolve_shape(tuple(total // rest if d == INFERRED else d for d in dims))  # type: ignore[attr-defined]
     elif INFERRED in dims or rest != total:
-        raise ShapeError(f"optimized_rnnstack: the weights {text(dims)} do not hold {total} numbers", fix=f"give {total} numbers, or let the first dimension be inferred")
+        raise ShapeError(
+            f"optimized_rnnstack: the weights {text(dims)} do not hold {total} numbers",
+            fix=f"give {total} numbers, or let the first dimension be inferred",
+        )

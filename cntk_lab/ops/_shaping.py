@@ -1,7 +1,7 @@
 """Shapes: the same elements under another static shape (free views), axes moved, channels turned into pixels and back.
 
-Everything here works on static axes; dynamic axes pass through. ``resolve`` turns CNTK's ways of naming axes into positions.
-Must not know sequences. Source: CNTK 2.7, observed.
+Everything here works on static axes; dynamic axes pass through. ``resolve`` turns CNTK's ways of naming axes into
+positions. Must not know sequences. Source: CNTK 2.7, observed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from cntk_lab.tensor.shape import FREE, INFERRED, Shape, as_shape, size, text
 Operand = Any
 
 __all__ = [
-    "depth_to_space", "expand_dims", "flatten", "reshape", "space_to_depth", "squeeze", "swapaxes", "transpose",
+    "depth_to_space",
+    "expand_dims",
+    "flatten",
+    "reshape",
+    "space_to_depth",
+    "squeeze",
+    "swapaxes",
+    "transpose",
 ]
 
 _END = Axis.end_static_axis()
@@ -33,11 +40,16 @@ def static_axis(axis: Any, rank: int, what: str) -> int:
     """
     if isinstance(axis, Axis):
         if not axis.is_static_axis:
-            raise AxisError(f"{what}: {axis} is not a static axis", fix="use an operator of the sequence module for dynamic axes")
+            raise AxisError(
+                f"{what}: {axis} is not a static axis", fix="use an operator of the sequence module for dynamic axes"
+            )
         axis = axis.static_axis_index()
     index = int(axis)
     if not -rank <= index < rank:
-        raise AxisError(f"{what}: axis {index} is out of bounds for the rank {rank} it applies to", fix=f"axes go from {-rank} to {rank - 1}")
+        raise AxisError(
+            f"{what}: axis {index} is out of bounds for the rank {rank} it applies to",
+            fix=f"axes go from {-rank} to {rank - 1}",
+        )
     return index + rank if index < 0 else index
 
 
@@ -54,14 +66,18 @@ def _edge(axis: Any, rank: int, default: int) -> int:
         axis = axis.static_axis_index()
     index = int(axis)
     if not -rank <= index <= rank:
-        raise AxisError(f"reshape: axis {index} does not exist in a tensor of rank {rank}", fix=f"axes go from {-rank} to {rank}")
+        raise AxisError(
+            f"reshape: axis {index} does not exist in a tensor of rank {rank}", fix=f"axes go from {-rank} to {rank}"
+        )
     return index + rank if index < 0 else index
 
 
 def _reshape_resolve(x: TensorType, shape: Any, begin_axis: Any, end_axis: Any) -> dict[str, Any]:
     begin, end = _edge(begin_axis, x.rank, 0), _edge(end_axis, x.rank, x.rank)
     if end < begin:
-        raise AxisError(f"reshape: the axes from {begin} to {end} are none", fix="end_axis must not be before begin_axis")
+        raise AxisError(
+            f"reshape: the axes from {begin} to {end} are none", fix="end_axis must not be before begin_axis"
+        )
     return {"begin": begin, "end": end, "inside": _replacement(x.dims[begin:end], as_shape(shape))}
 
 
@@ -72,7 +88,9 @@ def _replacement(have: Shape, want: Shape) -> Shape:
         ShapeError: if the number of elements differs.
     """
     if want.count(INFERRED) > 1:
-        raise ShapeError(f"reshape: {text(want)} has more than one inferred dimension", fix="leave at most one dimension -1")
+        raise ShapeError(
+            f"reshape: {text(want)} has more than one inferred dimension", fix="leave at most one dimension -1"
+        )
     if INFERRED in have:
         return want  # the operand's own shape is not known yet
     if FREE in have:
@@ -83,7 +101,8 @@ def _replacement(have: Shape, want: Shape) -> Shape:
     total = size(have)
     if FREE in want or (total != rest if INFERRED not in want else total % rest):
         raise ShapeError(
-            f"reshape: operand (sub-)dimensions {text(have)} have {total} elements, {text(want)} has {'a multiple of ' if INFERRED in want else ''}{rest}",
+            f"reshape: operand (sub-)dimensions {text(have)} have {total} elements, {text(want)} has "
+            f"{'a multiple of ' if INFERRED in want else ''}{rest}",
             fix="the number of elements must be the same; one dimension may be -1",
         )
     return tuple(total // rest if d == INFERRED else d for d in want)
@@ -105,7 +124,9 @@ def _view_gradient(dy: Any, x: Any) -> Any:
     shape=lambda x, begin, end, inside: x.dims[:begin] + inside + x.dims[end:],
     resolve=_reshape_resolve,
     partial=_reshape_partial,
-    forward=lambda x, begin, end, inside: x.reshape(x.shape[: 1 + begin] + tuple(INFERRED if d == FREE else d for d in inside) + x.shape[1 + end :]),
+    forward=lambda x, begin, end, inside: x.reshape(
+        x.shape[: 1 + begin] + tuple(INFERRED if d == FREE else d for d in inside) + x.shape[1 + end :]
+    ),
     gradient={"x": _view_gradient},
     operands=("x",),
     traits=[Trait.VIEW],
@@ -149,7 +170,10 @@ def _squeeze_resolve(x: TensorType, axes: Any) -> dict[str, Any]:
     gone = tuple(sorted(static_axis(a, x.rank, "squeeze") for a in items))
     for i in gone:
         if x.dims[i] != 1:
-            raise ShapeError(f"squeeze: cannot squeeze a static axis whose dimension (={x.dims[i]}) is not 1: axis {i} of {text(x.dims)}")
+            raise ShapeError(
+                f"squeeze: cannot squeeze a static axis whose dimension (={x.dims[i]}) is not 1: axis {i} of "
+                f"{text(x.dims)}"
+            )
     return {"gone": gone}
 
 
@@ -191,7 +215,10 @@ def _expand_resolve(x: TensorType, axis: Any) -> dict[str, Any]:
     if isinstance(axis, Axis):
         axis = axis.static_axis_index()
     if not -x.rank - 1 <= axis < max(x.rank, 1):
-        raise AxisError(f"expand_dims: axis {axis} is out of bounds for the rank {x.rank} it applies to", fix=f"axes go from {-x.rank - 1} to {x.rank - 1}")
+        raise AxisError(
+            f"expand_dims: axis {axis} is out of bounds for the rank {x.rank} it applies to",
+            fix=f"axes go from {-x.rank - 1} to {x.rank - 1}",
+        )
     return {"at": axis + x.rank + 1 if axis < 0 else min(axis + 1, x.rank)}
 
 
@@ -211,7 +238,8 @@ def expand_dims(x: Operand, axis: Any, name: str = "") -> Function:
 
     Args:
         x: operand of any static shape; dynamic axes pass through.
-        axis: negative: where the new axis will be, counted from the end of the result; otherwise it comes *after* this axis of x.
+        axis: negative: where the new axis will be, counted from the end of the result; otherwise it comes *after* this
+            axis of x.
 
     Returns:
         Function of one more axis; no elements are copied.
@@ -230,7 +258,10 @@ def expand_dims(x: Operand, axis: Any, name: str = "") -> Function:
 def _flatten_resolve(x: TensorType, axis: Any) -> dict[str, Any]:
     index = 0 if axis is None else axis.static_axis_index() if isinstance(axis, Axis) else int(axis)
     if not -x.rank - 1 <= index <= x.rank:
-        raise AxisError(f"flatten: axis {index} does not exist in a tensor of rank {x.rank}", fix=f"axes go from {-x.rank - 1} to {x.rank}")
+        raise AxisError(
+            f"flatten: axis {index} does not exist in a tensor of rank {x.rank}",
+            fix=f"axes go from {-x.rank - 1} to {x.rank}",
+        )
     # counted from the end, the axis named belongs to the first part
     return {"at": index + x.rank + 1 if index < 0 else index}
 
@@ -276,11 +307,16 @@ def flatten(x: Operand, axis: Any = None, name: str = "") -> Function:
 
 def _transpose_resolve(x: TensorType, perm: Any) -> dict[str, Any]:
     if not isinstance(perm, Sequence):
-        raise SignatureError(f"transpose expects a permutation, not {perm!r}; to swap two axes use swapaxes", fix="say perm=(1, 0)")
+        raise SignatureError(
+            f"transpose expects a permutation, not {perm!r}; to swap two axes use swapaxes", fix="say perm=(1, 0)"
+        )
     items = [p.static_axis_index() if isinstance(p, Axis) else int(p) for p in perm]
     n = len(items)
     if n > x.rank or any(not -n <= p < n for p in items):
-        raise AxisError(f"transpose: invalid permutation element: elements of {tuple(items)} must be from -{n} to {n - 1}, the operand is {text(x.dims)}")
+        raise AxisError(
+            f"transpose: invalid permutation element: elements of {tuple(items)} must be from -{n} to {n - 1}, "
+            f"the operand is {text(x.dims)}"
+        )
     order = [p + n if p < 0 else p for p in items]
     if len(set(order)) != n:
         raise AxisError(f"transpose: duplicate item in permutation {tuple(items)}")
@@ -304,7 +340,11 @@ def _inverse(order: Sequence[int]) -> list[int]:
     operands=("x",),
     cntk=CntkRule("TransposeAxes", id=12, attributes={"perm": "axisVec"}),
     onnx=OnnxRule("Transpose", since=1, attributes={"perm": "perm"}),
-    samples=(Sample(((2, 3, 4),), {"perm": (2, 0, 1)}), Sample(((2, 3, 4),), {"perm": (1, 0)}), Sample(((2, 3),), {"perm": (0, -1)})),
+    samples=(
+        Sample(((2, 3, 4),), {"perm": (2, 0, 1)}),
+        Sample(((2, 3, 4),), {"perm": (1, 0)}),
+        Sample(((2, 3),), {"perm": (0, -1)}),
+    ),
 )
 def transpose(x: Operand, perm: Any, name: str = "") -> Function:
     """The operand with its static axes in another order.
@@ -370,15 +410,20 @@ def swapaxes(x: Operand, axis1: Any = 0, axis2: Any = 1, name: str = "") -> Func
 
 
 def _blocks(name: str, operand: TensorType, block_size: int) -> None:
-    if operand.rank != 3 or block_size < 1:  # noqa: PLR2004  (C x H x W)
-        raise ShapeError(f"{name}: the operand {text(operand.dims)} must be C x H x W, block_size {block_size} 1 or more")
+    if operand.rank != 3 or block_size < 1:
+        raise ShapeError(
+            f"{name}: the operand {text(operand.dims)} must be C x H x W, block_size {block_size} 1 or more"
+        )
 
 
 def _depth_shape(operand: TensorType, block_size: int) -> Shape:
     _blocks("depth_to_space", operand, block_size)
     c, h, w = operand.dims
     if c % (block_size * block_size):
-        raise ShapeError(f"depth_to_space: {c} channels cannot be divided into blocks of {block_size} x {block_size}", fix=f"use a multiple of {block_size**2} channels")
+        raise ShapeError(
+            f"depth_to_space: {c} channels cannot be divided into blocks of {block_size} x {block_size}",
+            fix=f"use a multiple of {block_size**2} channels",
+        )
     return (c // block_size**2, h * block_size, w * block_size)
 
 
@@ -386,7 +431,10 @@ def _space_shape(operand: TensorType, block_size: int) -> Shape:
     _blocks("space_to_depth", operand, block_size)
     c, h, w = operand.dims
     if h % block_size or w % block_size:
-        raise ShapeError(f"space_to_depth: {h} x {w} pixels cannot be divided into blocks of {block_size} x {block_size}", fix=f"use multiples of {block_size}")
+        raise ShapeError(
+            f"space_to_depth: {h} x {w} pixels cannot be divided into blocks of {block_size} x {block_size}",
+            fix=f"use multiples of {block_size}",
+        )
     return (c * block_size**2, h // block_size, w // block_size)
 
 

@@ -1,14 +1,15 @@
-"""Operators that the user writes in Python: UserFunction; and the forms of operators that only other engines can compute.
+"""Operators that the user writes in Python: UserFunction; and stand-ins for what only other engines compute.
 
-A user function is one node; the engine calls its ``forward`` and ``backward`` with data in the user's form (arrays, a list of
-one array per sequence, or Values). Must not know files. Source: CNTK 2.7 ``ops.functions.UserFunction``, observed.
+A user function is one node; the engine calls its ``forward`` and ``backward`` with data in the user's form (arrays, a
+list of one array per sequence, or Values). Must not know files. Source: CNTK 2.7 ``ops.functions.UserFunction``,
+observed.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any, NoReturn
 
 import numpy as np
@@ -72,7 +73,11 @@ class UserFunction(Function):
     as_numpy: bool
 
     def __init__(
-        self, inputs: Sequence[Any], as_numpy: bool = True, attributes: Mapping[str, Any] | None = None, name: str = "",  # noqa: FBT001, FBT002
+        self,
+        inputs: Sequence[Any],
+        as_numpy: bool = True,
+        attributes: Mapping[str, Any] | None = None,
+        name: str = "",
     ) -> None:
         variables = as_operands(_operator(1), list(inputs))
         node = Node(_operator(1), variables, dict(attributes or {}), name, op_name="UserFunction", count=0)
@@ -99,7 +104,7 @@ class UserFunction(Function):
     def clone(self, cloned_inputs: Any, *more: Any) -> Any:  # type: ignore[override]
         """A new user function of the same kind on other operands; made by ``type(self)(*operands, name=name)``."""
         if more or isinstance(cloned_inputs, str) or not isinstance(cloned_inputs, (list, tuple)):
-            return super().clone(cloned_inputs, *more)
+            return Function.clone(self, cloned_inputs, *more)
         return type(self)(*cloned_inputs, name=self.name)
 
     def serialize(self) -> Any:
@@ -150,12 +155,12 @@ class UserFunction(Function):
             raise
         count = 1 if declared is None else len(declared)
         self.node.op = _operator(count)
-        self.node.outputs = tuple(self.node._output(i, count) for i in range(count))  # noqa: SLF001  (the node's own maker)
+        self.node.outputs = tuple(self.node._output(i, count) for i in range(count))
         infer.infer_node(self.node)
         for made, given in zip(self.node.outputs, declared or (), strict=False):
             made.needs_gradient = made.needs_gradient and given.needs_gradient
             if given.name:
-                made._name = given.name  # noqa: SLF001
+                made._name = given.name
 
     def _inferred(self) -> Sequence[Variable] | None:
         """What the user's code declares; None if operands are unknown and the code cannot do without.
@@ -173,7 +178,10 @@ class UserFunction(Function):
                 fix="return a list of output_variable(shape, dtype, dynamic_axes)",
             ) from error
         if not declared or not all(isinstance(v, Variable) for v in declared):
-            raise UserError(f"infer_outputs of the user function {type(self).__name__} gave {declared!r:.80}", fix="return a list of output variables")
+            raise UserError(
+                f"infer_outputs of the user function {type(self).__name__} gave {declared!r:.80}",
+                fix="return a list of output variables",
+            )
         return declared
 
     def types(self) -> list[TensorType]:
@@ -214,7 +222,9 @@ def user_function(user_func: Any) -> Any:
     if not isinstance(user_func, UserFunction):
         return user_func
     if not user_func.outputs:
-        raise UserError(f"the user function {type(user_func).__name__} has no outputs", fix="let infer_outputs return at least one")
+        raise UserError(
+            f"the user function {type(user_func).__name__} has no outputs", fix="let infer_outputs return at least one"
+        )
     return Function.of(user_func.node)
 
 
@@ -223,7 +233,9 @@ _makers: dict[str, Callable[..., Any]] = {}
 
 def _register(op_name: str, callback: Callable[..., Any]) -> None:
     if op_name in _makers:
-        raise UserError(f"a callback for '{op_name}' is already registered", fix="register one callback for each operator name")
+        raise UserError(
+            f"a callback for '{op_name}' is already registered", fix="register one callback for each operator name"
+        )
     _makers[op_name] = callback
 
 
@@ -286,7 +298,10 @@ def _settle(run: Any, symbol: str, result: Any) -> Any:
 
 def _forward(run: Any, operands: list[Any], layouts: list[Any], function: UserFunction) -> Any:
     variables, outputs = function.node.inputs, function.node.outputs
-    arguments = [_to_user(x, at, v, run, as_numpy=function.as_numpy) for x, at, v in zip(operands, layouts, variables, strict=True)]
+    arguments = [
+        _to_user(x, at, v, run, as_numpy=function.as_numpy)
+        for x, at, v in zip(operands, layouts, variables, strict=True)
+    ]
     given: Any = tuple(arguments) if len(arguments) > 1 else arguments[0]
     results: dict[Variable, Any] = dict.fromkeys(outputs)
     try:
@@ -297,7 +312,9 @@ def _forward(run: Any, operands: list[Any], layouts: list[Any], function: UserFu
     except LabError:
         raise
     except Exception as error:
-        raise UserError(f"forward of the user function {type(function).__name__} raised {type(error).__name__}: {error}") from error
+        raise UserError(
+            f"forward of the user function {type(function).__name__} raised {type(error).__name__}: {error}"
+        ) from error
     run.notes[_key(function, run)] = state
     what = f"the result of the user function {type(function).__name__}"
     rows = tuple(_settle(run, _symbol(v.type.axes), _from_user(results[v], v, run, what)) for v in outputs)
@@ -308,7 +325,7 @@ def _key(function: UserFunction, run: Any) -> Any:
     return ("state", function.node.uid, None if run.slab is None else run.slab[0])
 
 
-def _gradient(run: Any, operands: list[Any], layouts: list[Any], function: UserFunction, position: int, slopes: Sequence[Any]) -> Any:
+def _gradient(run: Any, operands: list[Any], function: UserFunction, position: int, slopes: Sequence[Any]) -> Any:
     """The gradient of one operand; the user's code is called once for all operands."""
     variables = function.node.inputs
     if function.no_gradient:
@@ -320,7 +337,9 @@ def _gradient(run: Any, operands: list[Any], layouts: list[Any], function: UserF
     given = found[0].get(variables[position])
     if given is None:
         return run.xp.zeros(operands[position].shape, operands[position].dtype)
-    result = _from_user(given, variables[position], run, f"the gradient of operand {position} of {type(function).__name__}")
+    result = _from_user(
+        given, variables[position], run, f"the gradient of operand {position} of {type(function).__name__}"
+    )
     return result[0] if isinstance(result, tuple) else result
 
 
@@ -328,19 +347,24 @@ def _backward(run: Any, function: UserFunction, slopes: Sequence[Any]) -> dict[V
     outputs, variables = function.node.outputs, function.node.inputs
     roots = {
         v: _to_user(g, run.layouts.get(_symbol(v.type.axes)), v, run, as_numpy=function.as_numpy)
-        for v, g in zip(outputs, slopes, strict=True) if g is not None
+        for v, g in zip(outputs, slopes, strict=True)
+        if g is not None
     }
     root: Any = next(iter(roots.values())) if len(outputs) == 1 else roots
     asked: dict[Variable, Any] = dict.fromkeys(v for v in variables if v.needs_gradient)
     state = run.notes.get(_key(function, run), run.notes.get(_key(function, _Whole)))
     try:
         takes = inspect.signature(function.backward).parameters.values()
-        three = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in takes) > 2 or any(p.kind is p.VAR_POSITIONAL for p in takes)  # noqa: PLR2004
+        three = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in takes) > 2 or any(
+            p.kind is p.VAR_POSITIONAL for p in takes
+        )
         result = function.backward(state, root, asked) if three else function.backward(state, root)
     except LabError:
         raise
     except Exception as error:
-        raise UserError(f"backward of the user function {type(function).__name__} raised {type(error).__name__}: {error}") from error
+        raise UserError(
+            f"backward of the user function {type(function).__name__} raised {type(error).__name__}: {error}"
+        ) from error
     if result is not None and all(g is None for g in asked.values()):
         asked = dict.fromkeys(asked, result)
     return asked
@@ -354,22 +378,32 @@ class _Whole:
 
 def _rule(count: int) -> Rule:
     """The gradient rule for user functions of so many outputs; its parameter names say what it reads."""
-    names = ["run", "operands", "layouts", "function", "position", *(f"d_o{i}" for i in range(count))]
+    names = ["run", "operands", "function", "position", *(f"d_o{i}" for i in range(count))]
 
     def rule(*values: Any) -> Any:
-        return _gradient(*values[:5], slopes=values[5:])
+        run, operands, function, position = values[:4]
+        return _gradient(run, operands, function, position, values[4:])
 
-    rule.__signature__ = inspect.Signature([inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names])  # type: ignore[attr-defined]
+    order = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    setattr(rule, "__signature__", inspect.Signature([inspect.Parameter(n, order) for n in names]))  # noqa: B010  (no function declares it)
     return rule
 
 
-@lru_cache(maxsize=None)
+@cache
 def _operator(count: int) -> OpDef:
     """The operator of user functions of so many outputs."""
     return OpDef(
-        "user_function", "user", (OpParameter("operands", operand=True, variadic=True),), "An operator written by the user.",
-        CntkRule("UserFunction"), types=lambda node: node.function.types(), forward=_forward, gradient={"operands": _rule(count)},
-        outputs=tuple(f"o{i}" for i in range(count)), traits=frozenset({Trait.HOST, Trait.NEEDS_LAYOUT, Trait.NEW_LAYOUT}), sparse_operands=("operands",),
+        "user_function",
+        "user",
+        (OpParameter("operands", operand=True, variadic=True),),
+        "An operator written by the user.",
+        CntkRule("UserFunction"),
+        types=lambda node: node.function.types(),
+        forward=_forward,
+        gradient={"operands": _rule(count)},
+        outputs=tuple(f"o{i}" for i in range(count)),
+        traits=frozenset({Trait.HOST, Trait.NEEDS_LAYOUT, Trait.NEW_LAYOUT}),
+        sparse_operands=("operands",),
     )
 
 
@@ -377,7 +411,10 @@ def _operator(count: int) -> OpDef:
 
 
 def native_user_function(
-    op_id: str, operands: Sequence[Any], attributes: Mapping[str, Any] | None = None, user_function_instance_name: str = "",  # noqa: ARG001
+    op_id: str,
+    operands: Sequence[Any],  # noqa: ARG001  (CNTK's signature)
+    attributes: Mapping[str, Any] | None = None,  # noqa: ARG001
+    user_function_instance_name: str = "",  # noqa: ARG001
 ) -> NoReturn:
     """Refuses: user functions in compiled libraries of CNTK cannot be called without CNTK itself.
 
@@ -422,7 +459,8 @@ def register_native_user_function(op_id: str, module_name: str, factory_method_n
     Source: CNTK 2.7 ``ops.register_native_user_function``.
     """
     raise NotAvailableError(
-        f"the native user function '{op_id}' is compiled code ({factory_method_name} in {module_name}) for CNTK's own library, which is not here",
+        f"the native user function '{op_id}' is compiled code ({factory_method_name} in {module_name}) for CNTK's "
+        "own library, which is not here",
         fix="write it in Python as a UserFunction",
     )
 
@@ -439,13 +477,25 @@ def _no_engine(custom_op: str) -> NoReturn:
     dtype=lambda output_data_type: np.dtype(output_data_type).name,
     forward=lambda custom_op: _no_engine(custom_op),
     operands=("operands",),
-    cntk=CntkRule("CustomProxyOp", id=93, attributes={"custom_op": "customOp", "output_shape": "newShape", "output_data_type": "newDataType"}),
+    cntk=CntkRule(
+        "CustomProxyOp",
+        id=93,
+        attributes={"custom_op": "customOp", "output_shape": "newShape", "output_data_type": "newDataType"},
+    ),
 )
-def _custom_proxy_op(*operands: Operand, custom_op: str = "", output_shape: Shape = (), output_data_type: Any = np.float32, name: str = "") -> Function:
+def _custom_proxy_op(
+    *operands: Operand,
+    custom_op: str = "",
+    output_shape: Shape = (),
+    output_data_type: Any = np.float32,
+    name: str = "",
+) -> Function:
     """See :func:`custom_proxy_op`."""
 
 
-def custom_proxy_op(custom_op: str, output_shape: Any, output_data_type: Any, *operands: Operand, name: str = "") -> Function:
+def custom_proxy_op(
+    custom_op: str, output_shape: Any, output_data_type: Any, *operands: Operand, name: str = ""
+) -> Function:
     """A stand-in for an operator of another engine: it has a shape, can be saved and searched, but has no values.
 
     Args:
@@ -464,4 +514,6 @@ def custom_proxy_op(custom_op: str, output_shape: Any, output_data_type: Any, *o
 
     Source: CNTK 2.7 ``ops.custom_proxy_op``.
     """
-    return _custom_proxy_op(*operands, custom_op=custom_op, output_shape=output_shape, output_data_type=output_data_type, name=name)
+    return _custom_proxy_op(
+        *operands, custom_op=custom_op, output_shape=output_shape, output_data_type=output_data_type, name=name
+    )

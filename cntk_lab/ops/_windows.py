@@ -1,4 +1,4 @@
-"""Windows that slide over static axes: where they lie, and how arrays are cut along them. Shared by convolution and pooling.
+"""Windows that slide over static axes: where they lie, and how arrays are cut along them.
 
 A window's place is said by explicit numbers for each axis: size, stride, dilation and padding below and above (negative
 padding skips elements). Must not know which operator asks. Source: CNTK 2.7, observed: padded windows of an axis of n
@@ -31,7 +31,9 @@ def per_axis(value: Any, rank: int, what: str, fill: Any) -> tuple[Any, ...]:
     if len(values) > rank:
         if all(v == fill for v in values[: len(values) - rank]):
             return values[len(values) - rank :]
-        raise AttributeValueError(f"{what} has {len(values)} values {values}, there are {rank} axes", fix=f"give {rank} values or one")
+        raise AttributeValueError(
+            f"{what} has {len(values)} values {values}, there are {rank} axes", fix=f"give {rank} values or one"
+        )
     return (fill,) * (rank - len(values)) + values
 
 
@@ -72,11 +74,14 @@ def check_fits(name: str, dims: Shape, kernel: Shape) -> None:
         if k > n >= 0:
             raise ShapeError(
                 f"{name}: Convolution operation requires that kernel dim {k} <= input dim {n}.",
-                fix=f"give the operand at least {k} elements on that axis, or take a smaller window; it has the static axes {text(dims)}",
+                fix=f"give the operand at least {k} elements on that axis, or take a smaller window; it has the "
+                f"static axes {text(dims)}",
             )
 
 
-def pads(n: Shape, out: Shape, kernel: Shape, strides: Shape, dilation: Shape, same: Sequence[bool]) -> tuple[Shape, Shape]:
+def pads(
+    n: Shape, out: Shape, kernel: Shape, strides: Shape, dilation: Shape, same: Sequence[bool]
+) -> tuple[Shape, Shape]:
     """Padding below and above each axis so that it ends with the last window; negative where elements are skipped.
 
     Args:
@@ -103,7 +108,7 @@ def padded(xp: Any, x: Any, lower: Sequence[int], upper: Sequence[int], fill: fl
 
 
 def unpadded(xp: Any, x: Any, dims: Shape, lower: Sequence[int], upper: Sequence[int]) -> Any:
-    """The opposite of :func:`padded`: the part of ``x`` that lies on the axes of sizes ``dims``, zero where it was cut."""
+    """The opposite of :func:`padded`: the part of ``x`` on axes of sizes ``dims``, zero where it was cut."""
     lead = x.ndim - len(lower)
     keep = tuple(slice(max(0, a), None if b <= 0 else -b) for a, b in zip(lower, upper, strict=True))
     x = x[(slice(None),) * lead + keep]
@@ -120,13 +125,22 @@ def windows(xp: Any, x: Any, kernel: Shape, strides: Shape, dilation: Shape, out
     return xp.lib.stride_tricks.as_strided(
         x,
         shape=(*x.shape[: x.ndim - rank], *kernel, *out),
-        strides=(*x.strides[: x.ndim - rank], *(st * d for st, d in zip(steps, dilation, strict=True)), *(st * s for st, s in zip(steps, strides, strict=True))),
+        strides=(
+            *x.strides[: x.ndim - rank],
+            *(st * d for st, d in zip(steps, dilation, strict=True)),
+            *(st * s for st, s in zip(steps, strides, strict=True)),
+        ),
     )
 
 
-def taps(kernel: Shape, strides: Shape, dilation: Shape, out: Shape) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+def taps(
+    kernel: Shape, strides: Shape, dilation: Shape, out: Shape
+) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
     """Each tap of a window in row-major order, and the slices of a padded array's last axes that it sees."""
     for tap in itertools.product(*(range(k) for k in kernel)):
-        yield tap, tuple(
-            slice(t * d, t * d + (o - 1) * s + 1, s) for t, d, s, o in zip(tap, dilation, strides, out, strict=True)
+        yield (
+            tap,
+            tuple(
+                slice(t * d, t * d + (o - 1) * s + 1, s) for t, d, s, o in zip(tap, dilation, strides, out, strict=True)
+            ),
         )

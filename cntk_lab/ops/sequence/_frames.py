@@ -1,7 +1,7 @@
 """Which frames of which sequences: the index arithmetic of the sequence operators, on packed rows.
 
-Works on layouts (see ``tensor/layout``) and index vectors only, so it costs as much as there are real frames. Must not know
-operators. Source: CNTK 2.7's Where, PackedIndex and GatherPacked, observed.
+Works on layouts (see ``tensor/layout``) and index vectors only, so it costs as much as there are real frames. Must not
+know operators. Source: CNTK 2.7's Where, PackedIndex and GatherPacked, observed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def sequence_axis(axes: tuple[Axis, ...] | None, what: str) -> tuple[Axis, Axis]
         AxisError: if it has no sequence axis.
     """
     axes = axes or ()
-    if len(axes) != 2:  # noqa: PLR2004  (batch and sequence)
+    if len(axes) != 2:
         raise AxisError(
             f"{what} needs an operand with a batch and a sequence axis, this one has {format_axes(axes)}",
             fix="feed it from sequence.input_variable, or give it the axis of a sequence with sequence.broadcast_as",
@@ -61,7 +61,8 @@ def window(layout: Layout, begin: int, end: int) -> tuple[Index, Index]:
     if (counts < 1).any():
         which = int(np.flatnonzero(counts < 1)[0])
         raise SequenceError(
-            f"the frames {begin}:{end} of sequence {which} of {int(n[which])} frames are none: sequences must be at least one frame long",
+            f"the frames {begin}:{end} of sequence {which} of {int(n[which])} frames are none: sequences must be "
+            "at least one frame long",
             fix="drop shorter sequences before they reach the network",
         )
     return first, counts
@@ -96,7 +97,8 @@ def chosen(condition: Any, layout: Layout) -> tuple[Layout, Index]:
     counts = np.add.reduceat(times, layout.starts) if len(times) else times
     if (counts < 1).any():
         raise SequenceError(
-            f"no frame of sequence {int(np.flatnonzero(counts < 1)[0])} is chosen: sequences must be at least one frame long",
+            f"no frame of sequence {int(np.flatnonzero(counts < 1)[0])} is chosen: sequences must be at least one "
+            "frame long",
             fix="make the condition nonzero for at least one frame of every sequence",
         )
     new = Layout.of(counts, layout.begins)
@@ -111,7 +113,10 @@ def single(new: Layout, index: Index, what: str) -> Index:
         SequenceError: if a sequence has several.
     """
     if new.longest > 1:
-        raise SequenceError(f"{what}: {new.longest} frames of one sequence are chosen, its type says one", fix="choose one frame of every sequence")
+        raise SequenceError(
+            f"{what}: {new.longest} frames of one sequence are chosen, its type says one",
+            fix="choose one frame of every sequence",
+        )
     return index
 
 

@@ -1,6 +1,7 @@
-"""Sequences as a whole: sums, largest elements and softmax over time, unpacking into a static axis, repeating per frame.
+"""Sequences as a whole: sums, largest elements and softmax over time, unpacking, repeating for every frame.
 
-Everything is computed over real frames only. Must not know how frames are chosen. Source: CNTK 2.7 ``ops.sequence``, observed.
+Everything is computed over real frames only. Must not know how frames are chosen. Source: CNTK 2.7 ``ops.sequence``,
+observed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from cntk_lab.ops._recurrence import future_value, past_value
 from cntk_lab.ops._structure import alias
 from cntk_lab.ops.sequence import _frames as f
 from cntk_lab.tensor.layout import Layout
-from cntk_lab.tensor.shape import FREE, Shape
+from cntk_lab.tensor.shape import FREE
 
 Operand = Any
 
@@ -27,7 +28,7 @@ def _per_sequence(what: str) -> Any:
     return lambda seq: f.sequence_axis(seq.axes, what)[:1]
 
 
-def _hits(xp: Any, seq: Any, y: Any, layout: Layout) -> Any:
+def _hits(seq: Any, y: Any, layout: Layout) -> Any:
     return seq == y[layout.sequence]
 
 
@@ -66,7 +67,7 @@ def sequence_reduce_sum(seq: Operand, name: str = "") -> Function:
     shape=lambda seq: seq.dims,
     axes=_per_sequence("sequence.reduce_max"),
     forward=lambda xp, seq, layouts: f.max_frames(xp, seq, layouts[0]),
-    gradient={"seq": lambda xp, dy, seq, y, layouts: dy[layouts[0].sequence] * _hits(xp, seq, y, layouts[0])},
+    gradient={"seq": lambda xp, dy, seq, y, layouts: dy[layouts[0].sequence] * _hits(seq, y, layouts[0])},
     traits=[Trait.NEEDS_LAYOUT],
     cntk=CntkRule(block="Sequence::ReduceElements", where={"reductionOpName": "Max"}),
     domain={"seq": reals(distinct=True)},
@@ -139,12 +140,12 @@ def sequence_softmax(seq: Operand, name: str = "") -> Function:
 # ---- into a static axis
 
 
-def _unpack_shape(x: TensorType, no_mask_output: bool) -> Any:  # noqa: FBT001
+def _unpack_shape(x: TensorType, no_mask_output: bool) -> Any:
     shape = (FREE, *x.dims)
     return shape if no_mask_output else (shape, (FREE,))
 
 
-def _unpack_forward(xp: Any, x: Any, layouts: Any, padding_value: float, no_mask_output: bool) -> Any:  # noqa: FBT001
+def _unpack_forward(xp: Any, x: Any, layouts: Any, padding_value: float, no_mask_output: bool) -> Any:
     layout = layouts[0]
     padded = xp.full((layout.count, layout.longest, *x.shape[1:]), padding_value, x.dtype)
     padded[layout.sequence, layout.position] = x
@@ -164,10 +165,17 @@ def _unpack_forward(xp: Any, x: Any, layouts: Any, padding_value: float, no_mask
     operands=("x",),
     outputs=("values", "mask"),
     traits=[Trait.NEEDS_LAYOUT],
-    cntk=CntkRule("UnpackSequenceOp", id=72, attributes={"padding_value": "sequenceUnpackPaddingValue", "no_mask_output": "sequenceUnpackSuppressMaskOutput"}),
+    cntk=CntkRule(
+        "UnpackSequenceOp",
+        id=72,
+        attributes={
+            "padding_value": "sequenceUnpackPaddingValue",
+            "no_mask_output": "sequenceUnpackSuppressMaskOutput",
+        },
+    ),
     samples=(Sample(((2,),), {"padding_value": 0.0}), Sample(((),), {"padding_value": -1.0, "no_mask_output": True})),
 )
-def sequence_unpack(x: Operand, padding_value: float, no_mask_output: bool = False, name: str = "") -> Function:  # noqa: FBT001, FBT002
+def sequence_unpack(x: Operand, padding_value: float, no_mask_output: bool = False, name: str = "") -> Function:
     """The frames of every sequence along a static axis, as long as the longest sequence of the minibatch.
 
     Args:
@@ -176,8 +184,8 @@ def sequence_unpack(x: Operand, padding_value: float, no_mask_output: bool = Fal
         no_mask_output: whether the second output is left out.
 
     Returns:
-        Function with the outputs values (frames x static shape of x) and mask (frames): 1 for frames, 0 for padding. The
-        first axis has a free dimension.
+        Function with the outputs values (frames x static shape of x) and mask (frames): 1 for frames, 0 for padding.
+        The first axis has a free dimension.
 
     Raises:
         AxisError: if the operand has no sequence axis.
@@ -210,7 +218,9 @@ def _broadcast_axes(operand: TensorType, broadcast_as_operand: TensorType) -> tu
     shape=lambda operand: operand.dims,
     axes=_broadcast_axes,
     partial=lambda operand: operand.shape,
-    forward=lambda xp, operand, broadcast_as_operand: xp.broadcast_to(operand, (broadcast_as_operand.shape[0], *operand.shape[1:])).copy(),
+    forward=lambda xp, operand, broadcast_as_operand: xp.broadcast_to(
+        operand, (broadcast_as_operand.shape[0], *operand.shape[1:])
+    ).copy(),
     gradient={"operand": lambda dy: dy},
     sparse_operands=("broadcast_as_operand",),
     cntk=CntkRule(block="Sequence::BroadcastAs"),

@@ -102,7 +102,10 @@ def _range_axes(seq: TensorType, begin_index: int, end_index: int) -> tuple[Axis
 
 def _check_range(begin_index: int, end_index: int) -> None:
     if (begin_index >= 0) == (end_index > 0) and begin_index >= end_index:
-        raise _RangeError(f"sequence.slice: the frames from {begin_index} to before {end_index} are none", fix="begin must come before end; end 0 is the end")
+        raise _RangeError(
+            f"sequence.slice: the frames from {begin_index} to before {end_index} are none",
+            fix="begin must come before end; end 0 is the end",
+        )
 
 
 class _RangeError(AttributeValueError, SequenceError):
@@ -147,7 +150,7 @@ def _sequence_slice(seq: Operand, begin_index: int, end_index: int, name: str = 
     """See :func:`slice`."""
 
 
-def slice(seq: Operand, begin_index: int, end_index: int, name: str = "") -> Function:  # noqa: A001  (CNTK's name)
+def slice(seq: Operand, begin_index: int, end_index: int, name: str = "") -> Function:
     """The frames from one position to before another, of every sequence.
 
     Args:
@@ -248,7 +251,9 @@ def _where_axis(node: Any, position: int, what: str, condition: TensorType) -> t
 
 def _scalar(condition: TensorType, what: str) -> None:
     if any(d != 1 for d in condition.dims):
-        raise ShapeError(f"{what}: the condition has the static shape {text(condition.dims)}", fix="give one number for each frame")
+        raise ShapeError(
+            f"{what}: the condition has the static shape {text(condition.dims)}", fix="give one number for each frame"
+        )
 
 
 def _where_shape(condition: TensorType) -> Shape:
@@ -258,7 +263,7 @@ def _where_shape(condition: TensorType) -> Shape:
 
 def _where_forward(xp: Any, condition: Any, layouts: Any) -> Any:
     new, rows = f.chosen(condition, layouts[0])
-    return xp.asarray(layouts[0].position[rows]).astype(condition.dtype).reshape((-1,) + condition.shape[1:]), new
+    return xp.asarray(layouts[0].position[rows]).astype(condition.dtype).reshape((-1, *condition.shape[1:])), new
 
 
 _CONDITION = Reals(1, 2, whole=True)
@@ -297,7 +302,9 @@ def sequence_where(condition: Operand, name: str = "") -> Function:
     """
 
 
-def _gather_axes(node: Any, seq: TensorType, condition: TensorType, new_sequence_axis_typeinfo: Any) -> tuple[Axis, ...]:
+def _gather_axes(
+    node: Any, seq: TensorType, condition: TensorType, new_sequence_axis_typeinfo: Any
+) -> tuple[Axis, ...]:
     batch, sequence = f.sequence_axis(seq.axes, "sequence.gather")
     if new_sequence_axis_typeinfo is None:
         return _where_axis(node, 1, "sequence.gather", condition)
@@ -314,7 +321,10 @@ def _gather_shape(seq: TensorType, condition: TensorType) -> Shape:
 
 def _same_axes(what: str, a: TensorType, b: TensorType) -> None:
     if a.axes is not None and b.axes is not None and a.axes != b.axes:
-        raise AxisError(f"{what}: the operands run along different sequences: {a.axes[-1].name} and {b.axes[-1].name}", fix="give both the same axis")
+        raise AxisError(
+            f"{what}: the operands run along different sequences: {a.axes[-1].name} and {b.axes[-1].name}",
+            fix="give both the same axis",
+        )
 
 
 def _gather_forward(seq: Any, condition: Any, layouts: Any, target: Any) -> Any:
@@ -343,14 +353,16 @@ def _gather_gradient(xp: Any, dy: Any, seq: Any, condition: Any, layouts: Any) -
     domain={"condition": _CONDITION},
     samples=(Sample(((2,), ())),),
 )
-def sequence_gather(seq: Operand, condition: Operand, new_sequence_axis_typeinfo: Any = None, name: str = "") -> Function:
+def sequence_gather(
+    seq: Operand, condition: Operand, new_sequence_axis_typeinfo: Any = None, name: str = ""
+) -> Function:
     """The frames at which the condition is not zero, one after the other.
 
     Args:
         seq: operand with a sequence axis, dense or sparse, of any static shape.
         condition: one number for each frame; see :func:`where` for what numbers besides 0 and 1 mean.
-        new_sequence_axis_typeinfo: pair (a, b): each result has a * length + b frames, by which its axis is named; (0, 1)
-            gives single frames without sequence axis.
+        new_sequence_axis_typeinfo: pair (a, b): each result has a * length + b frames, by which its axis is named; (0,
+            1) gives single frames without sequence axis.
 
     Returns:
         Function along a new sequence axis.
@@ -378,7 +390,8 @@ def _scatter_rows(layouts: Any, condition: Any) -> Any:
     have = layouts[0]
     if have is not None and have != new:
         raise SequenceError(
-            f"sequence.scatter: sequences of {have.lengths.tolist()[:8]} frames do not fit a condition that chooses {new.lengths.tolist()[:8]}",
+            f"sequence.scatter: sequences of {have.lengths.tolist()[:8]} frames do not fit a condition that "
+            f"chooses {new.lengths.tolist()[:8]}",
             fix="scatter what sequence.gather took with the same condition",
         )
     return rows
@@ -405,7 +418,9 @@ def _scatter_forward(xp: Any, seq: Any, condition: Any, layouts: Any) -> Any:
     domain={"condition": Reals(1, 1, whole=True)},
     samples=(Sample(((2,), ())),),
 )
-def sequence_scatter(seq: Operand, condition: Operand, new_sequence_axis_typeinfo: Any = None, name: str = "") -> Function:
+def sequence_scatter(
+    seq: Operand, condition: Operand, new_sequence_axis_typeinfo: Any = None, name: str = ""
+) -> Function:
     """The frames of a sequence laid where the condition is not zero; zeros elsewhere. The inverse of :func:`gather`.
 
     Args:
