@@ -24,6 +24,7 @@ from cntk_lab.errors import ExecutionError
 from cntk_lab.graph.opdef import Trait
 from cntk_lab.tensor.arrays import aligned_empty
 from cntk_lab.tensor.shape import FREE, size
+from cntk_lab.tensor.sparse import SparseRows
 
 _KEPT = 32
 
@@ -35,7 +36,7 @@ def why_not_native(plan: Plan) -> str | None:
     for b in plan.buffers:
         if FREE in b.shape and b.role != "temporary":
             return f"{b} has a dimension that is known only per minibatch"
-        if b.sparse:
+        if b.sparse and b.role != "input":
             return f"{b} is sparse"
     for s in all_steps(plan.steps):
         if isinstance(s, Call) and s.op is not None and s.op.has(Trait.NEW_LAYOUT):
@@ -75,6 +76,10 @@ class NativePlan:
             if isinstance(d, Delay) and d.key and d.offset > 0
         ]
         self._symbols = sorted({b.rows for b in plan.buffers if b.rows})
+        native_reads = {r for s, own in zip(plan.steps, self.steps, strict=True) if own is not None for r in s.reads}
+        self.sparse = {b.id for b in plan.buffers if b.sparse}
+        self.left_sparse = self.sparse - native_reads
+        """Sparse inputs that no native step reads: they need no dense memory."""
         self.moves = 0
         """How often memory has moved: bindings made before are out of date."""
 
@@ -150,6 +155,8 @@ class Binding:
                 at = placed[b.dtype]
                 self.fixed[b.id] = self.arrays[b.id] = self.scalars[b.dtype][at : at + 1]
                 placed[b.dtype] += 1
+            elif b.id in native.left_sparse:
+                continue
             elif b.id == own and role == "input":
                 self.fixed[b.id] = self.arrays[b.id] = aligned_empty((rows[b.rows] if b.rows else 1, *b.shape), b.dtype)
             elif b.id == own and role != "temporary":
@@ -239,17 +246,31 @@ class Binding:
     def run(self, run: Run) -> None:
         """Run all segments on the data of a run."""
         arrays = self.arrays
+        given = run.arrays
         for b, home in self.fixed.items():
-            np.copyto(home, run.arrays[b].reshape(home.shape))
+            if isinstance(given[b], SparseRows):
+                _scatter(home, given[b])
+            else:
+                np.copyto(home, given[b].reshape(home.shape))
         if not self.segments:
             for b in self.states:
                 arrays[b] = run.arrays[b]
             self.build()
         run.arrays = dict(arrays)
+        for b in self.native.sparse:
+            run.arrays[b] = given[b]
         for segment in self.segments:
             segment(run)
         for loop, delay in self.native.carrying:
             carry(run, delay, arrays[delay.reads[0]], run.layouts[loop.rows])
+
+
+def _scatter(home: Any, rows: SparseRows) -> None:
+    """Sparse rows written into dense memory."""
+    matrix = rows.matrix
+    flat = home.reshape(matrix.shape)
+    flat[...] = 0
+    np.add.at(flat, (np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices), matrix.data)
 
 
 def row_failed(plan: Plan, row: int, count: int) -> ExecutionError:

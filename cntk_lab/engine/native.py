@@ -85,6 +85,7 @@ def native_steps(plan: Plan) -> list[NativeStep | None]:
             matrices = as_matrices(s.spec)
             if (
                 matrices is None
+                or any(plan.buffers[r].sparse for r in s.reads)
                 or not is_static(s.spec)
                 or plan.buffers[s.writes[0]].dtype not in ("float32", "float64")
             ):

@@ -36,7 +36,7 @@ _A, _C, _M = 6, 11, 2
 def loop_step(plan: Plan, step: Loop) -> LoopStep | None:
     """The native form of a loop, or None if something in its body has none."""
     inside = set(step.writes)
-    if blas.probe() is None:
+    if blas.probe() is None or any(plan.buffers[r].sparse for r in step.reads):
         return None
     for s in step.body:
         if isinstance(s, View):
