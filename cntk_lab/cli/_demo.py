@@ -21,6 +21,7 @@ import cntk_lab as C
 from cntk_lab import datasets
 from cntk_lab.errors import NotAvailableError, TrainingError
 from cntk_lab.tensor.randomness import reset_random_seed
+from cntk_lab.widgets import display, of_function
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -111,7 +112,7 @@ def run_demo(
     reset_random_seed(seed)
     x, y = C.input_variable((1, 28, 28), name="x"), C.input_variable(10, name="y")
     z = recipe.build()(x)
-    _draw(out / "graph.svg", lambda path: C.logging.graph.plot(z, str(path)))
+    _draw(out / "graph.svg", lambda path: path.write_text(display.svg(of_function.snapshot_of(z)), "utf-8"))
     started = time.perf_counter()
     curves = train(z, x, y, recipe, digits, epochs or recipe.epochs, seed)
     _say(f"trained for {time.perf_counter() - started:.1f} s")
