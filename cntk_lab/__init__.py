@@ -27,14 +27,14 @@ def _later(module: str, name: str) -> Callable[..., Any]:
     return call
 
 
-from cntk_lab import default_options as _default_options  # noqa: E402
+from cntk_lab import default_options as _default_options
 
 ports.plug("default_option", _default_options.current_option)
 
-from cntk_lab import axis, cntk_py, core, device, initializer, internal, ops, variables  # noqa: E402
-from cntk_lab.axis import Axis  # noqa: E402
-from cntk_lab.core import NDArrayView, Value, asarray, asvalue  # noqa: E402
-from cntk_lab.default_options import (  # noqa: E402
+from cntk_lab import axis, cntk_py, core, device, initializer, internal, ops, variables
+from cntk_lab.axis import Axis
+from cntk_lab.core import NDArrayView, Value, asarray, asvalue
+from cntk_lab.default_options import (
     default_options,
     default_options_for,
     default_override_or,
@@ -43,7 +43,7 @@ from cntk_lab.default_options import (  # noqa: E402
     is_default_override,
     set_global_option,
 )
-from cntk_lab.device import (  # noqa: E402
+from cntk_lab.device import (
     DeviceDescriptor,
     DeviceKind,
     all_devices,
@@ -53,23 +53,21 @@ from cntk_lab.device import (  # noqa: E402
     try_set_default_device,
     use_default_device,
 )
-from cntk_lab.initializer import *  # noqa: E402, F403
-from cntk_lab.internal import *  # noqa: E402, F403
-from cntk_lab.internal.utils import _to_cntk_dict_value, get_data_type  # noqa: E402
-from cntk_lab.ops import *  # noqa: E402, F403
-from cntk_lab.ops import functions, sequence  # noqa: E402
-from cntk_lab.ops.functions import CloneMethod, Function, load_model  # noqa: E402
-from cntk_lab.tensor.randomness import AUTO_SEED as SentinelValueForAutoSelectRandomSeed  # noqa: E402
-from cntk_lab.tensor.shape import FREE as FreeDimension  # noqa: E402
-from cntk_lab.tensor.shape import INFERRED as InferredDimension  # noqa: E402
-from cntk_lab.variables import Constant, Parameter, Record, Variable  # noqa: E402
+from cntk_lab.initializer import *  # noqa: F403
+from cntk_lab.internal import *  # noqa: F403
+from cntk_lab.internal.utils import _to_cntk_dict_value, get_data_type
+from cntk_lab.ops import *  # noqa: F403
+from cntk_lab.ops import functions, sequence
+from cntk_lab.ops.functions import CloneMethod, Function, load_model
+from cntk_lab.tensor.randomness import AUTO_SEED as SentinelValueForAutoSelectRandomSeed
+from cntk_lab.tensor.shape import FREE as FreeDimension
+from cntk_lab.tensor.shape import INFERRED as InferredDimension
+from cntk_lab.variables import Constant, Parameter, Record, Variable
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 auto_select = SentinelValueForAutoSelectRandomSeed
-SentinelValueForInferParamInitRank = cntk_py.sentinel_value_for_infer_param_init_rank
-DefaultParamInitScale = cntk_py.default_param_init_scale
 PoolingType_Max, PoolingType_Average = cntk_py.PoolingType_Max, cntk_py.PoolingType_Average
 cntk_library_path = ""
 """Where CNTK's C++ libraries lay; there are none here."""
@@ -87,6 +85,7 @@ ports.plug("restore", _later("formats", "restore"))
 ports.plug("write_checkpoint", _later("formats.cntk.trainer_state", "write_checkpoint"))
 ports.plug("read_checkpoint", _later("formats.cntk.trainer_state", "read_checkpoint"))
 ports.plug("model_format", lambda: importlib.import_module("cntk_lab.formats").ModelFormat)
+ports.plug("picture", _later("widgets._picture", "write_picture"))
 ports.plug("display", _later("widgets.of_function", "mimebundle"))
 
 _MODULES = {

@@ -21,9 +21,14 @@ from cntk_lab.graph.naming import new_uid as generate_uid
 from cntk_lab.graph.variable import Constant, Parameter, Variable
 from cntk_lab.internal.utils import Dictionary, DictionaryValue
 from cntk_lab.tensor.arrays import NDArrayView
-from cntk_lab.tensor.randomness import AUTO_SEED, get_random_seed, is_random_seed_fixed, reset_random_seed
+from cntk_lab.tensor.randomness import (
+    AUTO_SEED,
+    get_random_seed,
+    is_random_seed_fixed,
+    reset_random_seed,
+    set_fixed_random_seed,
+)
 from cntk_lab.tensor.randomness import next_seed as generate_random_seed
-from cntk_lab.tensor.randomness import set_fixed_random_seed
 from cntk_lab.tensor.shape import FREE, INFERRED, Shape, as_shape, size
 from cntk_lab.tensor.value import Value
 
@@ -38,7 +43,9 @@ __all__ = [
     "use_sparse_gradient_aggregation_in_data_parallel_sgd",
 ]  # fmt: skip
 
-DataType_Unknown, DataType_Float, DataType_Double, DataType_UChar, DataType_Float16, DataType_Int8, DataType_Int16 = range(7)
+DataType_Unknown, DataType_Float, DataType_Double, DataType_UChar, DataType_Float16, DataType_Int8, DataType_Int16 = (
+    range(7)
+)
 DataUnit_Sweep, DataUnit_Sample, DataUnit_Minibatch = range(3)
 DeviceKind_CPU, DeviceKind_GPU = DeviceKind.CPU, DeviceKind.GPU
 MaskKind_Invalid, MaskKind_Valid, MaskKind_SequenceBegin = range(3)
@@ -50,7 +57,9 @@ ParameterCloningMethod_Share, ParameterCloningMethod_Clone, ParameterCloningMeth
 PoolingType_Max, PoolingType_Average = range(2)
 StorageFormat_Dense, StorageFormat_SparseCSC, StorageFormat_SparseBlockCol = range(3)
 TraceLevel_Error, TraceLevel_Warning, TraceLevel_Info = range(3)
-VariableKind_Input, VariableKind_Output, VariableKind_Parameter, VariableKind_Constant, VariableKind_Placeholder = range(5)
+VariableKind_Input, VariableKind_Output, VariableKind_Parameter, VariableKind_Constant, VariableKind_Placeholder = (
+    range(5)
+)
 InferredDimension, FreeDimension = INFERRED, FREE
 TimesNoInferredInputRank, TimesReduceSequenceAxisWithoutInferredInputRank = -1, -2
 default_param_init_output_rank, default_param_init_filter_rank, default_param_init_scale = 1, 0, 1

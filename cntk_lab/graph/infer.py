@@ -28,8 +28,8 @@ def infer_node(node: Node, *, hopeful: int = 0, depth: int = 2) -> bool:
 
     Args:
         node: the node.
-        hopeful: to close cycles: 1 assumes that unknown operands have the shape of those that are known and have axes, 2
-            that of any known operand.
+        hopeful: to close cycles: 1 assumes that unknown operands have the shape of those that are known and have axes,
+            2 that of any known operand.
         depth: how hopeful to be about cycles inside of a block.
 
     Raises:

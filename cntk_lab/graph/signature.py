@@ -57,13 +57,20 @@ class TypeSpec:
         return ["shape", "is_sparse", "dynamic_axes", *(["dtype"] if self.dtype is not None else [])]
 
     def __getitem__(self, key: str) -> Any:
-        return {"shape": self.shape, "is_sparse": self.is_sparse, "dynamic_axes": self.dynamic_axes, "dtype": self.dtype}[key]
+        return {
+            "shape": self.shape,
+            "is_sparse": self.is_sparse,
+            "dynamic_axes": self.dynamic_axes,
+            "dtype": self.dtype,
+        }[key]
 
     def __str__(self) -> str:
         if not self.shape and not self.is_sparse and self._scalar:
             return f"Sequence[{self._scalar}]" if len(self.dynamic_axes) > 1 else self._scalar
         type_ = TensorType(
-            None if self.shape == UNKNOWN_SHAPE else self.shape, dtypes.name_of(self.dtype or "float32"), self.dynamic_axes,
+            None if self.shape == UNKNOWN_SHAPE else self.shape,
+            dtypes.name_of(self.dtype or "float32"),
+            self.dynamic_axes,
             self.is_sparse,
         )
         return type_text(type_)
@@ -71,6 +78,7 @@ class TypeSpec:
     __repr__ = __str__
 
     def __call__(self, *_: Any) -> NoReturn:
+        """Not possible: a type is no value."""
         raise SignatureError(f"type {self} cannot be called", fix="use it as an annotation: def f(x: Tensor[3])")
 
 
@@ -206,13 +214,15 @@ def _check_arguments(title: str, arguments: Sequence[Variable], function: Functi
     unused = [a.name for a in arguments if not any(a is u for u in used)]
     if unused:
         raise SignatureError(
-            f"CNTK Function '{title}' has {len(unused)} unused arguments ({', '.join(unused)}), which is currently not supported",
+            f"CNTK Function '{title}' has {len(unused)} unused arguments ({', '.join(unused)}), which is currently not "
+            "supported",
             fix="drop the parameter, or use it",
         )
     extra = [u.name or u.uid for u in used if not any(a is u for a in arguments) and not _is_open(u)]
     if extra:
         raise SignatureError(
-            f"CNTK Function '{title}' has {len(extra)} missing arguments ({', '.join(extra)}), which is currently not supported",
+            f"CNTK Function '{title}' has {len(extra)} missing arguments ({', '.join(extra)}), which is currently not "
+            "supported",
             fix="make the variables it reads parameters of the Python function",
         )
 
@@ -250,7 +260,8 @@ def named_types(f: Callable[..., Any], types: Sequence[Any], named: Mapping[str,
     names = [p.name for p in positional_parameters(f)]
     if len(types) + len(named) != len(names):
         raise SignatureError(
-            f"{len(types) + len(named)} annotations provided for function to be decorated, but function has {len(names)} parameters"
+            f"{len(types) + len(named)} annotations provided for function to be decorated, but function has "
+            f"{len(names)} parameters"
         )
     return match_names("", names, {n: n for n in names}, types, named)
 
@@ -275,7 +286,8 @@ def call(function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
         for parameter, given in matched.items():
             if not isinstance(given, (Variable, Function)):
                 raise SignatureError(
-                    f"argument {parameter.name or parameter.uid} was passed an object that is not a Variable or Function",
+                    f"argument {parameter.name or parameter.uid} was passed an object that is not a Variable or "
+                    "Function",
                     fix="give variables for all arguments, or data for all; constant(data) makes a variable of data",
                 )
             _check_type(parameter, given)
@@ -390,7 +402,8 @@ def attribute(function: Function, name: str) -> Any:
             return found
     if len(roots) != 1:
         raise AttributeError(
-            f"Function does not have '{name}' and it cannot be looked up in its outputs because it does not have exactly one"
+            f"Function does not have '{name}' and it cannot be looked up in its outputs because it does not have "
+            "exactly one"
         )
     if of_variable or hasattr(roots[0], name):
         return getattr(roots[0], name)

@@ -10,7 +10,8 @@ from cntk_lab.internal.sanitize import *  # noqa: F403
 from cntk_lab.internal.sanitize import _as_tuple
 from cntk_lab.internal.swig_helper import map_if_possible, typemap
 
-__all__ = [*sanitize.__all__, "Axis", "_as_tuple", "map_if_possible", "sanitize", "swig_helper", "typemap", "utils"]
+__all__ = ["Axis", "_as_tuple", "map_if_possible", "sanitize", "swig_helper", "typemap", "utils"]
+__all__ += sanitize.__all__
 
 
 def _value_as_sequence(val: Any, var: Any) -> Any:

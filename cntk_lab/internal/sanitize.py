@@ -182,7 +182,9 @@ def sanitize_input(arg: Any, fallback_dtype: Any = np.float32, reshape: Any = No
         raise DataError(f"{arg!r} cannot be an operand", fix="give a variable, a number or an array")
     else:
         array = np.asarray(arg)
-        keep = isinstance(arg, np.ndarray) and array.dtype.name in dtypes.FLOATS and fallback_dtype in (None, np.float32)
+        keep = (
+            isinstance(arg, np.ndarray) and array.dtype.name in dtypes.FLOATS and fallback_dtype in (None, np.float32)
+        )
         result = Constant(array if keep else array.astype(sanitize_dtype_numpy(fallback_dtype)))
     return result if reshape is None else reshape_operand(result, reshape)
 
@@ -226,7 +228,9 @@ def sanitize_Function_attributes(attributes: Mapping[str, Any]) -> dict[str, Any
 def sanitize_value(shape: Any, value: Any, dtype: Any, device: Any) -> NDArrayView:
     """A number or array as an :class:`NDArrayView` of a shape."""
     array = np.asarray(value, sanitize_dtype_numpy(dtype))
-    return NDArrayView.from_dense(np.array(array if shape is None else np.broadcast_to(array, _as_tuple(shape))), device)
+    return NDArrayView.from_dense(
+        np.array(array if shape is None else np.broadcast_to(array, _as_tuple(shape))), device
+    )
 
 
 def sanitize_batch(var: Variable, batch: Any, seq_starts: Sequence[bool] | None = None, device: Any = None) -> Value:
@@ -239,7 +243,9 @@ def sanitize_batch(var: Variable, batch: Any, seq_starts: Sequence[bool] | None 
         device: where the value lives.
     """
     if seq_starts is not None and isinstance(batch, Value):
-        raise DataError("for directly passed Value objects seq_starts has to be None", fix="pass arrays, or no seq_starts")
+        raise DataError(
+            "for directly passed Value objects seq_starts has to be None", fix="pass arrays, or no seq_starts"
+        )
     return batch if isinstance(batch, Value) else Value.create(var, batch, seq_starts, device)
 
 
@@ -264,17 +270,23 @@ def sanitize_var_map(
         raise DataError(f"function expects {len(variables)} arguments", fix="give {variable: data, ...}")
     if not isinstance(arguments, dict):
         if len(variables) != 1:
-            raise DataError(f"function expects {len(variables)} arguments: data alone are not enough", fix="give {variable: data, ...}")
+            raise DataError(
+                f"function expects {len(variables)} arguments: data alone are not enough",
+                fix="give {variable: data, ...}",
+            )
         arguments = {variables[0]: arguments}
     by_name = {v.name: v for v in variables}
     result = {}
     for key, data in arguments.items():
         if isinstance(key, str) and key not in by_name:
             raise DataError(
-                f'variable with name "{key}" does not exist in the network. Available variable names: {", ".join(by_name)}'
+                f'variable with name "{key}" does not exist in the network. Available variable names: '
+                + ", ".join(by_name)
             )
         variable = by_name[key] if isinstance(key, str) else key
-        result[variable] = sanitize_batch(variable, getattr(data, "data", data) if hasattr(data, "end_of_sweep") else data, device=device)
+        result[variable] = sanitize_batch(
+            variable, getattr(data, "data", data) if hasattr(data, "end_of_sweep") else data, device=device
+        )
     return result
 
 

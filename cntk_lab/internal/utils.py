@@ -12,11 +12,18 @@ from cntk_lab.graph.signature import match_names, positional_parameters
 from cntk_lab.graph.variable import Variable
 from cntk_lab.internal.sanitize import sanitize_precision
 
-__all__ = ["Dictionary", "DictionaryValue", "eval", "get_data_type", "get_python_function_arguments", "map_function_arguments"]
+__all__ = [
+    "Dictionary",
+    "DictionaryValue",
+    "eval",
+    "get_data_type",
+    "get_python_function_arguments",
+    "map_function_arguments",
+]
 
 
 def get_data_type(*args: Any) -> type[Any] | None:
-    """The element type in which these operands meet: of variables first, else the widest of the arrays; None if open."""
+    """The element type in which operands meet: of variables first, else the widest of the arrays; None if open."""
     of_variables: list[Any] = []
     of_data: list[Any] = []
     for arg in args:
@@ -59,7 +66,9 @@ def get_python_function_arguments(f: Any) -> tuple[list[str], dict[str, Any]]:
     return names, {k: v for k, v in getattr(f, "__annotations__", {}).items() if k in names}
 
 
-def map_function_arguments(params: Sequence[Any], params_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> dict[Any, Any]:
+def map_function_arguments(
+    params: Sequence[Any], params_dict: Mapping[str, Any], *args: Any, **kwargs: Any
+) -> dict[Any, Any]:
     """Parameter -> argument, by position and by name.
 
     Args:
@@ -83,7 +92,7 @@ def map_function_arguments(params: Sequence[Any], params_dict: Mapping[str, Any]
 def eval(
     op: Any,
     arguments: Any = None,
-    precision: Any = None,
+    precision: Any = None,  # noqa: ARG001
     device: Any = None,
     backward_pass: bool = False,
     expected_backward: Mapping[Any, Any] | None = None,
@@ -93,7 +102,7 @@ def eval(
     Args:
         op: the function.
         arguments: dictionary variable -> data.
-        precision: element type of the root gradients.
+        precision: accepted for CNTK programs; the values say it.
         device: where to compute.
         backward_pass: whether to compute gradients too, of the sum of all elements of the outputs.
         expected_backward: its keys are the variables whose gradients are asked for.

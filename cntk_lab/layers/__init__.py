@@ -13,16 +13,44 @@ from cntk_lab.layers.blocks import (
 )
 from cntk_lab.layers.higher_order_layers import For, ResNetBlock, Sequential, SequentialClique
 from cntk_lab.layers.layers import *  # noqa: F403
-from cntk_lab.layers.layers import __all__ as _one_step
 from cntk_lab.layers.models import AttentionModel
 from cntk_lab.layers.sequence import Delay, Fold, PastValueWindow, Recurrence, RecurrenceFrom, UnfoldFrom
 from cntk_lab.layers.typing import ParameterTensor, Sequence, SequenceOver, Signature, SparseTensor, Tensor, tensor
 from cntk_lab.ops import BlockFunction
 
 __all__ = [
-    *_one_step, "AttentionModel", "BlockFunction", "Delay", "Fold", "For", "ForwardDeclaration", "GRU", "LSTM",
-    "ParameterTensor", "PastValueWindow", "RNNStep", "RNNUnit", "Recurrence", "RecurrenceFrom", "ResNetBlock",
-    "Sequence", "SequenceOver", "Sequential", "SequentialClique", "Signature", "SparseTensor", "Stabilizer", "Tensor",
-    "UnfoldFrom", "UntestedBranchError", "blocks", "higher_order_layers", "identity", "layers", "models", "sequence",
-    "tensor", "typing",
+    "GRU",
+    "LSTM",
+    "AttentionModel",
+    "BlockFunction",
+    "Delay",
+    "Fold",
+    "For",
+    "ForwardDeclaration",
+    "ParameterTensor",
+    "PastValueWindow",
+    "RNNStep",
+    "RNNUnit",
+    "Recurrence",
+    "RecurrenceFrom",
+    "ResNetBlock",
+    "Sequence",
+    "SequenceOver",
+    "Sequential",
+    "SequentialClique",
+    "Signature",
+    "SparseTensor",
+    "Stabilizer",
+    "Tensor",
+    "UnfoldFrom",
+    "UntestedBranchError",
+    "blocks",
+    "higher_order_layers",
+    "identity",
+    "layers",
+    "models",
+    "sequence",
+    "tensor",
+    "typing",
 ]  # fmt: skip
+__all__ += layers.__all__

@@ -34,8 +34,8 @@ def _per_axis(filter_shape: Shape, value: Any, what: str) -> tuple[Any, ...]:
         values *= len(filter_shape)
     if len(values) != len(filter_shape):
         raise AttributeValueError(
-            f"{what} parameter ({value}) must be a scalar or have same number of elements as the filter_shape parameter "
-            f"({filter_shape})"
+            f"{what} parameter ({value}) must be a scalar or have same number of elements as the filter_shape "
+            f"parameter ({filter_shape})"
         )
     return values
 
@@ -54,7 +54,9 @@ def _refuse(layer: str, reduction_rank: int, groups: int, *, transpose_weight: b
     if reduction_rank not in (0, 1):
         raise NotSupportedError(f"{layer}: reduction_rank must be 0 or 1, not {reduction_rank}")
     if transpose_weight:
-        raise NotSupportedError(f"{layer}: transpose_weight option currently not supported", fix=f"use {layer}Transpose")
+        raise NotSupportedError(
+            f"{layer}: transpose_weight option currently not supported", fix=f"use {layer}Transpose"
+        )
     if groups > 1:
         raise AttributeValueError(
             f"{layer}: groups > 1, is not currently supported by Convolution layer: groups={groups}",
@@ -104,13 +106,13 @@ def Convolution(
     filter_shape: Any,
     num_filters: Any = None,
     sequential: bool = False,
-    activation: Any = default_override_or(identity),  # noqa: B008
-    init: Any = default_override_or(glorot_uniform()),  # noqa: B008
-    pad: Any = default_override_or(False),  # noqa: B008
+    activation: Any = default_override_or(identity),
+    init: Any = default_override_or(glorot_uniform()),
+    pad: Any = default_override_or(False),
     strides: Any = 1,
     sharing: Any = True,
-    bias: Any = default_override_or(True),  # noqa: B008
-    init_bias: Any = default_override_or(0),  # noqa: B008
+    bias: Any = default_override_or(True),
+    init_bias: Any = default_override_or(0),
     reduction_rank: int = 1,
     transpose_weight: bool = False,
     dilation: Any = 1,
@@ -162,12 +164,14 @@ def Convolution(
     _refuse("Convolution", reduction_rank, groups, transpose_weight=transpose_weight)
     if sequential and s.strides[0] != 1:
         raise NotSupportedError(
-            f"Convolution: a stride of {s.strides[0]} frames over time is not supported", fix="use SequentialConvolution"
+            f"Convolution: a stride of {s.strides[0]} frames over time is not supported",
+            fix="use SequentialConvolution",
         )
     W, b = s.weights(), s.offset(len(s.filter))
     added = (1,) * ((not reduction_rank) + sequential)
     dropped = (0 if not s.filters else 1, 2 if sequential else 1)
     pads = (False, False, *s.pad[1:]) if sequential else (False, *s.pad)
+    gaps = (1, *s.dilation[1:]) if sequential else s.dilation
 
     @BlockFunction(op_name, name)
     def convolve(x: Operand) -> Any:
@@ -176,7 +180,7 @@ def Convolution(
         if sequential:
             x, before, after = _window(x, s.filter[0], s.dilation[0])
         r = convolution(
-            W, x, strides=s.strides, sharing=s.sharing, auto_padding=pads, dilation=(1, *s.dilation[1:]) if sequential else s.dilation,
+            W, x, strides=s.strides, sharing=s.sharing, auto_padding=pads, dilation=gaps,
             groups=groups, max_temp_mem_size_in_samples=max_temp_mem_size_in_samples,
         )  # fmt: skip
         if sequential and not s.pad[0] and before + after:
@@ -201,12 +205,12 @@ def _window(x: Any, size: int, dilation: int) -> tuple[Any, int, int]:
 def Convolution1D(
     filter_shape: Any,
     num_filters: Any = None,
-    activation: Any = default_override_or(identity),  # noqa: B008
-    init: Any = default_override_or(glorot_uniform()),  # noqa: B008
-    pad: Any = default_override_or(False),  # noqa: B008
+    activation: Any = default_override_or(identity),
+    init: Any = default_override_or(glorot_uniform()),
+    pad: Any = default_override_or(False),
     strides: Any = 1,
-    bias: Any = default_override_or(True),  # noqa: B008
-    init_bias: Any = default_override_or(0),  # noqa: B008
+    bias: Any = default_override_or(True),
+    init_bias: Any = default_override_or(0),
     reduction_rank: int = 1,
     dilation: Any = 1,
     name: str = "",
@@ -249,12 +253,12 @@ def Convolution1D(
 def Convolution2D(
     filter_shape: Any,
     num_filters: Any = None,
-    activation: Any = default_override_or(identity),  # noqa: B008
-    init: Any = default_override_or(glorot_uniform()),  # noqa: B008
-    pad: Any = default_override_or(False),  # noqa: B008
+    activation: Any = default_override_or(identity),
+    init: Any = default_override_or(glorot_uniform()),
+    pad: Any = default_override_or(False),
     strides: Any = 1,
-    bias: Any = default_override_or(True),  # noqa: B008
-    init_bias: Any = default_override_or(0),  # noqa: B008
+    bias: Any = default_override_or(True),
+    init_bias: Any = default_override_or(0),
     reduction_rank: int = 1,
     dilation: Any = 1,
     groups: int = 1,
@@ -300,12 +304,12 @@ def Convolution2D(
 def Convolution3D(
     filter_shape: Any,
     num_filters: Any = None,
-    activation: Any = default_override_or(identity),  # noqa: B008
-    init: Any = default_override_or(glorot_uniform()),  # noqa: B008
-    pad: Any = default_override_or(False),  # noqa: B008
+    activation: Any = default_override_or(identity),
+    init: Any = default_override_or(glorot_uniform()),
+    pad: Any = default_override_or(False),
     strides: Any = 1,
-    bias: Any = default_override_or(True),  # noqa: B008
-    init_bias: Any = default_override_or(0),  # noqa: B008
+    bias: Any = default_override_or(True),
+    init_bias: Any = default_override_or(0),
     reduction_rank: int = 1,
     dilation: Any = 1,
     groups: int = 1,
@@ -356,13 +360,13 @@ def _options(factory: Any, **values: Any) -> dict[str, Any]:
 def SequentialConvolution(
     filter_shape: Any,
     num_filters: Any = None,
-    activation: Any = default_override_or(identity),  # noqa: B008
-    init: Any = default_override_or(glorot_uniform()),  # noqa: B008
-    pad: Any = default_override_or(False),  # noqa: B008
+    activation: Any = default_override_or(identity),
+    init: Any = default_override_or(glorot_uniform()),
+    pad: Any = default_override_or(False),
     strides: Any = 1,
     sharing: Any = True,
-    bias: Any = default_override_or(True),  # noqa: B008
-    init_bias: Any = default_override_or(0),  # noqa: B008
+    bias: Any = default_override_or(True),
+    init_bias: Any = default_override_or(0),
     reduction_rank: int = 1,
     transpose_weight: bool = False,
     dilation: Any = 1,
@@ -418,8 +422,8 @@ def SequentialConvolution(
         if not reduction_rank:
             x = reshape(x, (1,), begin_axis=0, end_axis=0)
         r = convolution(
-            W, x, strides=s.strides, sharing=s.sharing, auto_padding=(False, *s.pad), sequential=True, dilation=s.dilation,
-            groups=groups, max_temp_mem_size_in_samples=max_temp_mem_size_in_samples,
+            W, x, strides=s.strides, sharing=s.sharing, auto_padding=(False, *s.pad), sequential=True,
+            dilation=s.dilation, groups=groups, max_temp_mem_size_in_samples=max_temp_mem_size_in_samples,
         )  # fmt: skip
         r = s.finish(r, b)
         return r if s.filters else reshape(r, (), begin_axis=0, end_axis=1)

@@ -15,20 +15,21 @@ from cntk_lab.ops import BlockFunction, convolution_transpose, reshape
 Operand = Any
 
 __all__ = [
-    "ConvolutionTranspose", "ConvolutionTranspose1D", "ConvolutionTranspose2D", "ConvolutionTranspose3D", "Deconvolution",
+    "ConvolutionTranspose", "ConvolutionTranspose1D", "ConvolutionTranspose2D", "ConvolutionTranspose3D",
+    "Deconvolution",
 ]  # fmt: skip
 
 
 def ConvolutionTranspose(
     filter_shape: Any,
     num_filters: Any,
-    activation: Any = default_override_or(identity),  # noqa: B008
-    init: Any = default_override_or(glorot_uniform()),  # noqa: B008
-    pad: Any = default_override_or(False),  # noqa: B008
+    activation: Any = default_override_or(identity),
+    init: Any = default_override_or(glorot_uniform()),
+    pad: Any = default_override_or(False),
     strides: Any = 1,
     sharing: Any = True,
-    bias: Any = default_override_or(True),  # noqa: B008
-    init_bias: Any = default_override_or(0),  # noqa: B008
+    bias: Any = default_override_or(True),
+    init_bias: Any = default_override_or(0),
     output_shape: Any = None,
     reduction_rank: int = 1,
     dilation: Any = 1,
@@ -47,7 +48,7 @@ def ConvolutionTranspose(
         sharing: accepted for CNTK programs; filters are always shared.
         bias: whether there is a bias.
         init_bias: initial bias.
-        output_shape: sizes of the output on the axes of the filter, where strides leave them open; default the smallest.
+        output_shape: sizes of the output on the axes of the filter, where strides leave them open; default: smallest.
         reduction_rank: 1 if the first static axis is that of the channels, 0 if there is none.
         dilation: distance of the filter's elements.
         max_temp_mem_size_in_samples: accepted for CNTK programs; memory is planned here.
@@ -82,7 +83,8 @@ def ConvolutionTranspose(
         if not reduction_rank:
             x = reshape(x, (1,), begin_axis=0, end_axis=0)
         r = convolution_transpose(
-            W, x, strides=s.strides, sharing=s.sharing, auto_padding=(False, *s.pad), output_shape=whole, dilation=s.dilation,
+            W, x, strides=s.strides, sharing=s.sharing, auto_padding=(False, *s.pad), output_shape=whole,
+            dilation=s.dilation,
             max_temp_mem_size_in_samples=max_temp_mem_size_in_samples,
         )  # fmt: skip
         return s.finish(r, b)
@@ -97,12 +99,12 @@ Deconvolution = ConvolutionTranspose
 def ConvolutionTranspose1D(
     filter_shape: Any,
     num_filters: Any = None,
-    activation: Any = default_override_or(identity),  # noqa: B008
-    init: Any = default_override_or(glorot_uniform()),  # noqa: B008
-    pad: Any = default_override_or(False),  # noqa: B008
+    activation: Any = default_override_or(identity),
+    init: Any = default_override_or(glorot_uniform()),
+    pad: Any = default_override_or(False),
     strides: Any = 1,
-    bias: Any = default_override_or(True),  # noqa: B008
-    init_bias: Any = default_override_or(0),  # noqa: B008
+    bias: Any = default_override_or(True),
+    init_bias: Any = default_override_or(0),
     output_shape: Any = None,
     reduction_rank: int = 1,
     dilation: Any = 1,
@@ -137,23 +139,25 @@ def ConvolutionTranspose1D(
 
     Source: CNTK 2.7 ``layers.ConvolutionTranspose1D``.
     """
-    options = _options(ConvolutionTranspose1D, activation=activation, init=init, pad=pad, bias=bias, init_bias=init_bias)
+    options = _options(
+        ConvolutionTranspose1D, activation=activation, init=init, pad=pad, bias=bias, init_bias=init_bias
+    )
     shape = _filter_of_rank("ConvolutionTranspose1D", filter_shape, 1)
     return ConvolutionTranspose(
-        shape, num_filters, strides=strides, output_shape=output_shape, reduction_rank=reduction_rank, dilation=dilation,
-        name=name, **options,
+        shape, num_filters, strides=strides, output_shape=output_shape, reduction_rank=reduction_rank,
+        dilation=dilation, name=name, **options,
     )  # fmt: skip
 
 
 def ConvolutionTranspose2D(
     filter_shape: Any,
     num_filters: Any,
-    activation: Any = default_override_or(identity),  # noqa: B008
-    init: Any = default_override_or(glorot_uniform()),  # noqa: B008
-    pad: Any = default_override_or(False),  # noqa: B008
+    activation: Any = default_override_or(identity),
+    init: Any = default_override_or(glorot_uniform()),
+    pad: Any = default_override_or(False),
     strides: Any = 1,
-    bias: Any = default_override_or(True),  # noqa: B008
-    init_bias: Any = default_override_or(0),  # noqa: B008
+    bias: Any = default_override_or(True),
+    init_bias: Any = default_override_or(0),
     output_shape: Any = None,
     reduction_rank: int = 1,
     dilation: Any = 1,
@@ -188,23 +192,25 @@ def ConvolutionTranspose2D(
 
     Source: CNTK 2.7 ``layers.ConvolutionTranspose2D``.
     """
-    options = _options(ConvolutionTranspose2D, activation=activation, init=init, pad=pad, bias=bias, init_bias=init_bias)
+    options = _options(
+        ConvolutionTranspose2D, activation=activation, init=init, pad=pad, bias=bias, init_bias=init_bias
+    )
     shape = _filter_of_rank("ConvolutionTranspose2D", filter_shape, 2)
     return ConvolutionTranspose(
-        shape, num_filters, strides=strides, output_shape=output_shape, reduction_rank=reduction_rank, dilation=dilation,
-        name=name, **options,
+        shape, num_filters, strides=strides, output_shape=output_shape, reduction_rank=reduction_rank,
+        dilation=dilation, name=name, **options,
     )  # fmt: skip
 
 
 def ConvolutionTranspose3D(
     filter_shape: Any,
     num_filters: Any,
-    activation: Any = default_override_or(identity),  # noqa: B008
-    init: Any = default_override_or(glorot_uniform()),  # noqa: B008
-    pad: Any = default_override_or(False),  # noqa: B008
+    activation: Any = default_override_or(identity),
+    init: Any = default_override_or(glorot_uniform()),
+    pad: Any = default_override_or(False),
     strides: Any = 1,
-    bias: Any = default_override_or(True),  # noqa: B008
-    init_bias: Any = default_override_or(0),  # noqa: B008
+    bias: Any = default_override_or(True),
+    init_bias: Any = default_override_or(0),
     output_shape: Any = None,
     reduction_rank: int = 1,
     dilation: Any = 1,
@@ -239,9 +245,11 @@ def ConvolutionTranspose3D(
 
     Source: CNTK 2.7 ``layers.ConvolutionTranspose3D``.
     """
-    options = _options(ConvolutionTranspose3D, activation=activation, init=init, pad=pad, bias=bias, init_bias=init_bias)
+    options = _options(
+        ConvolutionTranspose3D, activation=activation, init=init, pad=pad, bias=bias, init_bias=init_bias
+    )
     shape = _filter_of_rank("ConvolutionTranspose3D", filter_shape, 3)
     return ConvolutionTranspose(
-        shape, num_filters, strides=strides, output_shape=output_shape, reduction_rank=reduction_rank, dilation=dilation,
-        name=name, **options,
+        shape, num_filters, strides=strides, output_shape=output_shape, reduction_rank=reduction_rank,
+        dilation=dilation, name=name, **options,
     )  # fmt: skip

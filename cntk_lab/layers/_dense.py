@@ -22,12 +22,12 @@ __all__ = ["Dense", "Embedding", "Label"]
 
 def Dense(
     shape: Any,
-    activation: Any = default_override_or(identity),  # noqa: B008
-    init: Any = default_override_or(glorot_uniform()),  # noqa: B008
+    activation: Any = default_override_or(identity),
+    init: Any = default_override_or(glorot_uniform()),
     input_rank: int | None = None,
     map_rank: int | None = None,
-    bias: Any = default_override_or(True),  # noqa: B008
-    init_bias: Any = default_override_or(0),  # noqa: B008
+    bias: Any = default_override_or(True),
+    init_bias: Any = default_override_or(0),
     name: str = "",
 ) -> Function:
     """A fully connected layer: ``activation(x W + b)``.
@@ -69,7 +69,9 @@ def Dense(
             fix="input_rank counts summed axes from the end, map_rank kept axes from the front: give one",
         )
     if not output:
-        raise AttributeValueError("Dense: Output rank (0) must be > 0", fix="give Dense(1) and reshape, or sum the operand")
+        raise AttributeValueError(
+            "Dense: Output rank (0) must be > 0", fix="give Dense(1) and reshape, or sum the operand"
+        )
     summed = _INFERRED * (1 if input_rank is None else input_rank)
     to_map = -1 if input_rank is not None else 0 if map_rank is None else map_rank
     W = Parameter(summed + output, init=_initializer_for(init, _rank_params(output_rank=len(output))), name="W")
@@ -87,7 +89,7 @@ def Dense(
 
 def Embedding(
     shape: Any = None,
-    init: Any = default_override_or(glorot_uniform()),  # noqa: B008
+    init: Any = default_override_or(glorot_uniform()),
     weights: Any = None,
     name: str = "",
 ) -> Function:
@@ -117,7 +119,9 @@ def Embedding(
         raise AttributeValueError("Embedding: init and weights options are mutually exclusive", fix="leave init out")
     if weights is None:
         if shape is None:
-            raise AttributeValueError("Embedding: output shape must be specified", fix="give Embedding(300), or weights=...")
+            raise AttributeValueError(
+                "Embedding: output shape must be specified", fix="give Embedding(300), or weights=..."
+            )
         init = get_default_override(Embedding, init=init)
         vector = _as_shape(shape)
         table: Any = Parameter(

@@ -10,14 +10,14 @@ from cntk_lab.graph.function import Function
 from cntk_lab.graph.variable import Constant, Parameter
 from cntk_lab.layers.blocks import _INFERRED, UntestedBranchError, identity
 from cntk_lab.ops import BlockFunction, batch_normalization, dropout, reduce_mean, sqrt
-from cntk_lab.tensor.randomness import AUTO_SEED as SentinelValueForAutoSelectRandomSeed
+from cntk_lab.tensor.randomness import AUTO_SEED
 
 Operand = Any
 
 __all__ = ["Activation", "BatchNormalization", "Dropout", "LayerNormalization"]
 
 
-def Activation(activation: Any = default_override_or(identity), name: str = "") -> Function:  # noqa: B008
+def Activation(activation: Any = default_override_or(identity), name: str = "") -> Function:
     """A layer that applies a function, by default the one of ``default_options``.
 
     Args:
@@ -48,7 +48,7 @@ def Activation(activation: Any = default_override_or(identity), name: str = "") 
 def Dropout(
     dropout_rate: float | None = None,
     keep_prob: float | None = None,
-    seed: int = SentinelValueForAutoSelectRandomSeed,
+    seed: int = AUTO_SEED,
     name: str = "",
 ) -> Function:
     """A layer that in training sets a random share of the elements to 0 and scales the others by 1 / (1 - share).
@@ -74,7 +74,8 @@ def Dropout(
     """
     if dropout_rate is None and keep_prob is None:
         raise AttributeValueError(
-            "Dropout: either dropout_rate or keep_prob must be specified", fix="write Dropout(0.5) for half of the elements"
+            "Dropout: either dropout_rate or keep_prob must be specified",
+            fix="write Dropout(0.5) for half of the elements",
         )
     if dropout_rate is not None and keep_prob is not None:
         raise AttributeValueError(
@@ -99,13 +100,13 @@ def Dropout(
 
 
 def BatchNormalization(
-    map_rank: Any = default_override_or(None),  # noqa: B008
+    map_rank: Any = default_override_or(None),
     init_scale: float = 1,
-    normalization_time_constant: Any = default_override_or(5000),  # noqa: B008
+    normalization_time_constant: Any = default_override_or(5000),
     blend_time_constant: float = 0,
-    epsilon: Any = default_override_or(0.00001),  # noqa: B008
-    use_cntk_engine: Any = default_override_or(False),  # noqa: B008
-    disable_regularization: Any = default_override_or(False),  # noqa: B008
+    epsilon: Any = default_override_or(0.00001),
+    use_cntk_engine: Any = default_override_or(False),
+    disable_regularization: Any = default_override_or(False),
     name: str = "",
 ) -> Function:
     """A layer that gives each element (or channel) mean 0 and variance 1 over the minibatch, then scales and shifts it.
@@ -164,7 +165,7 @@ def BatchNormalization(
 def LayerNormalization(
     initial_scale: float = 1,
     initial_bias: float = 0,
-    epsilon: Any = default_override_or(0.00001),  # noqa: B008
+    epsilon: Any = default_override_or(0.00001),
     name: str = "",
 ) -> Function:
     """A layer that gives each sample mean 0 and variance 1 over all its static axes, then scales and shifts it.

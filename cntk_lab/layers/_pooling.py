@@ -28,7 +28,7 @@ def _pooling(kind: int, op_name: str, filter_shape: Any, strides: Any, pad: Any,
     return pool
 
 
-def MaxPooling(filter_shape: Any, strides: Any = 1, pad: Any = default_override_or(False), name: str = "") -> Function:  # noqa: B008
+def MaxPooling(filter_shape: Any, strides: Any = 1, pad: Any = default_override_or(False), name: str = "") -> Function:
     """The largest element of each window on the last static axes.
 
     Args:
@@ -54,7 +54,9 @@ def MaxPooling(filter_shape: Any, strides: Any = 1, pad: Any = default_override_
     return _pooling(MAX_POOLING, "MaxPooling", filter_shape, strides, pad, name)
 
 
-def AveragePooling(filter_shape: Any, strides: Any = 1, pad: Any = default_override_or(False), name: str = "") -> Function:  # noqa: B008
+def AveragePooling(
+    filter_shape: Any, strides: Any = 1, pad: Any = default_override_or(False), name: str = ""
+) -> Function:
     """The mean of each window on the last static axes; what lies beyond the border does not count.
 
     Args:

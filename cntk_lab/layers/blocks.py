@@ -24,14 +24,14 @@ from cntk_lab.graph.signature import function_from
 from cntk_lab.graph.variable import Constant, Parameter, Variable
 from cntk_lab.initializer import Initializer, glorot_uniform, initializer_with_rank
 from cntk_lab.ops import BlockFunction, alias, combine, placeholder, sigmoid, slice, softplus, tanh, times
-from cntk_lab.tensor.shape import INFERRED as InferredDimension
+from cntk_lab.tensor.shape import INFERRED
 
 Operand = Any
 Shape = tuple[int, ...]
 
 __all__ = ["GRU", "LSTM", "ForwardDeclaration", "RNNStep", "RNNUnit", "Stabilizer", "UntestedBranchError", "identity"]
 
-_INFERRED: Shape = (InferredDimension,)
+_INFERRED: Shape = (INFERRED,)
 
 identity: Function = function_from(lambda keep: keep)
 """The function that gives its argument back."""
@@ -166,7 +166,9 @@ class _Declaration(Variable):
 # ---- the stabilizer
 
 
-def Stabilizer(steepness: float = 4, enable_self_stabilization: Any = default_override_or(True), name: str = "") -> Function:  # noqa: B008
+def Stabilizer(
+    steepness: float = 4, enable_self_stabilization: Any = default_override_or(True), name: str = ""
+) -> Function:
     """A layer that multiplies by one learned positive number, which keeps values in the range that suits what follows.
 
     Computes ``x * softplus(steepness * alpha) / steepness``; the factor starts as 1.
@@ -242,11 +244,11 @@ class _Cell:
 def LSTM(
     shape: Any,
     cell_shape: Any = None,
-    activation: Any = default_override_or(tanh),  # noqa: B008
-    use_peepholes: Any = default_override_or(False),  # noqa: B008
-    init: Any = default_override_or(glorot_uniform()),  # noqa: B008
-    init_bias: Any = default_override_or(0),  # noqa: B008
-    enable_self_stabilization: Any = default_override_or(False),  # noqa: B008
+    activation: Any = default_override_or(tanh),
+    use_peepholes: Any = default_override_or(False),
+    init: Any = default_override_or(glorot_uniform()),
+    init_bias: Any = default_override_or(0),
+    enable_self_stabilization: Any = default_override_or(False),
     name: str = "",
 ) -> Function:
     """A long short-term memory cell: one step from (h, c, x) to (h, c), for ``Recurrence`` and ``Fold``.
@@ -265,8 +267,8 @@ def LSTM(
 
     Returns:
         Function (dh, dc, x) -> (h, c). Parameters: ``b`` (4 cells), ``W`` (inputs x 4 cells), ``H`` (outputs x 4 cells)
-        in the order input gate, candidate, forget gate, output gate; ``Ci``, ``Cf``, ``Co`` with peepholes; ``P`` (cells x
-        outputs) with a projection.
+        in the order input gate, candidate, forget gate, output gate; ``Ci``, ``Cf``, ``Co`` with peepholes; ``P``
+        (cells x outputs) with a projection.
 
     Raises:
         AttributeValueError: if a shape is not that of a vector.
@@ -288,7 +290,9 @@ def LSTM(
     H = cell.weight(cell.shape + cell.stacked(4), "H")
     Ci, Cf, Co = (cell.weight(cell.cell, n) if cell.peepholes else None for n in ("Ci", "Cf", "Co"))
     P = cell.weight(cell.cell + cell.shape, "P") if cell.projected else None
-    Sdh, Sdc, Sct, Sht = (cell.stabilizer(n) for n in ("dh_stabilizer", "dc_stabilizer", "c_stabilizer", "P_stabilizer"))
+    Sdh, Sdc, Sct, Sht = (
+        cell.stabilizer(n) for n in ("dh_stabilizer", "dc_stabilizer", "c_stabilizer", "P_stabilizer")
+    )
 
     @BlockFunction("LSTM", name)
     def lstm(dh: Operand, dc: Operand, x: Operand) -> Any:
@@ -310,10 +314,10 @@ def LSTM(
 def GRU(
     shape: Any,
     cell_shape: Any = None,
-    activation: Any = default_override_or(tanh),  # noqa: B008
-    init: Any = default_override_or(glorot_uniform()),  # noqa: B008
-    init_bias: Any = default_override_or(0),  # noqa: B008
-    enable_self_stabilization: Any = default_override_or(False),  # noqa: B008
+    activation: Any = default_override_or(tanh),
+    init: Any = default_override_or(glorot_uniform()),
+    init_bias: Any = default_override_or(0),
+    enable_self_stabilization: Any = default_override_or(False),
     name: str = "",
 ) -> Function:
     """A gated recurrent unit: one step from (h, x) to h, for ``Recurrence`` and ``Fold``.
@@ -372,10 +376,10 @@ def GRU(
 def RNNStep(
     shape: Any,
     cell_shape: Any = None,
-    activation: Any = default_override_or(sigmoid),  # noqa: B008
-    init: Any = default_override_or(glorot_uniform()),  # noqa: B008
-    init_bias: Any = default_override_or(0),  # noqa: B008
-    enable_self_stabilization: Any = default_override_or(False),  # noqa: B008
+    activation: Any = default_override_or(sigmoid),
+    init: Any = default_override_or(glorot_uniform()),
+    init_bias: Any = default_override_or(0),
+    enable_self_stabilization: Any = default_override_or(False),
     name: str = "",
 ) -> Function:
     """A plain recurrent unit: one step ``h = activation(x W + h H + b)``, for ``Recurrence`` and ``Fold``.
@@ -390,8 +394,8 @@ def RNNStep(
         name: name of the block.
 
     Returns:
-        Function (dh, x) -> h. Parameters: ``W`` (inputs x cells), ``H`` (outputs x cells), ``b`` (cells); ``P`` (cells x
-        outputs) with a projection.
+        Function (dh, x) -> h. Parameters: ``W`` (inputs x cells), ``H`` (outputs x cells), ``b`` (cells); ``P``
+        (cells x outputs) with a projection.
 
     Raises:
         AttributeValueError: if a shape is not that of a vector.
@@ -425,10 +429,10 @@ def RNNStep(
 def RNNUnit(
     shape: Any,
     cell_shape: Any = None,
-    activation: Any = default_override_or(sigmoid),  # noqa: B008
-    init: Any = default_override_or(glorot_uniform()),  # noqa: B008
-    init_bias: Any = default_override_or(0),  # noqa: B008
-    enable_self_stabilization: Any = default_override_or(False),  # noqa: B008
+    activation: Any = default_override_or(sigmoid),
+    init: Any = default_override_or(glorot_uniform()),
+    init_bias: Any = default_override_or(0),
+    enable_self_stabilization: Any = default_override_or(False),
     name: str = "",
 ) -> Function:
     """The old name of :func:`RNNStep`.

@@ -56,7 +56,7 @@ def _check(part: Any) -> None:
             )
 
 
-def For(what_range: Iterable[Any], constructor: Callable[..., Any], name: str = "") -> Any:
+def For(what_range: Iterable[Any], constructor: Any, name: str = "") -> Any:
     """Layers made by a function for each number of a range, one after the other.
 
     Args:
@@ -86,8 +86,9 @@ def For(what_range: Iterable[Any], constructor: Callable[..., Any], name: str = 
         )
     if not isinstance(what_range, Iterable):
         raise SignatureError(f"For: {what_range!r} is not a range", fix=f"write range({what_range!r})")
-    takes_number = bool(positional_parameters(constructor))
-    return Sequential([constructor(i) if takes_number else constructor() for i in what_range], name)
+    make: Callable[..., Any] = constructor
+    takes_number = bool(positional_parameters(make))
+    return Sequential([make(i) if takes_number else make() for i in what_range], name)
 
 
 class ConstructorError(AttributeValueError, SignatureError):

@@ -20,13 +20,17 @@ from cntk_lab.layers._normalization import (
     BatchNormalization,
     Dropout,
     LayerNormalization,
-    SentinelValueForAutoSelectRandomSeed,
 )
 from cntk_lab.layers._pooling import AveragePooling, GlobalAveragePooling, GlobalMaxPooling, MaxPooling, MaxUnpooling
+from cntk_lab.tensor.randomness import AUTO_SEED
+
+SentinelValueForAutoSelectRandomSeed = AUTO_SEED
+"""The seed that means: the next one of the process."""
 
 __all__ = [
     "Activation", "AveragePooling", "BatchNormalization", "Convolution", "Convolution1D", "Convolution2D",
-    "Convolution3D", "ConvolutionTranspose", "ConvolutionTranspose1D", "ConvolutionTranspose2D", "ConvolutionTranspose3D",
+    "Convolution3D", "ConvolutionTranspose", "ConvolutionTranspose1D", "ConvolutionTranspose2D",
+    "ConvolutionTranspose3D",
     "Deconvolution", "Dense", "Dropout", "Embedding", "GlobalAveragePooling", "GlobalMaxPooling", "Label",
     "LayerNormalization", "MaxPooling", "MaxUnpooling", "SentinelValueForAutoSelectRandomSeed", "SequentialConvolution",
 ]  # fmt: skip

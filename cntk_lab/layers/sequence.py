@@ -1,7 +1,7 @@
 """Layers over sequences: recurrences, folds, delays, windows of past frames, unfolding from a state.
 
-Names of ``cntk_lab.ops.sequence`` are found here too, because ``layers.sequence`` was that module in CNTK. Must not know
-any particular recurrent cell.
+Names of ``cntk_lab.ops.sequence`` are found here too, because ``layers.sequence`` was that module in CNTK. Must not
+know any particular recurrent cell.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def Delay(T: int = 1, initial_state: Any = default_override_or(0), name: str = "") -> Function:  # noqa: B008
+def Delay(T: int = 1, initial_state: Any = default_override_or(0), name: str = "") -> Function:
     """A layer that gives the frame ``T`` steps earlier.
 
     Args:
@@ -59,7 +59,10 @@ def Delay(T: int = 1, initial_state: Any = default_override_or(0), name: str = "
 
 
 def PastValueWindow(
-    window_size: int, axis: int, go_backwards: Any = default_override_or(False), name: str = ""  # noqa: B008
+    window_size: int,
+    axis: int,
+    go_backwards: Any = default_override_or(False),
+    name: str = "",
 ) -> Function:
     """A layer that gives the last frames of each sequence as one static axis, the newest first.
 
@@ -121,14 +124,15 @@ def _states(step: Function) -> int:
         )
     if count > len(_STATE_NAMES):
         raise AttributeValueError(
-            f"RecurrenceFrom: {count} state variables are more than {len(_STATE_NAMES)}", fix="splice some of them into one"
+            f"RecurrenceFrom: {count} state variables are more than {len(_STATE_NAMES)}",
+            fix="splice some of them into one",
         )
     return count
 
 
 def RecurrenceFrom(
     step_function: Any,
-    go_backwards: Any = default_override_or(False),  # noqa: B008
+    go_backwards: Any = default_override_or(False),
     return_full_state: bool = False,
     name: str = "",
 ) -> Function:
@@ -166,15 +170,15 @@ def _loop(step: Function, initial: list[Any], x: Any, *, backwards: bool, full: 
     delay = frames.future_value if backwards else frames.past_value
     open_ = [placeholder(name="") for _ in initial]
     previous = [delay(o, initial_state=s) for o, s in zip(open_, initial, strict=True)]
-    new = step(*previous, x)
+    new: Function = step(*previous, x)
     new.replace_placeholders(dict(zip(open_, new.outputs, strict=True)))
-    return new if full else combine([new.outputs[0]])  # type: ignore[no-any-return]
+    return new if full else combine([new.outputs[0]])
 
 
 def Recurrence(
     step_function: Any,
-    go_backwards: Any = default_override_or(False),  # noqa: B008
-    initial_state: Any = default_override_or(0),  # noqa: B008
+    go_backwards: Any = default_override_or(False),
+    initial_state: Any = default_override_or(0),
     return_full_state: bool = False,
     name: str = "",
 ) -> Function:
@@ -224,8 +228,8 @@ def _recurrence(layer: str, step: Function, given: Any, *, backwards: bool, full
 
 def Fold(
     folder_function: Any,
-    go_backwards: Any = default_override_or(False),  # noqa: B008
-    initial_state: Any = default_override_or(0),  # noqa: B008
+    go_backwards: Any = default_override_or(False),
+    initial_state: Any = default_override_or(0),
     return_full_state: bool = False,
     name: str = "",
 ) -> Function:
@@ -293,7 +297,8 @@ def UnfoldFrom(
     generator = _sanitize_function(generator_function)
     if len(generator.outputs) not in (1, 2):
         raise SignatureError(
-            f"UnfoldFrom: the generator has {len(generator.outputs)} outputs", fix="it gives (output) or (output, next state)"
+            f"UnfoldFrom: the generator has {len(generator.outputs)} outputs",
+            fix="it gives (output) or (output, next state)",
         )
 
     def unfold(initial_state: Operand, dynamic_axes_like: Operand) -> Any:

@@ -115,7 +115,9 @@ class SequenceOver:
 
     def __class_getitem__(cls, axis: Axis) -> _Over:
         if not isinstance(axis, Axis):
-            raise SignatureError(f"SequenceOver[{axis!r}]: that is no axis", fix="write SequenceOver[Axis('words')][...]")
+            raise SignatureError(
+                f"SequenceOver[{axis!r}]: that is no axis", fix="write SequenceOver[Axis('words')][...]"
+            )
         return _Over(axis)
 
 

@@ -123,9 +123,11 @@ def test_layers_stand_in_sequential_and_can_be_cloned(name):
     C.cntk_py.reset_random_seed(cases.SEED)
     layer = make(C, C.layers)
     data = cases.inputs(C, operands)
-    z = C.layers.Sequential([layer, C.layers.Label("end")])(*data) if len(operands) == 1 and len(
-        FACTS[name]["outputs"]
-    ) == 1 else layer(*data)
+    z = (
+        C.layers.Sequential([layer, C.layers.Label("end")])(*data)
+        if len(operands) == 1 and len(FACTS[name]["outputs"]) == 1
+        else layer(*data)
+    )
     copy = z.clone("clone")
     assert [p.shape for p in copy.parameters] == [p.shape for p in z.parameters]
     assert not set(copy.parameters) & set(z.parameters)

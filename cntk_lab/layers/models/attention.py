@@ -23,9 +23,9 @@ def AttentionModel(
     attention_dim: int,
     attention_span: int | None = None,
     attention_axis: int | None = None,
-    init: Any = default_override_or(glorot_uniform()),  # noqa: B008
-    go_backwards: Any = default_override_or(False),  # noqa: B008
-    enable_self_stabilization: Any = default_override_or(True),  # noqa: B008
+    init: Any = default_override_or(glorot_uniform()),
+    go_backwards: Any = default_override_or(False),
+    enable_self_stabilization: Any = default_override_or(True),
     name: str = "",
 ) -> Function:
     """For each frame of the decoder, the mean of the encoder's frames, weighted by how well they suit it.

@@ -1,0 +1,117 @@
+"""``import cntk_lab.alias`` makes ``import cntk`` give these very modules, so that CNTK programs run unchanged.
+
+Every import of ``cntk`` or ``cntk.x.y`` is answered with ``cntk_lab`` or ``cntk_lab.x.y``: the same module
+object, not a copy, so that classes and the state of the process are the same under both names. ``_cntk_py`` is ``cntk_lab.cntk_py``.
+
+Programs ask ``cntk.__version__`` for the version of the *interface* (Keras reads it as a number and wants 2.2 or more).
+From this import on, ``__version__`` therefore says "2.7", the version of CNTK whose interface this is; the version of
+this package stays in ``package_version`` and in its metadata.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+import cntk_lab
+from cntk_lab.errors import NotAvailableError
+
+__all__ = ["CNTK_VERSION", "install", "remove"]
+
+CNTK_VERSION = "2.7"
+"""The version of CNTK whose interface this package has."""
+
+
+def _own_name(name: str) -> str | None:
+    """This package's name of a module of CNTK; None for anything else."""
+    if name == "_cntk_py":
+        return "cntk_lab.cntk_py"
+    head, dot, rest = name.partition(".")
+    return f"cntk_lab{dot}{rest}" if head == "cntk" else None
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Answers imports of CNTK's modules."""
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,  # noqa: ARG002
+        target: ModuleType | None = None,  # noqa: ARG002
+    ) -> importlib.machinery.ModuleSpec | None:
+        own = _own_name(fullname)
+        if own is None or importlib.util.find_spec(own) is None:
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        own = _own_name(spec.name)
+        assert own is not None
+        module = importlib.import_module(own)
+        self._kept = {
+            n: vars(module)[n] for n in ("__spec__", "__loader__", "__package__", "__path__") if n in vars(module)
+        }
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        # the import system has just written the alias' spec into the module: the alias is only a second name
+        for name in ("__spec__", "__loader__", "__package__", "__path__"):
+            if name in self._kept:
+                setattr(module, name, self._kept[name])
+            elif name in vars(module):
+                delattr(module, name)
+
+
+_finder = _Finder()
+
+
+def install() -> None:
+    """Let ``import cntk`` give this package. Done by importing this module.
+
+    Raises:
+        NotAvailableError: if another package named cntk is already imported.
+
+    Example:
+        >>> install()
+        >>> import cntk, cntk_lab
+        >>> cntk is cntk_lab, cntk.__version__
+        (True, '2.7')
+
+    Source: this project.
+    """
+    there = sys.modules.get("cntk")
+    if there is not None and there is not cntk_lab:
+        raise NotAvailableError(
+            "another package named cntk is already imported",
+            str(getattr(there, "__file__", "")),
+            "import cntk_lab.alias before anything that imports cntk",
+        )
+    if _finder not in sys.meta_path:
+        sys.meta_path.insert(0, _finder)
+    cntk_lab.__version__ = CNTK_VERSION
+
+
+def remove() -> None:
+    """Undo :func:`install`: ``cntk`` is no name of this package any more.
+
+    Example:
+        >>> remove()
+        >>> "cntk" in __import__("sys").modules
+        False
+        >>> install()
+
+    Source: this project.
+    """
+    if _finder in sys.meta_path:
+        sys.meta_path.remove(_finder)
+    for name in [n for n in sys.modules if _own_name(n) is not None]:
+        del sys.modules[name]
+    cntk_lab.__version__ = cntk_lab.package_version
+
+
+install()
