@@ -285,6 +285,8 @@ class Interpreter:
 
         def act(run: Run) -> None:
             layout = run.layouts[step.rows]
+            if isinstance(run.arrays.get(source), SparseRows):
+                run.arrays[source] = run.arrays[source].toarray()
             start = (
                 None
                 if initial is None

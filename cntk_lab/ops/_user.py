@@ -105,7 +105,8 @@ class UserFunction(Function):
         """A new user function of the same kind on other operands; made by ``type(self)(*operands, name=name)``."""
         if more or isinstance(cloned_inputs, str) or not isinstance(cloned_inputs, (list, tuple)):
             return Function.clone(self, cloned_inputs, *more)
-        return type(self)(*cloned_inputs, name=self.name)
+        make: Any = type(self)
+        return make(*cloned_inputs, name=self.name)
 
     def serialize(self) -> Any:
         """What has to be saved beside the operands: a dictionary of plain values; default none."""

@@ -9,17 +9,37 @@ from cntk_lab.graph.variable import Variable
 from cntk_lab.ops._recurrence import future_value, past_value
 from cntk_lab.ops._structure import input_variable as _input_variable
 from cntk_lab.ops.sequence._reduce import broadcast_as, delay, reduce_max, reduce_sum, softmax, unpack
-from cntk_lab.ops.sequence._select import first, gather, is_first, is_last, last, scatter, slice, where  # noqa: A004  (CNTK's name)
+from cntk_lab.ops.sequence._select import first, gather, is_first, is_last, last, scatter, slice, where
 
 __all__ = [
-    "broadcast_as", "delay", "first", "future_value", "gather", "input", "input_variable", "is_first", "is_last", "last", "past_value",
-    "reduce_max", "reduce_sum", "scatter", "slice", "softmax", "unpack", "where",
+    "broadcast_as",
+    "delay",
+    "first",
+    "future_value",
+    "gather",
+    "input",
+    "input_variable",
+    "is_first",
+    "is_last",
+    "last",
+    "past_value",
+    "reduce_max",
+    "reduce_sum",
+    "scatter",
+    "slice",
+    "softmax",
+    "unpack",
+    "where",
 ]
 
 
 def input_variable(
-    shape: Any, dtype: Any = None, needs_gradient: bool = False, is_sparse: bool = False,  # noqa: FBT001, FBT002  (CNTK's signature)
-    sequence_axis: Axis | None = None, name: str = "",
+    shape: Any,
+    dtype: Any = None,
+    needs_gradient: bool = False,
+    is_sparse: bool = False,
+    sequence_axis: Axis | None = None,
+    name: str = "",
 ) -> Variable:
     """A variable that sequences are fed to.
 
@@ -41,4 +61,4 @@ def input_variable(
     return _input_variable(shape, dtype, needs_gradient, is_sparse, axes, name)
 
 
-input = input_variable  # noqa: A001  (CNTK's name)
+input = input_variable

@@ -275,7 +275,7 @@ def delay(x: Operand, initial_state: Operand = None, time_step: int = 1, name: s
         return past_value(x, initial_state, time_step, name)
     if time_step < 0:
         return future_value(x, initial_state, -time_step, name)
-    return alias(x, name) if name else x  # type: ignore[no-any-return]
+    return alias(x, name) if name else x
 
 
 reduce_sum, reduce_max, softmax = sequence_reduce_sum, sequence_reduce_max, sequence_softmax

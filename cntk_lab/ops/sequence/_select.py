@@ -133,7 +133,7 @@ def _take_gradient(xp: Any, dy: Any, seq: Any, layouts: Any, begin_index: int, e
     return result
 
 
-_TAKES: dict[str, Any] = {"sparse_operands": ("seq",), "operands": ("seq",)}
+_TAKES: dict[str, Any] = {"sparse_operands": ("seq",), "operands": ("seq",), "sparse": lambda seq: seq.sparse}
 
 
 @tensor_op(
@@ -349,6 +349,7 @@ def _gather_gradient(xp: Any, dy: Any, seq: Any, condition: Any, layouts: Any) -
     operands=("seq", "condition"),
     traits=[Trait.NEEDS_LAYOUT, Trait.NEW_LAYOUT],
     sparse_operands=("seq",),
+    sparse=lambda seq: seq.sparse,
     cntk=CntkRule(block="Sequence::Gather"),
     domain={"condition": _CONDITION},
     samples=(Sample(((2,), ())),),
