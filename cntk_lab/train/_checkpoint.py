@@ -2,9 +2,9 @@
 
 A checkpoint is a pair of files: the model under a name, the state of training under that name with ``.ckp``. Two files
 cannot be replaced at once, so a save leaves tracks from which it can be finished or undone after a crash at any moment:
-the state is written as ``name.saving.ckp`` (1), then the model as ``name.saving`` (2), then the state gets its name (3),
-then the model (4). Only the state's new file: the old pair still holds. The model's new file: the new pair is complete.
-Knows neither what is in the files nor when they are written. Idea: redo logs of data bases.
+the state is written as ``name.saving.ckp`` (1), then the model as ``name.saving`` (2), then the state gets its name
+(3), then the model (4). Only the state's new file: the old pair still holds. The model's new file: the new pair is
+complete. Knows neither what is in the files nor when they are written. Idea: redo logs of data bases.
 """
 
 from __future__ import annotations

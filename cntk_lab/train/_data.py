@@ -70,8 +70,8 @@ def source_of(data: Sequence[Any], criterion: Any, endless: bool) -> MinibatchSo
     arguments = criterion.arguments
     if len(data) != len(arguments):
         raise AttributeValueError(
-            f"to pass data directly in place of a minibatch source, pass a tuple of {len(arguments)} numpy or scipy arrays, "
-            f"in the order of the arguments of the criterion function. You passed {len(data)} value(s)",
+            f"to pass data directly in place of a minibatch source, pass a tuple of {len(arguments)} numpy or scipy "
+            f"arrays, in the order of the arguments of the criterion function. You passed {len(data)} value(s)",
             fix="give one for each of: " + ", ".join(a.name or a.uid for a in arguments),
         )
     lengths = [length_of(d) for d in data]

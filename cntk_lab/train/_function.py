@@ -81,7 +81,9 @@ class _Collector:
 def _averages(sums: Sequence[Any]) -> Record:
     loss, metric, samples = sums
     return Record(
-        loss=float(loss) / samples if samples else 0.0, metric=float(metric) / samples if samples else 0.0, samples=samples
+        loss=float(loss) / samples if samples else 0.0,
+        metric=float(metric) / samples if samples else 0.0,
+        samples=samples,
     )
 
 
@@ -188,7 +190,9 @@ def test_function(
     """
     if minibatch_size is None:
         raise AttributeValueError("minibatch_size must not be None.")
-    sizes = minibatch_size if isinstance(minibatch_size, MinibatchSizeSchedule) else minibatch_size_schedule(minibatch_size)
+    sizes = (
+        minibatch_size if isinstance(minibatch_size, MinibatchSizeSchedule) else minibatch_size_schedule(minibatch_size)
+    )
     source, mapping = _source_and_streams(criterion, minibatch_source, streams, model_inputs_to_streams, endless=False)
     if is_infinite(source):
         raise AttributeValueError(
@@ -217,7 +221,8 @@ def _source_and_streams(criterion: Function, source: Any, streams: Any, mapping:
         return source, mapping
     if streams is None:
         raise AttributeValueError(
-            "it is not said which stream of the source is for which argument", fix="give streams or model_inputs_to_streams"
+            "it is not said which stream of the source is for which argument",
+            fix="give streams or model_inputs_to_streams",
         )
     arguments = criterion.arguments
     given = list(streams.values()) if isinstance(streams, dict) else list(streams)
@@ -239,7 +244,9 @@ def _sorted(callbacks: Any) -> tuple[list[Writer], Any, Any, Any]:
         kind = next((i for i, k in enumerate(kinds) if isinstance(callback, k)), None)
         if kind is not None:
             if found[kind] is not None:
-                raise AttributeValueError(f"callbacks: there are two {kinds[kind].__name__}", fix="give one of each kind")
+                raise AttributeValueError(
+                    f"callbacks: there are two {kinds[kind].__name__}", fix="give one of each kind"
+                )
             found[kind] = callback
         elif hasattr(callback, "update_training") and hasattr(callback, "write_training_summary"):
             writers.append(callback)

@@ -20,7 +20,7 @@ __all__ = [
     "data_parallel_distributed_learner", "mpi_communicator",
 ]  # fmt: skip
 
-_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS_PER_NODE_STARTED")
+_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 """Where starters of several processes tell how many there are."""
 
 
@@ -221,9 +221,10 @@ class DistributedLearner(Learner):
 def _distributed(learner: Any, distributed_after: int) -> Any:
     if not isinstance(learner, Learner):
         raise SignatureError(
-            f"a distributed learner is made of a learner, not of a {type(learner).__name__}", fix="give sgd(...) or another"
+            f"a distributed learner is made of a learner, not of a {type(learner).__name__}",
+            fix="give sgd(...) or another",
         )
-    if not isinstance(distributed_after, int) or distributed_after < 0:
+    if distributed_after < 0:
         raise AttributeValueError(f"distributed_after is {distributed_after!r}", fix="give a number of samples from 0")
     _refuse_several()
     if not isinstance(learner, DistributedLearner):
@@ -264,7 +265,9 @@ def data_parallel_distributed_learner(
     """
     del use_async_buffered_parameter_update
     if not 1 <= num_quantization_bits <= 32:
-        raise AttributeValueError(f"num_quantization_bits is {num_quantization_bits}", fix="give 1 to 32; 32 changes nothing")
+        raise AttributeValueError(
+            f"num_quantization_bits is {num_quantization_bits}", fix="give 1 to 32; 32 changes nothing"
+        )
     made: DistributedLearner = _distributed(learner, distributed_after)
     return made
 
@@ -299,10 +302,12 @@ def block_momentum_distributed_learner(
     Source: CNTK 2.7 ``train.distributed.block_momentum_distributed_learner``.
     """
     del use_nestrov_momentum, reset_sgd_momentum_after_aggregation
-    if not isinstance(block_size, int) or block_size < 1:
+    if block_size < 1:
         raise AttributeValueError(f"block_size is {block_size!r}", fix="give a number of samples from 1")
     if block_momentum_as_time_constant is not None and block_momentum_as_time_constant < 0:
-        raise AttributeValueError(f"block_momentum_as_time_constant is {block_momentum_as_time_constant}", fix="give 0 or more")
+        raise AttributeValueError(
+            f"block_momentum_as_time_constant is {block_momentum_as_time_constant}", fix="give 0 or more"
+        )
     if block_learning_rate <= 0:
         raise AttributeValueError(f"block_learning_rate is {block_learning_rate}", fix="give a rate above 0")
     made: DistributedLearner = _distributed(learner, distributed_after)

@@ -82,7 +82,8 @@ def minibatch_size_schedule(schedule: Any, epoch_size: int = 1) -> MinibatchSize
     """
     if not isinstance(schedule, (int, float, list, tuple)):
         raise AttributeValueError(
-            f"schedule must be either a number or a list, not {type(schedule)}", fix="give a size, or [(units, size), ...]"
+            f"schedule must be either a number or a list, not {type(schedule)}",
+            fix="give a size, or [(units, size), ...]",
         )
     entries = schedule if isinstance(schedule, (list, tuple)) else [schedule]
     sizes = [entry[1] if isinstance(entry, (list, tuple)) else entry for entry in entries]
@@ -118,7 +119,8 @@ class _Every:
         whole = isinstance(number, int) and not isinstance(number, bool) and number >= 0
         if not whole or unit not in tuple(DataUnit):
             raise AttributeValueError(
-                f"{what}: the frequency is {given!r}", fix="give samples, or (number, DataUnit.sample, minibatch or sweep)"
+                f"{what}: the frequency is {given!r}",
+                fix="give samples, or (number, DataUnit.sample, minibatch or sweep)",
             )
         return cls(number, DataUnit(unit))
 
@@ -194,10 +196,13 @@ class CrossValidationConfig:
             source if minibatch_source is None else minibatch_source, model_inputs_to_streams, criterion
         )
         if frequency is not None and self.source is None and callback is None:
-            raise AttributeValueError("Either minibatch_source of callback should be specified.", fix="give one of them")
+            raise AttributeValueError(
+                "Either minibatch_source of callback should be specified.", fix="give one of them"
+            )
         if self.source is not None and max_samples is None and is_infinite(self.source):
             raise AttributeValueError(
-                "Cross validation minibatch source must have a limited number of samples or sweeps.", fix="give max_samples"
+                "Cross validation minibatch source must have a limited number of samples or sweeps.",
+                fix="give max_samples",
             )
         self.frequency = _Every.of(frequency, "cross validation") or _Every(AT_END, DataUnit.sample)
         self.sizes = _sizes(minibatch_size if mb_size is None else mb_size)
@@ -493,7 +498,9 @@ class TrainingSession:
                     break
                 except FormatError as error:
                     broken.append(error)
-                    warnings.warn(f"{file} is left out, an older checkpoint is taken: {error}", LabWarning, stacklevel=4)
+                    warnings.warn(
+                        f"{file} is left out, an older checkpoint is taken: {error}", LabWarning, stacklevel=4
+                    )
             else:
                 if broken:
                     raise TrainingError(
