@@ -2,11 +2,13 @@
 
 from cntk_lab.graph.record import Record
 from cntk_lab.io import transforms
+from cntk_lab.io._cbf import CBFDeserializer, write_cbf
 from cntk_lab.io._config import MinibatchSourceConfig
 from cntk_lab.io._ctf import CTFDeserializer
 from cntk_lab.io._image import Base64ImageDeserializer, ImageDeserializer
 from cntk_lab.io._memory import MinibatchSourceFromData
 from cntk_lab.io._source import MinibatchSource
+from cntk_lab.io._speech import HTKFeatureDeserializer, HTKMLFBinaryDeserializer, HTKMLFDeserializer
 from cntk_lab.io._streams import (
     DEFAULT_RANDOMIZATION_WINDOW_IN_CHUNKS,
     FULL_DATA_SWEEP,
@@ -22,7 +24,9 @@ from cntk_lab.io._user import UserDeserializer, UserMinibatchSource
 
 __all__ = [
     "DEFAULT_RANDOMIZATION_WINDOW_IN_CHUNKS", "FULL_DATA_SWEEP", "INFINITELY_REPEAT", "Base64ImageDeserializer",
-    "CTFDeserializer", "ImageDeserializer", "MinibatchData",
+    "CBFDeserializer", "CTFDeserializer", "HTKFeatureDeserializer", "HTKMLFBinaryDeserializer", "HTKMLFDeserializer",
+    "ImageDeserializer", "MinibatchData",
     "MinibatchSource", "MinibatchSourceConfig", "MinibatchSourceFromData", "Record", "StreamConfiguration", "StreamDef",
     "StreamDefs", "StreamInformation", "UserDeserializer", "UserMinibatchSource", "sequence_to_cntk_text_format", "transforms",
+    "write_cbf",
 ]  # fmt: skip

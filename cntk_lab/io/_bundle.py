@@ -63,7 +63,9 @@ class Bundle(Reader):
                 self.missing += len(keys) - len(kept)
                 lost = keys[~good][0]
                 self.defects.once(
-                    "join", "missing", f"sequence {lost!r} has no partner in every deserializer; such sequences are left out"
+                    "join",
+                    "missing",
+                    f"sequence {lost!r} has no partner in every deserializer; such sequences are left out",
                 )
             known = self._partners[chunk] = (kept, [(c[kept], n[kept]) for c, n in places])
         return known
@@ -123,7 +125,11 @@ class _Table:
         """Chunk (-1: nowhere) and number of each key; the first one if a key is there twice."""
         at = np.searchsorted(self._sorted, keys)
         inside = np.minimum(at, max(len(self._sorted) - 1, 0))
-        good = (at < len(self._sorted)) & (self._sorted[inside] == keys) if len(self._sorted) else np.zeros(len(keys), bool)
+        good = (
+            (at < len(self._sorted)) & (self._sorted[inside] == keys)
+            if len(self._sorted)
+            else np.zeros(len(keys), bool)
+        )
         place = self._order[inside] if len(self._sorted) else inside
         chunk = np.where(good, self._chunk[place] if len(place) and len(self._chunk) else -1, -1).astype(np.int64)
         number = place - (self._firsts[np.maximum(chunk, 0)] if len(self._firsts) else 0)

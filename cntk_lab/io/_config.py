@@ -69,7 +69,8 @@ class MinibatchSourceConfig:
         """
         if self.max_samples < FULL_DATA_SWEEP and self.max_sweeps != INFINITELY_REPEAT:
             raise AttributeValueError(
-                f"max_samples={self.max_samples} and max_sweeps={self.max_sweeps} are mutually exclusive", fix="give one"
+                f"max_samples={self.max_samples} and max_sweeps={self.max_sweeps} are mutually exclusive",
+                fix="give one",
             )
         if self.randomization_window_in_chunks and self.randomization_window_in_samples:
             raise AttributeValueError(

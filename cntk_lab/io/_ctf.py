@@ -55,7 +55,9 @@ def CTFDeserializer(filename: str, streams: Any) -> Deserializer:
     for name, d in _definitions(streams).items():
         for key, words in (("stream_alias", "field"), ("dim", "shape")):
             if d.get(key) is None:
-                raise AttributeValueError(f"CTFDeserializer: stream '{name}' has no {words}", fix=f"StreamDef({words}=...)")
+                raise AttributeValueError(
+                    f"CTFDeserializer: stream '{name}' has no {words}", fix=f"StreamDef({words}=...)"
+                )
         inputs[name] = {
             "alias": d["stream_alias"],
             "dim": d["dim"],
@@ -70,7 +72,8 @@ def CTFDeserializer(filename: str, streams: Any) -> Deserializer:
         if aliases.count(alias) > 1:
             first, second = [n for n, i in inputs.items() if i["alias"] == alias][:2]
             raise AttributeValueError(
-                f"streams '{first}' and '{second}' read the same field '{alias}'", fix="feed one stream to both variables"
+                f"streams '{first}' and '{second}' read the same field '{alias}'",
+                fix="feed one stream to both variables",
             )
     return Deserializer(TYPE, {"file": str(filename), "input": inputs})
 
@@ -162,7 +165,9 @@ class _CTFReader(Reader):
         if parsed.short >= 0:
             line = self._line_number(first + parsed.short)
             self.defects.once(
-                self.path, "short", f"{self.path}:{line}: a row holds fewer values than its stream; it is filled up with zeros"
+                self.path,
+                "short",
+                f"{self.path}:{line}: a row holds fewer values than its stream; it is filled up with zeros",
             )
         return MemoryChunk({s.m_name: self._ragged(k, s, parsed) for k, s in enumerate(self.streams)})
 

@@ -61,7 +61,9 @@ def index_of(path: str, sizing: bytes | None, cached: bool = True) -> Index:
         with Path(path).open("rb"):
             pass
     except OSError as error:
-        raise ReaderError(f"Input file '{path}' is not open.", error.strerror or str(error), "give a readable file") from error
+        raise ReaderError(
+            f"Input file '{path}' is not open.", error.strerror or str(error), "give a readable file"
+        ) from error
     facts = f"{_VERSION}\0{Path(path).resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{sizing!r}"
     place = None
     if cached and status.st_size >= _CACHED_FROM:

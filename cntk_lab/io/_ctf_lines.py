@@ -154,12 +154,18 @@ def _bad_head(line: bytes) -> BadLine:
     if bar < 0:
         return BadLine(token.start(), "the line has no stream", _show(line), "|name values after the sequence id")
     if token.start() and token.group().isdigit():
-        return BadLine(0, "there are blanks before the sequence id", _show(line[:bar]), "the id at the start of the line")
+        return BadLine(
+            0, "there are blanks before the sequence id", _show(line[:bar]), "the id at the start of the line"
+        )
     if token.group().isdigit():
         second = _TOKEN.search(line[:bar], token.end())
         at, what = (second.start(), second.group()) if second else (token.start(), token.group())
-        return BadLine(at, "there is something between the sequence id and the first stream", _show(what), "|name values")
-    return BadLine(token.start(), "the line begins with neither a sequence id nor '|'", _show(token.group()), "digits or '|'")
+        return BadLine(
+            at, "there is something between the sequence id and the first stream", _show(what), "|name values"
+        )
+    return BadLine(
+        token.start(), "the line begins with neither a sequence id nor '|'", _show(token.group()), "digits or '|'"
+    )
 
 
 def _bad_number(body: bytes, at: int, field: Field) -> BadLine:

@@ -22,7 +22,7 @@ WORTH_WAITING: Final = 1 << 20
 _PATIENCE: Final = 60.0
 _SIGNATURE: Final = "void(int64)"
 
-_SOURCE: Final = '''
+_SOURCE: Final = """
 def kernel(block):
     text = ld_i64(block, 0, -1)
     size = ld_i64(block, 1, -1)
@@ -260,7 +260,7 @@ def kernel(block):
         at += 1
     st_i64(block, 19, count_bad, -1)
     st_i64(block, 20, short, -1)
-'''
+"""
 
 
 class Parsed:

@@ -158,7 +158,9 @@ class _MapReader(Reader):
         try:
             content = Path(self.path).read_bytes()
         except OSError as error:
-            raise ReaderError(f"Cannot open file '{self.path}'", error.strerror or str(error), "give a readable map file") from error
+            raise ReaderError(
+                f"Cannot open file '{self.path}'", error.strerror or str(error), "give a readable map file"
+            ) from error
         keys: list[str] = []
         for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
             text = line.removesuffix(b"\r").decode("utf-8", "replace")
@@ -176,7 +178,14 @@ class _MapReader(Reader):
         while len(parts) > 2 and not parts[-1].strip():
             parts.pop()
         if len(parts) not in {2, 3}:
-            self._tell(number, text, 1, "a line has the wrong number of columns", f"{len(parts)} columns", f"{form}, or id<TAB>{form}")
+            self._tell(
+                number,
+                text,
+                1,
+                "a line has the wrong number of columns",
+                f"{len(parts)} columns",
+                f"{form}, or id<TAB>{form}",
+            )
             return None
         key, (first, second) = (parts[0] if len(parts) == 3 else ""), (parts[-2], parts[-1])
         what, label = (second, first) if self.encoded else (first, second)
@@ -188,7 +197,13 @@ class _MapReader(Reader):
         for name, classes in self._labels.items():
             if int(label) >= classes:
                 self._tell(
-                    number, text, column, "the class number is too large", label, f"0 to {classes - 1} (shape={classes})", name
+                    number,
+                    text,
+                    column,
+                    "the class number is too large",
+                    label,
+                    f"0 to {classes - 1} (shape={classes})",
+                    name,
                 )
                 return None
         return key, _Entry(number, what.strip(), int(label))
@@ -279,7 +294,10 @@ class _MapReader(Reader):
     def _spoilt(self, item: int, error: Exception) -> None:
         entry = self._entries[item]
         if isinstance(error, FileNotFoundError):
-            cause, expected = f"Cannot open file '{entry.what}'", "a path from the working folder, or .../ from the map's folder"
+            cause, expected = (
+                f"Cannot open file '{entry.what}'",
+                "a path from the working folder, or .../ from the map's folder",
+            )
         elif isinstance(error, binascii.Error):
             cause, expected = "the data are not base64", "letters, digits, '+', '/' and '=' as padding"
         else:

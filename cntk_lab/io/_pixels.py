@@ -131,7 +131,9 @@ def _pair(text: str) -> tuple[float, float]:
 
 def _draw(text: str, step: Any, lots: Any) -> float:
     low, high = _pair(text)
-    return float(lots.uniform(low, high)) if step["jitterType"] == "uniratio" and lots is not None and low < high else high
+    return (
+        float(lots.uniform(low, high)) if step["jitterType"] == "uniratio" and lots is not None and low < high else high
+    )
 
 
 def _crop(image: Any, step: Any, lots: Any, view: int) -> Any:
@@ -186,7 +188,11 @@ def _scale(image: Any, step: Any) -> Any:
     ratios = width / columns, height / rows
     ratio = max(ratios) if mode == "crop" else min(ratios)
     inner = max(1, round(columns * ratio)), max(1, round(rows * ratio))
-    inner = (max(inner[0], width), max(inner[1], height)) if mode == "crop" else (min(inner[0], width), min(inner[1], height))
+    inner = (
+        (max(inner[0], width), max(inner[1], height))
+        if mode == "crop"
+        else (min(inner[0], width), min(inner[1], height))
+    )
     array = as_array(_resize(image, *inner, step["interpolations"]))
     x, y = abs(inner[0] - width) // 2, abs(inner[1] - height) // 2
     if mode == "crop":
@@ -198,17 +204,55 @@ def _scale(image: Any, step: Any) -> Any:
 
 
 def _resize(image: Any, width: int, height: int, interpolation: str) -> Any:
-    if isinstance(image, np.ndarray):
-        bands = [pillow().fromarray(np.ascontiguousarray(image[:, :, c])) for c in range(image.shape[2])]
-        return np.stack([np.asarray(_resize(b, width, height, interpolation)) for b in bands], axis=2)
-    if image.size == (width, height):
+    """The image at another size, sampled at pixel centres without averaging, as OpenCV does it."""
+    _, rows, columns = size_of(image)
+    if (rows, columns) == (height, width):
         return image
-    kinds = pillow().Resampling
-    if interpolation == "lanczos":
-        return image.resize((width, height), kinds.LANCZOS)
-    kind = {"nearest": kinds.NEAREST, "linear": kinds.BILINEAR, "cubic": kinds.BICUBIC}[interpolation]
-    # point sampling at pixel centres, as OpenCV does it; Pillow's resize() would average instead
-    return image.transform((width, height), pillow().Transform.EXTENT, (0, 0, *image.size), kind)
+    array = image if isinstance(image, np.ndarray) else np.asarray(image)
+    array = array[:, :, None] if array.ndim == 2 else array
+    if interpolation == "nearest":
+        down, across = (np.arange(n) * (m / n) for n, m in ((height, rows), (width, columns)))
+        found = array[down.astype(np.int64)][:, across.astype(np.int64)]
+    else:
+        found = _weigh(_weigh(array, *_taps(rows, height, interpolation), 0), *_taps(columns, width, interpolation), 1)
+        if not isinstance(image, np.ndarray):
+            found = np.floor(found + np.float32(0.5)).clip(0, 255)
+    if not isinstance(image, np.ndarray):
+        found = found[:, :, ::-1]
+    return np.ascontiguousarray(found, np.float32)
+
+
+def _weigh(array: NDArray[Any], index: NDArray[np.int64], weight: Pixels, axis: int) -> Pixels:
+    """Weighted sums of rows (axis 0) or columns (axis 1)."""
+    shape = (-1, 1, 1) if axis == 0 else (1, -1, 1)
+    total = array.take(index[0], axis) * weight[0].reshape(shape)
+    for where, factor in zip(index[1:], weight[1:], strict=True):
+        total += array.take(where, axis) * factor.reshape(shape)
+    return total
+
+
+@lru_cache(maxsize=512)
+def _taps(before: int, after: int, interpolation: str) -> tuple[NDArray[np.int64], Pixels]:
+    """Which pixels make each new pixel, and with what weight: (taps x after) both."""
+    place = (np.arange(after) + 0.5) * (before / after) - 0.5
+    first = np.floor(place)
+    part = place - first
+    if interpolation == "linear":
+        weights = [1 - part, part]
+    elif interpolation == "cubic":
+        a = -0.75
+        distances = [part + 1, part, 1 - part, 2 - part]
+        weights = [
+            (a + 2) * d**3 - (a + 3) * d**2 + 1 if k in {1, 2} else a * (d**3 - 5 * d**2 + 8 * d - 4)
+            for k, d in enumerate(distances)
+        ]
+    else:
+        offsets = part[None, :] - np.arange(-3, 5)[:, None]
+        lanczos = np.sinc(offsets) * np.sinc(offsets / 4)
+        weights = list(lanczos / lanczos.sum(axis=0))
+    reach = len(weights) // 2
+    index = np.array([(first + k).clip(0, before - 1) for k in range(1 - reach, reach + 1)], np.int64)
+    return index, np.array(weights, np.float32)
 
 
 def _subtract(image: Pixels, mean: Pixels, file: str) -> Pixels:

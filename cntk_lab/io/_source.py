@@ -107,13 +107,18 @@ class MinibatchSource:
     ) -> None:
         if epoch_size is not None:
             if max_samples != INFINITELY_REPEAT:
-                raise AttributeValueError(f"max_samples={max_samples} and epoch_size={epoch_size} mean the same", fix="give one")
+                raise AttributeValueError(
+                    f"max_samples={max_samples} and epoch_size={epoch_size} mean the same", fix="give one"
+                )
             max_samples = epoch_size
         config = MinibatchSourceConfig(
             [deserializers] if isinstance(deserializers, (Deserializer, UserDeserializer)) else deserializers, randomize
         )
         if randomize:
-            if randomization_window_in_samples and randomization_window_in_chunks == DEFAULT_RANDOMIZATION_WINDOW_IN_CHUNKS:
+            if (
+                randomization_window_in_samples
+                and randomization_window_in_chunks == DEFAULT_RANDOMIZATION_WINDOW_IN_CHUNKS
+            ):
                 randomization_window_in_chunks = 0
             config.randomization_window_in_chunks = int(randomization_window_in_chunks)
             config.randomization_window_in_samples = int(randomization_window_in_samples)
@@ -214,7 +219,9 @@ class MinibatchSource:
         if size < 1:
             raise AttributeValueError(f"the minibatch size is {size}", fix="give a whole number of at least 1")
         if not 0 <= index < parts:
-            raise AttributeValueError(f"partition {index} of {parts} does not exist", fix=f"0 <= partition_index < {parts}")
+            raise AttributeValueError(
+                f"partition {index} of {parts} does not exist", fix=f"0 <= partition_index < {parts}"
+            )
         found, after = self._ahead.get(self._place, (size, parts, index))
         if after is None:
             self._chunks.clear()
@@ -287,7 +294,9 @@ class MinibatchSource:
         if self._config.truncation_length:
             state["sweep"], state["position"] = place.sweep, place.position
             state["slots"] = [
-                {"sweep": -1} if p is None else {"sweep": p.sweep, "position": p.position, "done": p.done, "last": p.last}
+                {"sweep": -1}
+                if p is None
+                else {"sweep": p.sweep, "position": p.position, "done": p.done, "last": p.last}
                 for p in place.slots
             ]
         return state
@@ -414,4 +423,3 @@ def _pieces(data: Ragged, picked: Picked) -> tuple[Ragged, list[bool]]:
     lengths = np.minimum(picked.lengths, data.lengths - picked.first)
     there = np.flatnonzero(lengths > 0)
     return data.cut(there, picked.first[there], lengths[there]), (picked.first[there] == 0).tolist()
-

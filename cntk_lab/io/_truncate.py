@@ -78,5 +78,7 @@ class _Taker:
         if sweep.complete(place.position):
             return None
         last = sweep.complete(place.position + 1)
-        self.place = replace(place, sweep=place.sweep + 1, position=0) if last else replace(place, position=place.position + 1)
+        self.place = (
+            replace(place, sweep=place.sweep + 1, position=0) if last else replace(place, position=place.position + 1)
+        )
         return Piece(place.sweep, place.position, 0, last)

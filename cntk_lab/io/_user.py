@@ -78,7 +78,9 @@ class UserMinibatchSource:
         Returns:
             {stream: MinibatchData}; empty at the end.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no next_minibatch(): return a dictionary of MinibatchData")
+        raise NotImplementedError(
+            f"{type(self).__name__} has no next_minibatch(): return a dictionary of MinibatchData"
+        )
 
     def is_infinite(self) -> bool:
         """Whether the source never ends; a subclass that does says so."""
@@ -157,7 +159,8 @@ class _UserReader(Reader):
         self._count = int(source.num_chunks())
         if not self.streams or self._count < 1:
             raise AttributeValueError(
-                f"{type(source).__name__} has {len(self.streams)} streams and {self._count} chunks", fix="give at least one"
+                f"{type(source).__name__} has {len(self.streams)} streams and {self._count} chunks",
+                fix="give at least one",
             )
         self._sizes: dict[int, IndexVector] = {}
         self._last: tuple[int, MemoryChunk] | None = None
@@ -187,7 +190,9 @@ class _UserReader(Reader):
             ) from error
         missing = [s.m_name for s in self.streams if s.m_name not in data]
         if missing:
-            raise ReaderError(f"{name}.get_chunk({chunk}) gives no data of stream '{missing[0]}'", fix="give all streams")
+            raise ReaderError(
+                f"{name}.get_chunk({chunk}) gives no data of stream '{missing[0]}'", fix="give all streams"
+            )
         ragged = {
             s.m_name: from_lists(
                 data[s.m_name], s.sample_shape, s.dtype, s.is_sparse, f"{name}.get_chunk({chunk}), stream '{s.m_name}'"

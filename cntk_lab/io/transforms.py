@@ -123,7 +123,8 @@ def scale(
     """
     if width < 1 or height < 1 or channels not in {1, 3}:
         raise AttributeValueError(
-            f"scale: width={width}, height={height}, channels={channels}", fix="give pixels of at least 1, and 1 or 3 channels"
+            f"scale: width={width}, height={height}, channels={channels}",
+            fix="give pixels of at least 1, and 1 or 3 channels",
         )
     return {
         "type": "Scale",
