@@ -394,7 +394,8 @@ def _init(init: object, shape: object, kind: str) -> object:
 def _dtype(dtype: object, init: object) -> str | None:
     if dtype is not None:
         return dtypes.name_of(dtype)
-    if isinstance(init, (np.ndarray, np.generic)) and init.dtype.name in dtypes.FLOATS:
+    # a scalar of NumPy's float64 is also a Python float, and counts as one
+    if isinstance(init, (np.ndarray, np.generic)) and not isinstance(init, float) and init.dtype.name in dtypes.FLOATS:
         return str(init.dtype.name)
     return dtypes.name_of(ports.use("default_option")("dtype", "float32"))
 

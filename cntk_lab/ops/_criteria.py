@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 from cntk_lab.axis import Axis
 from cntk_lab.errors import AttributeValueError
 from cntk_lab.formula import expr as e
@@ -117,7 +116,10 @@ def _softmax_cross_entropy(output: Operand, target: Operand, axis: Any = -1, nam
     ),
 )
 def cross_entropy_with_softmax(
-    output_vector: Operand, target_vector: Operand, axis: Any = -1, name: str = ""
+    output_vector: Operand,
+    target_vector: Operand,
+    axis: Any = -1,
+    name: str = "",  # noqa: ARG001  (the block's name)
 ) -> Function:
     """log(sum(exp(output))) - sum(target * output): the cross entropy between a distribution and the softmax of scores.
 
@@ -146,7 +148,7 @@ def cross_entropy_with_softmax(
     rank = max(len(output_vector.shape), len(target_vector.shape))
     if pairs and (rank > 1 or target_vector.is_sparse):
         scores = times_transpose(output_vector, target_vector)
-        return minus(reduce_log_sum_exp(output_vector, -1), scores)  # type: ignore[no-any-return]
+        return minus(reduce_log_sum_exp(output_vector, -1), scores)
     return _softmax_cross_entropy(output_vector, target_vector, axis)
 
 
@@ -381,7 +383,7 @@ def _at_most_first(output: e.Expr, target: e.Expr, dims: Shape, top: int) -> e.E
     samples=(Sample(((4,), (4,)), {"top_n": 2}, gradient=False), Sample(((5,), (5,)), {"top_n": 3}, gradient=False)),
 )
 def _top_n_error(output: Operand, target: Operand, top_n: int, name: str = "") -> Function:
-    """How many samples of the minibatch have their class not among the n largest scores; see :func:`classification_error`.
+    """How many samples have their class not among the n largest scores; see :func:`classification_error`.
 
     Args:
         output: scores.
@@ -412,7 +414,12 @@ def _top_n_error(output: Operand, target: Operand, top_n: int, name: str = "") -
         Sample(((2, 3), (2, 3)), {"axis": 1}, gradient=False),
     ),
 )
-def _classification_error(output_vector: Operand, target_vector: Operand, axis: Any = -1, name: str = "") -> Function:
+def _classification_error(
+    output_vector: Operand,
+    target_vector: Operand,
+    axis: Any = -1,
+    name: str = "",  # noqa: ARG001  (the block's name)
+) -> Function:
     """1 where the largest score is not at the class, else 0; see :func:`classification_error`.
 
     Args:
@@ -430,7 +437,7 @@ def _classification_error(output_vector: Operand, target_vector: Operand, axis: 
     Source: CNTK 2.7, inside ``metrics.classification_error``.
     """
     if not isinstance(axis, Axis) and axis == -1:
-        return minus(1, times_transpose(hardmax(output_vector), target_vector))  # type: ignore[no-any-return]
+        return minus(1, times_transpose(hardmax(output_vector), target_vector))
     chosen = equal(reduce_max(output_vector, axis), output_vector)
     wrong = reduce_sum(not_equal(target_vector, chosen), axis)
     return reduce_mean(greater_equal(wrong, 1))
@@ -469,7 +476,8 @@ def classification_error(
         return _classification_error(output_vector, target_vector, axis, name)
     if isinstance(axis, Axis) or axis != -1:
         raise AttributeValueError(
-            f"ClassificationError: The topN feature is not supported along a specific axis (topN={topN}, axis={axis!r})",
+            f"ClassificationError: The topN feature is not supported along a specific axis (topN={topN}, "
+            f"axis={axis!r})",
             fix="leave axis at -1, or topN at 1",
         )
     return _top_n_error(output_vector, target_vector, int(topN), name)

@@ -296,7 +296,7 @@ def batch_normalization(
             stacklevel=2,
         )
         running_count = Constant(0, shape=(), dtype=getattr(operand, "dtype", None))
-    return _batch_normalization(  # type: ignore[no-any-return]
+    return _batch_normalization(
         operand,
         scale,
         bias,
@@ -316,7 +316,7 @@ def batch_normalization(
 # ---- statistics of the sample
 
 
-def _window_sum(xp: Any, x: Any, radius: int) -> Any:
+def _window_sum(x: Any, radius: int) -> Any:
     """Sums over a window of ``2 radius + 1`` channels (axis 1), as many of them as there are."""
     channels = x.shape[1]
     total = x.copy()
@@ -326,14 +326,14 @@ def _window_sum(xp: Any, x: Any, radius: int) -> Any:
     return total
 
 
-def _local_scale(xp: Any, operand: Any, depth_radius: int, bias: float, alpha: float) -> Any:
-    return bias + alpha / (2 * depth_radius + 1) * _window_sum(xp, operand * operand, depth_radius)
+def _local_scale(operand: Any, depth_radius: int, bias: float, alpha: float) -> Any:
+    return bias + alpha / (2 * depth_radius + 1) * _window_sum(operand * operand, depth_radius)
 
 
-def _local_slope(xp: Any, dy: Any, operand: Any, depth_radius: int, bias: float, alpha: float, beta: float) -> Any:
-    scale = _local_scale(xp, operand, depth_radius, bias, alpha)
+def _local_slope(dy: Any, operand: Any, depth_radius: int, bias: float, alpha: float, beta: float) -> Any:
+    scale = _local_scale(operand, depth_radius, bias, alpha)
     power = scale**-beta
-    spread = _window_sum(xp, dy * operand * power / scale, depth_radius)
+    spread = _window_sum(dy * operand * power / scale, depth_radius)
     return dy * power - (2 * alpha * beta / (2 * depth_radius + 1)) * operand * spread
 
 
@@ -351,8 +351,8 @@ def _same_with_channels(operand: TensorType, depth_radius: int) -> Shape:
     operands=("operand",),
     shape=_same_with_channels,
     partial=lambda operand: operand.shape,
-    forward=lambda xp, operand, depth_radius, bias, alpha, beta: (
-        operand * _local_scale(xp, operand, depth_radius, bias, alpha) ** -beta
+    forward=lambda operand, depth_radius, bias, alpha, beta: (
+        operand * _local_scale(operand, depth_radius, bias, alpha) ** -beta
     ),
     gradient={"operand": _local_slope},
     cntk=CntkRule(
@@ -371,8 +371,8 @@ def local_response_normalization(
 ) -> Function:
     """The operand divided by the size of its surroundings: x / (bias + alpha / (2r + 1) * sum(x^2))^beta.
 
-    The sum goes over the own channel and r channels on either side, as far as there are any (CNTK 2.7 shortens the window
-    where 2r + 1 is more than the number of channels).
+    The sum goes over the own channel and r channels on either side, as far as there are any (CNTK 2.7 shortens the
+    window where 2r + 1 is more than the number of channels).
 
     Args:
         operand: operand (C x H x W); any number of axes behind the channels.
@@ -455,7 +455,12 @@ def mean_variance_normalization(
     domain={"inv_stddev": reals(0.5, 2.0)},
     samples=(Sample(((3,), (3,), (3,)), parameters=(1, 2)), Sample(((2, 3), (3,), (2, 3)), parameters=(1, 2))),
 )
-def per_dim_mean_variance_normalize(operand: Operand, mean: Operand, inv_stddev: Operand, name: str = "") -> Function:
+def per_dim_mean_variance_normalize(
+    operand: Operand,
+    mean: Operand,
+    inv_stddev: Operand,
+    name: str = "",  # noqa: ARG001  (the block's name)
+) -> Function:
     """(x - mean) * inv_stddev, with statistics that are given.
 
     Args:
@@ -472,7 +477,7 @@ def per_dim_mean_variance_normalize(operand: Operand, mean: Operand, inv_stddev:
 
     Source: CNTK 2.7 ``ops.per_dim_mean_variance_normalize``.
     """
-    return element_times(minus(operand, mean), inv_stddev)  # type: ignore[no-any-return]
+    return element_times(minus(operand, mean), inv_stddev)
 
 
 @composite(
@@ -481,7 +486,12 @@ def per_dim_mean_variance_normalize(operand: Operand, mean: Operand, inv_stddev:
     onnx=OnnxRule("ImageScaler", attributes={"scalar": "scale", "biases": "bias"}),
     samples=(Sample(((3, 2, 2),), {"scalar": 2.0, "biases": [1.0, 2.0, 3.0]}),),
 )
-def image_scaler(x: Operand, scalar: float, biases: Sequence[float], name: str = "") -> Function:
+def image_scaler(
+    x: Operand,
+    scalar: float,
+    biases: Sequence[float],
+    name: str = "",  # noqa: ARG001  (the block's name)
+) -> Function:
     """The image times a factor plus a bias, with one bias for each channel.
 
     Args:
@@ -507,7 +517,7 @@ def image_scaler(x: Operand, scalar: float, biases: Sequence[float], name: str =
             f"image_scaler: {len(values)} biases for an image {text(x.shape)}", fix="give one bias for each channel"
         )
     bias = Constant([[[b]] for b in values], dtype=x.dtype)
-    return plus(element_times(x, float(scalar)), bias)  # type: ignore[no-any-return]
+    return plus(element_times(x, float(scalar)), bias)
 
 
 # ---- dropout

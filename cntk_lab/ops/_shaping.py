@@ -338,7 +338,7 @@ def _inverse(order: Sequence[int]) -> list[int]:
     forward=lambda xp, x, order: _move(xp, x, order),
     gradient={"x": lambda xp, dy, order: _move(xp, dy, _inverse(order))},
     operands=("x",),
-    cntk=CntkRule("TransposeAxes", id=12, attributes={"perm": "axisVec"}),
+    cntk=CntkRule("TransposeAxes", id=12, where={"axes": "several"}, attributes={"perm": "axisVec"}),
     onnx=OnnxRule("Transpose", since=1, attributes={"perm": "perm"}),
     samples=(
         Sample(((2, 3, 4),), {"perm": (2, 0, 1)}),
@@ -380,7 +380,7 @@ def _swap_resolve(x: TensorType, axis1: Any, axis2: Any) -> dict[str, Any]:
     forward=lambda xp, x, order: _move(xp, x, order),
     gradient={"x": lambda xp, dy, order: _move(xp, dy, order)},
     operands=("x",),
-    cntk=CntkRule("TransposeAxes", id=12, attributes={"axis1": "axis1", "axis2": "axis2"}),
+    cntk=CntkRule("TransposeAxes", id=12, where={"axes": "two"}, attributes={"axis1": "axis1", "axis2": "axis2"}),
     onnx=OnnxRule("Transpose", since=1),
     samples=(Sample(((2, 3, 4),)), Sample(((2, 3, 4),), {"axis1": -1, "axis2": 0})),
 )

@@ -174,4 +174,4 @@ def fmeasure(output: Operand, target: Operand, beta: float = 1) -> Function:
     found = reduce_sum(element_times(target, output))
     precision, recall = found / reduce_sum(output), found / reduce_sum(target)
     square = beta * beta
-    return minus(1, (1 + square) * precision * recall / plus(square * precision, recall))  # type: ignore[no-any-return]
+    return minus(1, (1 + square) * precision * recall / plus(square * precision, recall))

@@ -436,7 +436,7 @@ def _eye(xp: Any, x: Any, sparse_output: bool) -> Any:
 
     ones = np.arange(min(rows, columns))
     matrix = csr_matrix((np.ones(len(ones), x.dtype), (ones, ones)), shape=(rows, columns))
-    return SparseRows(matrix if x.ndim == 2 else matrix.reshape(1, rows * columns).tocsr(), tuple(x.shape[1:]))
+    return SparseRows(matrix if x.ndim == 2 else matrix.reshape((1, rows * columns)).tocsr(), tuple(x.shape[1:]))
 
 
 @tensor_op(

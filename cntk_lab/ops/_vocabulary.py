@@ -94,7 +94,7 @@ def _nce_loss(
     own = reduce_sum(element_times(times(labels, weights), inputs))
     own_score = plus(own, reshape(times(labels, biases), ()))
     of_own = reshape(times(labels, log_expected), ())
-    return plus(minus(log_add_exp(of_own, own_score), own_score), noise_loss)  # type: ignore[no-any-return]
+    return plus(minus(log_add_exp(of_own, own_score), own_score), noise_loss)
 
 
 @seeded
@@ -150,9 +150,7 @@ def nce_loss(
         )
     if INFERRED in shape and isinstance(weights, Parameter):
         weights.resolve_shape((shape[0], inputs.shape[-1]))
-    return _nce_loss(  # type: ignore[no-any-return]
-        weights, biases, inputs, labels, noise.tolist(), num_samples, allow_duplicates, seed, name
-    )
+    return _nce_loss(weights, biases, inputs, labels, noise.tolist(), num_samples, allow_duplicates, seed, name)
 
 
 def hierarchical_softmax_layer(
@@ -206,4 +204,4 @@ def _of_group(input_var: Operand, probabilities: Function, w2s: Parameter, b2s: 
     """The probabilities of the classes of one group."""
     chosen = Constant(np.eye(w2s.shape[0], dtype=np.float32)[group])
     within = softmax(plus(times(input_var, times(chosen, w2s, output_rank=2)), times(chosen, b2s)))
-    return element_times(within, times_transpose(chosen, probabilities))  # type: ignore[no-any-return]
+    return element_times(within, times_transpose(chosen, probabilities))
