@@ -10,15 +10,16 @@ import contextlib
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
 Where = TypeVar("Where")
+Request = TypeVar("Request")
 
 
-class Ahead(Generic[Result, Where]):
+class Ahead(Generic[Result, Where, Request]):
     """Results in order, made in a thread before they are asked for.
 
     Args:
@@ -31,14 +32,14 @@ class Ahead(Generic[Result, Where]):
         ((10, 2), (20, 3), (20, 7))
     """
 
-    def __init__(self, make: Callable[[Where, Hashable], tuple[Result, Where | None]], depth: int = 2) -> None:
+    def __init__(self, make: Callable[[Where, Request], tuple[Result, Where | None]], depth: int = 2) -> None:
         self._make, self._depth = make, depth
         self._queue: deque[Future[tuple[Result, Where | None] | None]] = deque()
-        self._at: tuple[Where | None, Hashable] = (None, None)
+        self._at: tuple[Where | None, Request] = (None, None)
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 
-    def get(self, place: Where, request: Hashable) -> tuple[Result, Where | None]:
+    def get(self, place: Where, request: Request) -> tuple[Result, Where | None]:
         """The result at a place, and the place after it."""
         if self._depth == 0:
             return self._make(place, request)
@@ -55,7 +56,7 @@ class Ahead(Generic[Result, Where]):
             self._queue.append(self._submit(found[1], request))
         return found
 
-    def _submit(self, place: Where, request: Hashable) -> Future[tuple[Result, Where | None] | None]:
+    def _submit(self, place: Where, request: Request) -> Future[tuple[Result, Where | None] | None]:
         """Make the result after the last one that is being made (or at ``place``, if there is none)."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="cntk-lab-reader")

@@ -102,14 +102,13 @@ class ShuffledOrder(Order):
     def window(self, place: int) -> tuple[int, int]:
         """First and last + 1 place of the chunks whose sequences may change with those of the chunk at ``place``."""
         if self._sizes is None:
-            half = self._window // 2
-            begin, end = max(0, place - half), min(self._chunks, place + half + self._window % 2)
-            return begin, max(end, place + 1)
-        half, begin, end = self._window_in_samples // 2, place, place + 1
-        middle = self._sizes[place]
-        while begin > 0 and middle - self._sizes[begin - 1] <= half:
+            end = min(self._chunks, max(0, place - self._window // 2) + self._window)
+            return max(0, end - self._window), max(end, place + 1)
+        sizes, half = self._sizes, self._window_in_samples // 2
+        begin, end = place, place + 1
+        while begin > 0 and sizes[place] - sizes[begin - 1] <= half:
             begin -= 1
-        while end < self._chunks and self._sizes[end + 1] - middle <= half:
+        while end < self._chunks and sizes[end + 1] - sizes[place] < half:
             end += 1
         return begin, end
 

@@ -9,7 +9,7 @@ Source: CNTK 2.7 ``io.MinibatchSource``.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -153,7 +153,7 @@ class MinibatchSource:
         )
         self._chunks = _Chunks(self._reader, memory, min(fitting, 2 * window + 2) if shuffle.chunks else 0)
         self._place: Place = Place()
-        self._ahead: Ahead[Minibatch, Place] = Ahead(self._make, prefetch)
+        self._ahead: Ahead[Minibatch, Place, tuple[int, int, int]] = Ahead(self._make, prefetch)
 
     @classmethod
     def from_config(cls, config: MinibatchSourceConfig) -> MinibatchSource:
@@ -235,8 +235,8 @@ class MinibatchSource:
         """The next minibatch, by CNTK's lower-level name: (samples) or (sequences, samples)."""
         return self.next_minibatch(next(a for a in reversed(args) if isinstance(a, int) and a))
 
-    def _make(self, place: Place, request: Hashable) -> tuple[Minibatch, Place | None]:
-        size, parts, index = request  # type: ignore[misc]
+    def _make(self, place: Place, request: tuple[int, int, int]) -> tuple[Minibatch, Place | None]:
+        size, parts, index = request
         cut = self._config.truncation_length
         while True:
             picked = pick_truncated(self._timeline, place, size, cut) if cut else self._timeline.pick(place, size)
@@ -294,10 +294,8 @@ class MinibatchSource:
         if self._config.truncation_length:
             state["sweep"], state["position"] = place.sweep, place.position
             state["slots"] = [
-                {"sweep": -1}
-                if p is None
-                else {"sweep": p.sweep, "position": p.position, "done": p.done, "last": p.last}
-                for p in place.slots
+                [{"sweep": p.sweep, "position": p.position, "done": p.done, "last": p.last} for p in slot]
+                for slot in place.slots
             ]
         return state
 
@@ -319,10 +317,8 @@ class MinibatchSource:
         self._ahead.clear()
         if "sweep" in checkpoint:
             slots = tuple(
-                None
-                if int(p["sweep"]) < 0
-                else Piece(int(p["sweep"]), int(p["position"]), int(p["done"]), bool(p["last"]))
-                for p in checkpoint["slots"]
+                tuple(Piece(int(p["sweep"]), int(p["position"]), int(p["done"]), bool(p["last"])) for p in slot)
+                for slot in checkpoint["slots"]
             )
             self._place = Place(int(checkpoint["sweep"]), int(checkpoint["position"]), samples, slots)
         else:

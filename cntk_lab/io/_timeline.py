@@ -39,6 +39,10 @@ class Piece:
     last: bool
 
 
+Slot = tuple[Piece, ...]
+"""The sequences that wait in one parallel slot; the first may be begun."""
+
+
 @dataclass(frozen=True)
 class Place:
     """A place on the timeline.
@@ -47,13 +51,13 @@ class Place:
         sweep: number of the sweep, from 0.
         position: sequences of the sweep that are behind.
         samples: samples delivered since the beginning, to all workers.
-        slots: sequences that are being cut, one per parallel slot (None: idle); empty without truncation.
+        slots: sequences that are being cut, per parallel slot; empty without truncation.
     """
 
     sweep: int = 0
     position: int = 0
     samples: int = 0
-    slots: tuple[Piece | None, ...] = ()
+    slots: tuple[Slot, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ class Timeline:
     def ended(self, place: Place) -> bool:
         """Whether nothing comes after a place."""
         limits = self.limits
-        if any(p is not None for p in place.slots):
+        if any(place.slots):
             return False
         return (limits.sweeps is not None and place.sweep >= limits.sweeps) or (
             limits.samples is not None and place.samples >= limits.samples

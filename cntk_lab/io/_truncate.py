@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cntk_lab.io._timeline import Picked, Piece, Place, Timeline
+from cntk_lab.io._timeline import Picked, Piece, Place, Slot, Timeline
 
 
 def pick_truncated(timeline: Timeline, place: Place, samples: int, frames: int) -> Picked | None:
@@ -24,19 +24,18 @@ def pick_truncated(timeline: Timeline, place: Place, samples: int, frames: int) 
         samples: how many samples are wanted; the number of slots is this over ``frames``, at least 1.
         frames: longest piece, in frames.
     """
-    slots: list[Piece | None] = list(place.slots)
     wanted = max(1, samples // frames)
-    slots += [None] * (wanted - len(slots))
+    slots = list(place.slots) + [()] * (wanted - len(place.slots))
     taker = _Taker(timeline, place, frames)
     after = [taker.fill(slot, number, number < wanted) for number, slot in enumerate(slots)]
     if not taker.rows:
         return None
-    while len(after) > wanted and after[-1] is None:
+    while len(after) > wanted and not after[-1]:
         after.pop()
-    columns = [np.array(column, np.int64) for column in zip(*taker.rows, strict=True)]
-    taken = int(columns[4].sum())
+    chunk, number, sweep, first, count, slot_of = np.array(taker.rows, np.int64).T
+    taken = int(count.sum())
     done = replace(taker.place, samples=place.samples + taken, slots=tuple(after) if any(after) else ())
-    return Picked(*columns[:3], taken, taker.ended, done, columns[3], columns[4], columns[5])
+    return Picked(chunk, number, sweep, taken, taker.ended, done, first, count, slot_of)
 
 
 class _Taker:
@@ -49,14 +48,23 @@ class _Taker:
         self.rows: list[tuple[int, int, int, int, int, int]] = []
         self.ended = False
 
-    def fill(self, piece: Piece | None, slot: int, may_start: bool) -> Piece | None:
-        """Take up to T frames for one slot; what is left of the last sequence is returned."""
-        left = self._frames
-        while left and self._room != 0:
+    def fill(self, waiting: Slot, slot: int, may_start: bool) -> Slot:
+        """Take up to T frames for one slot; the sequences that wait in it afterwards are returned.
+
+        A slot holds more than T frames before it is emptied, if there are so many: that decides, as in CNTK, which slot the
+        next sequences go to.
+        """
+        pieces = list(waiting)
+        held = sum(self._length(p) - p.done for p in pieces)
+        while may_start and held <= self._frames:
+            piece = self._next()
             if piece is None:
-                piece = self._next() if may_start else None
-                if piece is None:
-                    break
+                break
+            pieces.append(piece)
+            held += self._length(piece)
+        left = self._frames
+        while left and pieces and self._room != 0:
+            piece = pieces[0]
             chunk, number, length = self._timeline.sweep(piece.sweep).at(piece.position)
             count = min(left, length - piece.done)
             if self._room is not None:
@@ -64,11 +72,14 @@ class _Taker:
                 self._room -= count
             self.rows.append((chunk, number, piece.sweep, piece.done, count, slot))
             left -= count
-            piece = replace(piece, done=piece.done + count)
-            if piece.done >= length:
+            pieces[0] = replace(piece, done=piece.done + count)
+            if pieces[0].done >= length:
                 self.ended = self.ended or piece.last
-                piece = None
-        return None if self._room == 0 else piece
+                pieces.pop(0)
+        return () if self._room == 0 else tuple(pieces)
+
+    def _length(self, piece: Piece) -> int:
+        return self._timeline.sweep(piece.sweep).at(piece.position)[2]
 
     def _next(self) -> Piece | None:
         place, limits = self.place, self._timeline.limits
