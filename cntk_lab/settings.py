@@ -51,7 +51,6 @@ OPTIONS: tuple[Option, ...] = (
     Option("tf32", "CNTK_LAB_TF32", False, "GPU products of float32 may round their inputs to 10 bits of mantissa"),
     Option("checked", "CNTK_LAB_CHECKED", False, "guard zones around buffers, checked after every step (slow)"),
     Option("fuse", "CNTK_LAB_FUSE", True, "fuse neighbouring formulas into one kernel"),
-    Option("simplify", "CNTK_LAB_SIMPLIFY", True, "apply the rewrite rules before lowering"),
     Option("offline", "CNTK_LAB_OFFLINE", False, "never ask a package registry for data"),
 )
 _BY_NAME = {o.name: o for o in OPTIONS}

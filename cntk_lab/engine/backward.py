@@ -21,6 +21,10 @@ from cntk_lab.formula.simplify import simplify
 from cntk_lab.graph.opdef import Contraction, Trait, apply, needs
 
 
+_MOST_SHARES = 12
+"""Contributions to one gradient that are added by one formula."""
+
+
 class Backward:
     """One backward pass.
 
@@ -80,6 +84,16 @@ class Backward:
         shares = self.shares.get(buffer)
         if not shares:
             return None
+        while len(shares) > _MOST_SHARES:
+            # many contributions (a weight used at many places) are summed in portions
+            part = self._like(buffer)
+            first, shares = shares[:_MOST_SHARES], shares[_MOST_SHARES:]
+            formula = e.input_(f"b{first[0]}")
+            for s in first[1:]:
+                formula = formula + e.input_(f"b{s}")
+            self.builder.emit(map_step(self.builder, {part: formula}, first))
+            shares = [*shares, part]
+        self.shares[buffer] = shares
         if len(shares) > 1:
             target = self._like(buffer)
             formula = e.input_(f"b{shares[0]}")

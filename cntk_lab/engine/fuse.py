@@ -18,6 +18,8 @@ from cntk_lab.tensor.shape import FREE, Shape, size
 
 _IN_PLACE = ("parameter", "constant", "state")
 _MOST_OPERANDS = 24
+_MOST_WORDS = 160
+"""Words of one kernel's formulas: longer ones gain little, and planning must not grow faster than the graph."""
 _LOOK_BACK = 64
 """How many steps back a partner is looked for: keeps fusing linear in the length of the plan."""
 
@@ -67,7 +69,7 @@ def _place(plan: Plan, items: list[Step], step: Map, judge: Judge) -> None:
         if not (moved_up or moved_down):
             continue
         merged = _merge(plan, other, step)
-        if merged is None or not judge(merged.kernel):
+        if merged is None or not (_plain(merged.kernel) or judge(merged.kernel)):
             continue
         if moved_up:
             items[i] = merged
@@ -76,6 +78,11 @@ def _place(plan: Plan, items: list[Step], step: Map, judge: Judge) -> None:
             items.append(merged)
         return
     items.append(step)
+
+
+def _plain(kernel: Kernel) -> bool:
+    """Whether a kernel only maps elements: every tier that runs its parts runs it as one, so nobody need be asked."""
+    return kernel.dtype in ("float32", "float64") and not e.has_reduction(f for _, f in kernel.outputs)
 
 
 def _related(a: Map, b: Map) -> bool:
@@ -110,6 +117,8 @@ def _merge(plan: Plan, a: Map, b: Map) -> Map | None:
     outputs = [(_padded(o, rank), f) for o, f in ka.outputs]
     outputs += [(_padded(o, rank), f) for (o, _), f in zip(kb.outputs, formulas_b, strict=True)]
     formulas = simplify(f for _, f in outputs)
+    if sum(1 for _ in e.topological(formulas)) > _MOST_WORDS:
+        return None
     operands = {o.name: _padded(o, rank) for o in (*ka.inputs, *kb.inputs)}
     known = {**{o.name: o.shape for o, _ in outputs}, **{o.name: _padded(o, rank).shape for o in ka.inputs}}
     if any(known.get(o.name, shape) != shape for o in kb.inputs for shape in [_padded(o, rank).shape]):
@@ -130,16 +139,17 @@ def _merge(plan: Plan, a: Map, b: Map) -> Map | None:
     return Map(tuple(int(n[1:]) for n in used), (*a.writes, *b.writes), nodes, kernel=kernel, rows=a.rows or b.rows)
 
 
-def _row_sums_end(formulas: Iterable[e.Expr], outputs: list[Operand], rows: bool) -> bool:
+def _row_sums_end(formulas: Iterable[e.Expr], outputs: list[Operand], rows: bool) -> bool:  # noqa: FBT001
     """Whether sums over rows are only used in results without rows (else the rows would be passed over twice)."""
     if not rows:
         return True
-    for formula, operand in zip(formulas, outputs, strict=True):
-        if operand.rows and any(
-            x.op == "reduce" and isinstance(x.data, tuple) and e.ROWS in x.data[1] for x in e.topological([formula])
-        ):
-            return False
-    return True
+    formulas = tuple(formulas)
+    summed: set[int] = set()
+    for x in e.topological(formulas):
+        own = x.op == "reduce" and isinstance(x.data, tuple) and e.ROWS in x.data[1]
+        if own or any(id(a) in summed for a in x.args):
+            summed.add(id(x))
+    return not any(o.rows and id(f) in summed for f, o in zip(formulas, outputs, strict=True))
 
 
 def _pad(shape: Shape, rank: int) -> Shape:
@@ -147,7 +157,8 @@ def _pad(shape: Shape, rank: int) -> Shape:
 
 
 def _padded(operand: Operand, rank: int) -> Operand:
-    return Operand(operand.name, _pad(operand.shape, rank), operand.rows, operand.dtype)
+    whole = _pad(operand.whole, rank) if operand.whole else ()
+    return Operand(operand.name, _pad(operand.shape, rank), operand.rows, operand.dtype, whole)
 
 
 def _contains(large: Shape, small: Shape) -> bool:
@@ -180,15 +191,15 @@ def _store_only_needed(plan: Plan, steps: list[Step], kept: set[int]) -> list[St
 
 
 def _without_dead(plan: Plan, steps: list[Step], kept: set[int]) -> list[Step]:
-    """Drop steps whose results nobody reads."""
-    while True:
-        read = set(kept)
-        for s in all_steps(steps):
-            read.update(s.reads)
-        alive = [s for s in steps if any(w in read or plan.buffers[w].role in _IN_PLACE for w in s.writes)]
-        if len(alive) == len(steps):
-            return steps
-        steps = alive
+    """Drop steps whose results nobody reads, in one pass from the end."""
+    read = set(kept)
+    alive: list[Step] = []
+    for s in reversed(steps):
+        if any(w in read or plan.buffers[w].role in _IN_PLACE for w in s.writes):
+            alive.append(s)
+            for inner in all_steps([s]):
+                read.update(inner.reads)
+    return alive[::-1]
 
 
 def _inline_constants(plan: Plan, steps: list[Step]) -> list[Step]:

@@ -332,7 +332,8 @@ def map_step(builder: Builder, outputs: dict[int, e.Expr], reads: Iterable[int],
     """
     reads = list(dict.fromkeys(reads))
     buffers = builder.buffers
-    used = [r for r in reads if f"b{r}" in set(e.inputs_of(outputs.values()))]
+    named = set(e.inputs_of(outputs.values()))
+    used = [r for r in reads if f"b{r}" in named]
     spanning = [buffers[r] for r in reads]
     domain = broadcast(*(b.shape for b in spanning)) if spanning else buffers[next(iter(outputs))].shape
     rows = max(
