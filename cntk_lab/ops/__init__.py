@@ -8,6 +8,7 @@ from cntk_lab.ops._comparison import *  # noqa: F403
 from cntk_lab.ops._convolution import *  # noqa: F403
 from cntk_lab.ops._convolution_transpose import *  # noqa: F403
 from cntk_lab.ops._criteria import *  # noqa: F403
+from cntk_lab.ops._crop import *  # noqa: F403
 from cntk_lab.ops._ctc import *  # noqa: F403
 from cntk_lab.ops._indexing import *  # noqa: F403
 from cntk_lab.ops._normalization import *  # noqa: F403

@@ -1,7 +1,7 @@
-"""Elements by number: gather, one-hot vectors, the largest elements, and crops that follow another operand.
+"""Elements by number: gather, one-hot vectors, the largest elements.
 
 Numbers are held in float elements, as everything; fractions are cut off. Must not know sequences (see ops/sequence).
-Source: CNTK 2.7, observed; Long et al. (2015) for crops that follow a network's geometry.
+Source: CNTK 2.7, observed.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Reals, Sample, TensorType, Trait, reals
 from cntk_lab.ops._shaping import static_axis, swapaxes
-from cntk_lab.tensor.shape import FREE, Shape, text
+from cntk_lab.tensor.shape import FREE, Shape
 from cntk_lab.tensor.sparse import SparseRows, from_one_hot
 
 Operand = Any
 
-__all__ = ["crop_manual", "gather", "one_hot", "top_k"]
+__all__ = ["gather", "one_hot", "top_k"]
 
 
 # ---- gather
@@ -241,84 +241,4 @@ def top_k(x: Operand, k: int, axis: Any = -1, name: str = "") -> Function:
         (2,)
 
     Source: CNTK 2.7 ``ops.top_k``; ONNX TopK-1.
-    """
-
-
-# ---- crops
-
-
-def _crop_resolve(node_input: TensorType, node_referent: TensorType, offset_x: int, offset_y: int) -> dict[str, Any]:
-    return crop_window(node_input, node_referent, int(offset_x), int(offset_y))
-
-
-def crop_window(node_input: TensorType, node_referent: TensorType, x: int, y: int) -> dict[str, Any]:
-    """First row and column and size of a crop.
-
-    Raises:
-        ShapeError: if it does not lie inside the operand.
-    """
-    if node_input.rank < 2 or node_referent.rank < 2:
-        raise ShapeError(
-            f"crop: the operands {text(node_input.dims)} and {text(node_referent.dims)} need height and width as "
-            "their last axes"
-        )
-    height, width = node_referent.dims[-2:]
-    if x < 0 or y < 0 or (height != FREE and (y + height > node_input.dims[-2] or x + width > node_input.dims[-1])):
-        raise ShapeError(
-            f"crop: {height} x {width} pixels from row {y}, column {x} do not lie inside {text(node_input.dims[-2:])}",
-            fix="choose smaller offsets, or a smaller referent",
-        )
-    return {"top": y, "left": x}
-
-
-def _crop_forward(xp: Any, node_input: Any, node_referent: Any, top: int, left: int) -> Any:
-    height, width = node_referent.shape[-2:]
-    return xp.ascontiguousarray(node_input[..., top : top + height, left : left + width])
-
-
-def _crop_gradient(xp: Any, dy: Any, node_input: Any, top: int, left: int) -> Any:
-    result = xp.zeros((dy.shape[0], *node_input.shape[1:]), dy.dtype)
-    result[..., top : top + dy.shape[-2], left : left + dy.shape[-1]] = dy
-    return result
-
-
-CROP: dict[str, Any] = {
-    "shape": lambda node_input, node_referent: node_input.dims[:-2] + node_referent.dims[-2:],
-    "forward": _crop_forward,
-    "gradient": {"node_input": _crop_gradient},
-}
-
-
-@tensor_op(
-    resolve=_crop_resolve,
-    operands=("node_input", "node_referent"),
-    cntk=CntkRule("Crop", id=84, attributes={"offset_x": "offset", "offset_y": "offset"}),
-    onnx=OnnxRule("Crop"),
-    samples=(Sample(((2, 5, 6), (1, 3, 3)), {"offset_x": 1, "offset_y": 2}),),
-    **CROP,
-)
-def crop_manual(node_input: Operand, node_referent: Operand, offset_x: int, offset_y: int, name: str = "") -> Function:
-    """The part of an image that has the size of another one.
-
-    Args:
-        node_input: image (... x H x W); dynamic axes pass through.
-        node_referent: operand whose last two dimensions are the size of the part; its numbers do not matter.
-        offset_x: first column of the part, in pixels.
-        offset_y: first row of the part, in pixels.
-
-    Returns:
-        Function (... x height x width of the referent).
-
-    Raises:
-        ShapeError: if the part does not lie inside.
-
-    Example:
-        >>> import numpy as np
-        >>> import cntk_lab as C
-        >>> x, r = C.input_variable((1, 3, 3)), C.input_variable((1, 2, 2))
-        >>> data = {x: np.arange(9).reshape(1, 1, 3, 3), r: np.zeros((1, 1, 2, 2))}
-        >>> C.crop_manual(x, r, 1, 0).eval(data).ravel().tolist()
-        [1.0, 2.0, 4.0, 5.0]
-
-    Source: CNTK 2.7 ``ops.crop_manual``.
     """
