@@ -17,6 +17,7 @@ from cntk_lab import device as devices
 from cntk_lab.backends.choose import backend_of
 from cntk_lab.backends.cpu import jit
 from cntk_lab.device import DeviceDescriptor
+from cntk_lab.engine import watch
 from cntk_lab.engine.bind import Binding, NativePlan, why_not_native
 from cntk_lab.engine.compile import Wanted, plan_for
 from cntk_lab.engine.plan import Plan, row_symbol
@@ -80,6 +81,9 @@ def execute(plan: Plan, run: Run) -> Binding | None:
     if run.backend is not None:
         _on_device(plan, run)
         return None
+    if watch.wanted():
+        watch.run_watched(interpreter_of(plan), run)
+        return None
     native = native_of(plan) if settings.flag("native") and _worth_compiling(plan) else None
     if native is None or not native.ready():
         interpreter_of(plan).run(run)
@@ -96,7 +100,10 @@ def _on_device(plan: Plan, run: Run) -> None:
     number = run.backend.device.id()
     if number not in by_device:
         by_device[number] = Interpreter(plan, run.backend.kernel)
-    by_device[number].run(run)
+    if watch.wanted():
+        watch.run_watched(by_device[number], run)
+    else:
+        by_device[number].run(run)
 
 
 def state_of(root: Any) -> State:

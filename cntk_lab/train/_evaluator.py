@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from cntk_lab.engine.training import Program
 from cntk_lab.errors import GraphError, TrainingError
+from cntk_lab.graph import ports
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.node import edits
 from cntk_lab.train._step import criterion_of, evaluate, function_of, is_current, is_empty
@@ -109,7 +110,8 @@ class Evaluator:
             writer.write_test_summary()
 
     def print_node_timing(self) -> None:
-        """Nothing: times of nodes are told as events, which ``debugging.profiler`` listens to."""
+        """Print how long each function took since ``debugging.set_node_timing(True)``."""
+        ports.use("print_node_timing")()
 
     def _current(self) -> Program:
         now = edits()

@@ -229,7 +229,7 @@ def _distributed(learner: Any, distributed_after: int) -> Any:
     _refuse_several()
     if not isinstance(learner, DistributedLearner):
         kind = type(learner)
-        learner.__class__ = type(f"Distributed{kind.__name__}", (kind, DistributedLearner), {})
+        learner.__class__ = type(f"Distributed{kind.__name__}", (DistributedLearner, kind), {})
     learner._distributed_after = distributed_after  # type: ignore[attr-defined]
     return learner
 

@@ -188,7 +188,8 @@ class Trainer:
             writer.write_test_summary()
 
     def print_node_timing(self) -> None:
-        """Nothing: times of nodes are told as events, which ``debugging.profiler`` listens to."""
+        """Print how long each function took since ``debugging.set_node_timing(True)``."""
+        ports.use("print_node_timing")()
 
     # --- numbers
 

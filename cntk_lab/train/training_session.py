@@ -570,7 +570,7 @@ def training_session(
         >>> trainer = Trainer(None, C.square(x * w), C.sgd([w], 0.1))
         >>> source = C.io.MinibatchSourceFromData({"x": np.ones((4, 1), np.float32)}, max_samples=8)
         >>> training_session(trainer, source, 4, {x: source.streams.x}).train()
-        >>> trainer.total_number_of_samples_seen, float(w.value[0].round(2))
+        >>> trainer.total_number_of_samples_seen, round(w.value.item(), 2)
         (8, 0.64)
 
     Source: CNTK 2.7 ``train.training_session``.
