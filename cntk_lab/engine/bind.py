@@ -18,8 +18,8 @@ from cntk_lab.backends.cpu import executor as executors
 from cntk_lab.engine.memory import Slot, slots_of, source_of
 from cntk_lab.engine.native import Absorbed, NativeStep, native_steps
 from cntk_lab.engine.native_loop import LoopStep, native_loops
-from cntk_lab.engine.plan import Buffer, Call, Delay, Loop, Plan, RowSymbol, View, all_steps
-from cntk_lab.engine.run import Interpreter, Run, carry
+from cntk_lab.engine.plan import Buffer, Call, Delay, Join, Loop, Part, Plan, RowSymbol, View, all_steps
+from cntk_lab.engine.run import Interpreter, Run, carry, part_of
 from cntk_lab.errors import ExecutionError
 from cntk_lab.graph.opdef import Trait
 from cntk_lab.tensor.arrays import aligned_empty
@@ -127,9 +127,10 @@ class NativePlan:
         own = self._source.get(buffer, buffer)
         b = self.plan.buffers[buffer]
         n = rows[b.rows] if b.rows else 1
-        count = n * size(b.shape) * np.dtype(b.dtype).itemsize
+        shape = b.whole or b.shape
+        count = n * size(shape) * np.dtype(b.dtype).itemsize
         raw = self._arena[self._slot_of[own]]
-        return raw[:count].view(b.dtype).reshape((n, *b.shape))
+        return part_of(raw[:count].view(b.dtype).reshape((n, *shape)), b)
 
 
 class Binding:
@@ -163,8 +164,9 @@ class Binding:
                 self.arrays[b.id] = _standing(b)
         for b in plan.buffers:
             own = native._source.get(b.id, b.id)
-            if b.id not in self.arrays and own in self.arrays:
-                self.arrays[b.id] = self.arrays[own].reshape((self.arrays[own].shape[0], *b.shape))
+            if b.id not in self.arrays and own in self.arrays:  # views and parts of inputs and parameters
+                whole = self.arrays[own].reshape((self.arrays[own].shape[0], *(b.whole or b.shape)))
+                self.arrays[b.id] = part_of(whole, b)
         self.states: dict[int, Any] = {b.id: None for b in plan.buffers if b.role == "state"}
         self.segments: list[Callable[[Run], None]] = []
         self.tables: list[Any] = []
@@ -194,7 +196,7 @@ class Binding:
         table: list[list[int]] = []
         for i, step in enumerate(native.plan.steps):
             own = native.steps[i]
-            if isinstance(own, Absorbed) or isinstance(step, View):
+            if isinstance(own, Absorbed) or isinstance(step, (View, Part, Join)):
                 continue
             if isinstance(own, NativeStep) and own.usable():
                 if isinstance(own, LoopStep):

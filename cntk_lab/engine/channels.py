@@ -11,8 +11,9 @@ Idea: layout propagation of oneDNN's graph compilers; here with one fixed layout
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from cntk_lab.engine.plan import Buffer, Call, Loop, Map, Order, Plan, Step, all_steps
+from cntk_lab.engine.plan import Buffer, Call, Contract, Join, Loop, Map, Order, Part, Plan, Step, all_steps
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.kernel import Kernel, Operand
 from cntk_lab.tensor.shape import FREE, Shape
@@ -73,9 +74,12 @@ def _choose(plan: Plan, images: Images) -> set[int]:
     buffers = plan.buffers
     in_loops = {n for s in plan.steps if isinstance(s, Loop) for t in all_steps([s]) for n in (*t.reads, *t.writes)}
 
+    shared = {n for s in plan.steps if isinstance(s, (Part, Join)) for n in (*s.reads, *s.writes)}
+    shared |= {n for s in plan.steps if isinstance(s, Contract) for n in s.reads[2:]}
+
     def may(number: int) -> bool:
         b = buffers[number]
-        return b.role == "temporary" and bool(b.rows) and not b.sparse and len(b.shape) > 1 and FREE not in b.shape and number not in in_loops
+        return b.role == "temporary" and bool(b.rows) and not b.sparse and len(b.shape) > 1 and FREE not in b.shape and number not in in_loops and number not in shared
 
     chosen = {
         n for s in plan.steps if isinstance(s, Call) for n in images(s, plan).values() if may(n) and not _neutral(buffers[n].shape)
@@ -99,6 +103,8 @@ def _bound(plan: Plan, s: Map) -> set[int] | None:
     operands = (*s.kernel.inputs, *(o for o, _ in s.kernel.outputs))
     for o in operands:
         number = int(o.name[1:])
+        if o.whole:
+            return None
         if not _neutral(o.shape):
             if plan.buffers[number].shape != o.shape:
                 return None
@@ -181,7 +187,7 @@ def _rename(step: Step, new: dict[int, int]) -> None:
 
     def renamed(o: Operand) -> Operand:
         number = int(o.name[1:])
-        return Operand(f"b{new.get(number, number)}", o.shape, o.rows, o.dtype)
+        return replace(o, name=f"b{new.get(number, number)}")
 
     formulas = e.substitute([f for _, f in k.outputs], {f"b{old}": e.input_(f"b{n}") for old, n in new.items()})
     outputs = tuple((renamed(o), f) for (o, _), f in zip(k.outputs, formulas, strict=True))

@@ -19,7 +19,9 @@ from cntk_lab.engine.channels import channels_last
 from cntk_lab.engine.fuse import fuse
 from cntk_lab.engine.lower import Lowering, map_step
 from cntk_lab.engine.native import canonical, images_of
+from cntk_lab.engine.parts import use_parts
 from cntk_lab.engine.plan import Builder, Map, Plan, all_steps
+from cntk_lab.engine.shaping import shaping
 from cntk_lab.errors import GraphError
 from cntk_lab.events import BUS, PlanCompiled
 from cntk_lab.formula import expr as e
@@ -157,6 +159,7 @@ def make_plan(wanted: Wanted, *, fused: bool, images: bool = False) -> Plan:
         literals=lowering.literals,
     )
     if images:
+        plan = use_parts(plan, shaping)
         plan = channels_last(plan, images_of)
     return fuse(plan, lambda kernel: supported(canonical(kernel)) is None) if fused and _sizes_follow(plan) else plan
 

@@ -112,13 +112,16 @@ def _merge(plan: Plan, a: Map, b: Map) -> Map | None:
     domain = da if _contains(da, db) else db
     if ka.rows and not kb.rows and size(db) != size(da):
         return None
+    if _words(a) + _words(b) > _MOST_WORDS:
+        return None
+    if not _row_sums_end([f for _, f in ka.outputs], [o for o, _ in ka.outputs], ka.rows):
+        return None
     produced = {o.name: f for o, f in ka.outputs}
     formulas_b = e.substitute([f for _, f in kb.outputs], produced)
     outputs = [(_padded(o, rank), f) for o, f in ka.outputs]
     outputs += [(_padded(o, rank), f) for (o, _), f in zip(kb.outputs, formulas_b, strict=True)]
-    formulas = simplify(f for _, f in outputs)
-    if sum(1 for _ in e.topological(formulas)) > _MOST_WORDS:
-        return None
+    count = len(ka.outputs)
+    formulas = (*(f for _, f in outputs[:count]), *simplify(f for _, f in outputs[count:]))
     operands = {o.name: _padded(o, rank) for o in (*ka.inputs, *kb.inputs)}
     known = {**{o.name: o.shape for o, _ in outputs}, **{o.name: _padded(o, rank).shape for o in ka.inputs}}
     if any(known.get(o.name, shape) != shape for o in kb.inputs for shape in [_padded(o, rank).shape]):
@@ -137,6 +140,13 @@ def _merge(plan: Plan, a: Map, b: Map) -> Map | None:
     )
     nodes = tuple(dict.fromkeys((*a.nodes, *b.nodes)))
     return Map(tuple(int(n[1:]) for n in used), (*a.writes, *b.writes), nodes, kernel=kernel, rows=a.rows or b.rows)
+
+
+def _words(step: Map) -> int:
+    """How many words a step's formulas have, counted once per kernel."""
+    if step.words == 0:
+        step.words = sum(1 for _ in e.topological(f for _, f in step.kernel.outputs))
+    return step.words
 
 
 def _row_sums_end(formulas: Iterable[e.Expr], outputs: list[Operand], rows: bool) -> bool:  # noqa: FBT001

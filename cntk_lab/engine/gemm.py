@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cntk_lab.engine.plan import Buffer
 from cntk_lab.graph.opdef import Contraction
-from cntk_lab.tensor.shape import FREE
+from cntk_lab.tensor.shape import FREE, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,27 @@ def as_matrices(spec: Contraction) -> Matrices | None:
             continue
         return Matrices(m, n, shared, transpose_left=a != m + shared, transpose_right=b != shared + n, swapped=swapped)
     return None
+
+
+def batched(spec: Contraction) -> Contraction | None:
+    """The product that is done for every row by itself, if that is what a contraction is (rows in all three words)."""
+    words = (spec.left, spec.right, spec.out)
+    if any(w[:1] != "r" for w in words):
+        return None
+    return Contraction(spec.left[1:], spec.right[1:], spec.out[1:], spec.sizes)
+
+
+def pitch(b: Buffer, columns: int) -> int | None:
+    """Elements between the rows of a buffer that is read as a matrix with so many columns; None if it is no matrix."""
+    if b.whole is None:
+        return columns
+    axis, _ = b.cut
+    return size(b.whole[axis:]) if columns == size(b.shape[axis:]) else None
+
+
+def row_pitch(b: Buffer) -> int:
+    """Elements between the packed rows of a buffer."""
+    return size(b.whole or b.shape)
 
 
 def _without_ones(word: str, spec: Contraction) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cntk_lab.engine.plan import Plan, RowSymbol, Step, View, all_steps
+from cntk_lab.engine.plan import Contract, Join, Part, Plan, RowSymbol, Step, View, all_steps
 from cntk_lab.tensor.shape import size
 
 
@@ -32,11 +32,18 @@ class Slot:
 
 
 def source_of(plan: Plan) -> dict[int, int]:
-    """For each buffer that is a view, the buffer whose memory it shares in the end."""
+    """For each buffer that is a view, a part or the like, the buffer whose memory it shares in the end."""
     source: dict[int, int] = {}
     for s in all_steps(plan.steps):
-        if isinstance(s, View):
-            source[s.writes[0]] = source.get(s.reads[0], s.reads[0])
+        if isinstance(s, (View, Part)):
+            source[s.writes[0]] = s.reads[0]
+        elif isinstance(s, Join):
+            source.update(dict.fromkeys(s.reads, s.writes[0]))
+        elif isinstance(s, Contract) and len(s.reads) > 2:
+            source[s.writes[0]] = s.reads[2]
+    for b in list(source):
+        while source[b] in source:
+            source[b] = source[source[b]]
     return source
 
 

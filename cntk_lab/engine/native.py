@@ -8,6 +8,7 @@ absorbed into it. Knows operators only through the backend's registry.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,12 +16,13 @@ import numpy as np
 from cntk_lab.backends.cpu import blas, executor, jit, onednn, threads
 from cntk_lab.backends.cpu import rows as operators
 from cntk_lab.backends.cpu.rows import Maker, Request
-from cntk_lab.engine.gemm import Matrices, as_matrices, is_static, size_of
+from cntk_lab.engine.gemm import Matrices, as_matrices, batched, is_static, pitch, row_pitch, size_of
 from cntk_lab.backends.cpu.onednn import Layout
 from cntk_lab.engine.plan import Call, Contract, Map, Order, Plan
 from cntk_lab.formula import expr as e
-from cntk_lab.formula.kernel import Kernel, Operand
+from cntk_lab.formula.kernel import Kernel
 from cntk_lab.formula.print_numba import Code, numba_code, supported
+from cntk_lab.graph.opdef import Contraction
 from cntk_lab.tensor.arrays import aligned_empty
 from cntk_lab.tensor.shape import size
 
@@ -83,6 +85,12 @@ def native_steps(plan: Plan) -> list[NativeStep | None]:
             result[i] = MapStep(s) if supported(canonical(s.kernel)) is None else None
         elif isinstance(s, Contract):
             matrices = as_matrices(s.spec)
+            each = batched(s.spec)
+            if each is not None and is_static(s.spec) and not any(plan.buffers[r].sparse for r in s.reads):
+                inner = as_matrices(each)
+                if inner is not None and plan.buffers[s.writes[0]].dtype == "float32" and pitches(plan, s, inner):
+                    result[i] = BatchedStep(plan, s, each, inner)
+                continue
             if (
                 matrices is None
                 or any(plan.buffers[r].sparse for r in s.reads)
@@ -91,7 +99,7 @@ def native_steps(plan: Plan) -> list[NativeStep | None]:
             ):
                 continue
             finish, after = _finish(plan, s, matrices, readers, kept)
-            result[i] = GemmStep(plan, s, matrices, finish)
+            result[i] = GemmStep(plan, s, matrices, finish) if pitches(plan, s, matrices) else None
             if after is not None:
                 result[after] = Absorbed()
         elif isinstance(s, Order):
@@ -110,9 +118,9 @@ def canonical(kernel: Kernel) -> Kernel:
     """The kernel with operands renamed in order, so that equal formulas of different plans share their code."""
     names = {o.name: f"i{n}" for n, o in enumerate(kernel.inputs)}
     formulas = e.substitute([f for _, f in kernel.outputs], {old: e.input_(new) for old, new in names.items()})
-    inputs = tuple(Operand(names[o.name], o.shape, o.rows, o.dtype) for o in kernel.inputs)
+    inputs = tuple(replace(o, name=names[o.name]) for o in kernel.inputs)
     outputs = tuple(
-        (Operand(f"o{n}", o.shape, o.rows, o.dtype), f)
+        (replace(o, name=f"o{n}"), f)
         for n, ((o, _), f) in enumerate(zip(kernel.outputs, formulas, strict=True))
     )
     in_place = tuple((f"o{n}", names[o.name]) for n, (o, _) in enumerate(kernel.outputs) if o.name in names)
@@ -153,6 +161,67 @@ class MapStep(NativeStep):
 # ---- products
 
 
+def pitches(plan: Plan, step: Contract, x: Matrices) -> tuple[int, int, int] | None:
+    """Elements between the rows of the left matrix, the right one and the result, as they lie in memory; None if one is none."""
+    spec = step.spec
+    left, right = step.reads[:2][::-1] if x.swapped else step.reads[:2]
+    columns = ((left, x.m if x.transpose_left else x.k), (right, x.k if x.transpose_right else x.n), (step.writes[0], x.n))
+    found = []
+    for number, letters in columns:
+        b = plan.buffers[number]
+        if b.whole is None:
+            found.append(0 if "r" in letters else size_of(letters, spec, 1))
+        elif "r" in letters:
+            return None
+        else:
+            between = pitch(b, size_of(letters, spec, 1))
+            if between is None:
+                return None
+            found.append(between)
+    return found[0], found[1], found[2]
+
+
+class BatchedStep(NativeStep):
+    """A product of matrices for every row by itself, by one oneDNN primitive."""
+
+    def __init__(self, plan: Plan, step: Contract, spec: Contraction, matrices: Matrices) -> None:
+        self.plan, self.step, self.spec, self.matrices = plan, step, spec, matrices
+        found = pitches(plan, step, matrices)
+        assert found is not None
+        self.between = found
+
+    def usable(self) -> bool:
+        """Whether oneDNN is there."""
+        return onednn.available()
+
+    def rows(self, binder: Binder) -> list[list[int]]:
+        """One row."""
+        x = self.matrices
+        m, n, k = (size_of(letters, self.spec, 1) for letters in (x.m, x.n, x.k))
+        left, right = self.step.reads[:2][::-1] if x.swapped else self.step.reads[:2]
+        target = self.step.writes[0]
+        count = binder.arrays[target].shape[0]
+        if not count or not m or not n:
+            return []
+        if not k:
+            return [executor.fill_row(binder.address(target), count * m * n * 4)]
+        apart = [row_pitch(self.plan.buffers[b]) if self.plan.buffers[b].rows else 0 for b in (left, right, target)]
+        a, b, c = self.between
+        primitive = onednn.matmul(
+            m,
+            n,
+            k,
+            batch=(count, *apart),
+            strides_a=(1, a) if x.transpose_left else (a, 1),
+            strides_b=(1, b) if x.transpose_right else (b, 1),
+            strides_c=(c, 1),
+            beta=1.0 if len(self.step.reads) > 2 else 0.0,
+        )
+        bound = primitive.bind({"source": binder.address(left), "weights": binder.address(right), "target": binder.address(target)})
+        binder.keep(bound)
+        return [executor.primitive_row(bound.row())]
+
+
 class GemmStep(NativeStep):
     """A product of matrices, with what is absorbed into it."""
 
@@ -162,6 +231,8 @@ class GemmStep(NativeStep):
         self.step, self.matrices = step, matrices
         self.bias, self.post, self.target = finish
         self.itemsize = 4 if plan.buffers[step.writes[0]].dtype == "float32" else 8
+        self.between = pitches(plan, step, matrices) or (0, 0, 0)
+        self.beta = 1.0 if len(step.reads) > 2 else 0.0
 
     def writes_early(self) -> tuple[int, ...]:
         """Where the result goes, if a formula is absorbed."""
@@ -178,29 +249,45 @@ class GemmStep(NativeStep):
         x, spec = self.matrices, self.step.spec
         rows = binder.rows[self.step.rows] if self.step.rows else 1
         m, n, k = (size_of(letters, spec, rows) for letters in (x.m, x.n, x.k))
-        a, b = (binder.address(r) for r in (reversed(self.step.reads) if x.swapped else self.step.reads))
+        a, b = (binder.address(r) for r in (reversed(self.step.reads[:2]) if x.swapped else self.step.reads[:2]))
+        lda, ldb, ldc = self.between
         c = binder.address(self.target)
         plain = self.bias is None and not self.post
         if not m or not n:
             return []
         if not k:
-            return [executor.fill_row(c, m * n * self.itemsize)]
+            return [] if self.beta else [executor.fill_row(c, m * n * self.itemsize)]
         if (
             plain
             and blas.probe() is not None
             and (self.itemsize == 8 or not onednn.available() or not blas.prefers_onednn(m, n, k))
         ):
-            block = blas.gemm_block(m, n, k, a=a, b=b, c=c, transpose_a=x.transpose_left, transpose_b=x.transpose_right)
+            block = blas.gemm_block(
+                m,
+                n,
+                k,
+                a=a,
+                b=b,
+                c=c,
+                transpose_a=x.transpose_left,
+                transpose_b=x.transpose_right,
+                beta=self.beta,
+                lda=lda,
+                ldb=ldb,
+                ldc=ldc,
+            )
             binder.keep(block)
             return [executor.gemm_row(block, self.itemsize)]
         primitive = onednn.matmul(
             m,
             n,
             k,
-            transpose_a=x.transpose_left,
-            transpose_b=x.transpose_right,
+            strides_a=(1, lda or m) if x.transpose_left else (lda or k, 1),
+            strides_b=(1, ldb or k) if x.transpose_right else (ldb or n, 1),
+            strides_c=(ldc or n, 1),
             bias=self.bias is not None,
             post=self.post,
+            beta=self.beta,
         )
         data = {"source": a, "weights": b, "target": c}
         if self.bias is not None:
@@ -217,7 +304,7 @@ def _finish(
     own = step.writes[0]
     plain: tuple[tuple[int | None, tuple[str, ...], int], None] = ((None, (), own), None)
     after = readers.get(own, [])
-    if len(after) != 1 or own in kept or plan.buffers[own].dtype != "float32" or not onednn.available():
+    if len(after) != 1 or own in kept or len(step.reads) > 2 or plan.buffers[own].whole is not None or plan.buffers[own].dtype != "float32" or not onednn.available():
         return plain
     consumer = plan.steps[after[0]]
     if not isinstance(consumer, Map):
@@ -225,6 +312,8 @@ def _finish(
     n = 1
     for c in matrices.n:
         n *= 1 if c == "r" else step.spec.sizes[c]
+    if any(o.whole for o in (*consumer.kernel.inputs, *(o for o, _ in consumer.kernel.outputs))):
+        return plain
     found = bias_and_activation(consumer, own, (n,), axis=0)
     if found is None or "r" in matrices.n or matrices.swapped:
         return plain
@@ -353,7 +442,7 @@ def call_step(plan: Plan, step: Call, readers: Readers, kept: set[int]) -> tuple
         maker is None
         or len(step.writes) != 1
         or own.dtype != "float32"
-        or any(plan.buffers[r].sparse for r in step.reads)
+        or any(plan.buffers[r].sparse or plan.buffers[r].whole for r in (*step.reads, *step.writes))
     ):
         return None, None
     found = CallStep(plan, step, maker)
@@ -363,6 +452,8 @@ def call_step(plan: Plan, step: Call, readers: Readers, kept: set[int]) -> tuple
     after = readers.get(step.writes[0], [])
     consumer = plan.steps[after[0]] if len(after) == 1 and step.writes[0] not in kept else None
     if not isinstance(consumer, Map):
+        return found, None
+    if any(plan.buffers[w].whole for w in consumer.writes):
         return found, None
     finish = bias_and_activation(consumer, step.writes[0], own.shape, axis=-1 if own.last else 0)
     if finish is None:

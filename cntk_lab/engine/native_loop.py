@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from cntk_lab.backends.cpu import blas, executor, jit, threads
 from cntk_lab.backends.cpu.executor import AFFINE, Share
 from cntk_lab.engine.gemm import Matrices, as_matrices, is_static, size_of
-from cntk_lab.engine.native import Binder, NativeStep, canonical
-from cntk_lab.engine.plan import Contract, Delay, Loop, Map, Plan, Step, View
+from cntk_lab.engine.native import Binder, NativeStep, canonical, pitches
+from cntk_lab.engine.plan import Contract, Delay, Join, Loop, Map, Part, Plan, Step, View
 from cntk_lab.engine.run import Run, initial_frames
 from cntk_lab.formula.print_numba import Code, numba_code, supported
 from cntk_lab.tensor.arrays import aligned_empty
@@ -39,14 +39,14 @@ def loop_step(plan: Plan, step: Loop) -> LoopStep | None:
     if blas.probe() is None or any(plan.buffers[r].sparse for r in step.reads):
         return None
     for s in step.body:
-        if isinstance(s, View):
+        if isinstance(s, (View, Part, Join)):
             continue
         if isinstance(s, Map):
             if supported(canonical(s.kernel)) is not None or any(not o.rows for o, _ in s.kernel.outputs):
                 return None
         elif isinstance(s, Contract):
             x = as_matrices(s.spec)
-            fits = x is not None and not x.swapped and "r" in x.m and is_static(s.spec) and not x.transpose_left
+            fits = x is not None and pitches(plan, s, x) is not None and not x.swapped and "r" in x.m and is_static(s.spec) and not x.transpose_left
             if not fits or plan.buffers[s.writes[0]].dtype not in ("float32", "float64") or s.reads[1] in inside:
                 return None
         elif not isinstance(s, Delay) or plan.buffers[s.writes[0]].dtype not in ("float32", "float64"):
@@ -109,7 +109,7 @@ class BoundLoop:
 
     def _row_bytes(self, buffer: int) -> int:
         b = self.owner.plan.buffers[buffer]
-        return size(b.shape) * np.dtype(b.dtype).itemsize
+        return size(b.whole or b.shape) * np.dtype(b.dtype).itemsize
 
     # ---- tables
 
@@ -166,11 +166,14 @@ class BoundLoop:
         x = as_matrices(step.spec)
         assert isinstance(x, Matrices)
         left, right, target = step.reads[0], step.reads[1], step.writes[0]
+        lda, ldb, ldc = pitches(self.owner.plan, step, x) or (0, 0, 0)
         itemsize = np.dtype(self.owner.plan.buffers[target].dtype).itemsize
         per_row = size_of(x.m.replace("r", ""), step.spec, 1)
         n, k = size_of(x.n, step.spec, 1), size_of(x.k, step.spec, 1)
         a, b, c = (self.binder.address(i) for i in (left, right, target))
-        block = blas.gemm_block(1, n, k, a=a, b=b, c=c, transpose_b=x.transpose_right)
+        block = blas.gemm_block(
+            1, n, k, a=a, b=b, c=c, transpose_b=x.transpose_right, beta=float(len(step.reads) > 2), lda=lda, ldb=ldb, ldc=ldc
+        )
         self._kept.append(block)
         later += [
             (block, _M, 0, per_row, _COUNT),

@@ -46,6 +46,10 @@ class Buffer:
     name: str = ""
     sparse: bool = False
     variable: Variable | None = None
+    whole: Shape | None = None
+    """If it lies in the memory of another buffer: that one's static shape."""
+    cut: tuple[int, int] = (0, 0)
+    """And along which static axis it is a part of that, from which place."""
     last: bool = False
     """Whether it is an image with its channels behind the spatial axes (``shape`` is then in that order)."""
 
@@ -76,11 +80,16 @@ class Map(Step):
     rows: RowSymbol = ""
     op: OpDef | None = None
     scope: dict[str, Any] = field(default_factory=dict)
+    words: int = 0
+    """Size of the formulas, counted when fusing first asks."""
 
 
 @dataclass(slots=True)
 class Contract(Step):
-    """A product of matrices or tensors, by letters (see :class:`Contraction`)."""
+    """A product of matrices or tensors, by letters (see :class:`Contraction`).
+
+    A third read is what the product is added to; nobody else needs that, and the result may lie where it does.
+    """
 
     spec: Contraction = field(default_factory=lambda: Contraction("", "", "", {}))
     rows: RowSymbol = ""
@@ -106,6 +115,21 @@ class View(Step):
 
     stops: bool = False
     """Whether gradients end here."""
+
+
+@dataclass(slots=True)
+class Part(Step):
+    """A part of a value along one static axis, in the same memory."""
+
+    axis: int = 0
+    begin: int = 0
+
+
+@dataclass(slots=True)
+class Join(Step):
+    """Values put together along one static axis; they are parts of the result, and lie in its memory."""
+
+    axis: int = 0
 
 
 @dataclass(slots=True)
@@ -208,7 +232,7 @@ def describe(step: Step) -> str:
     if isinstance(step, Map):
         return "map {" + "; ".join(f"{o.name} = {e!r}" for o, e in step.kernel.outputs) + "}"
     if isinstance(step, Contract):
-        return f"product {step.spec.left},{step.spec.right}->{step.spec.out}"
+        return f"product {step.spec.left},{step.spec.right}->{step.spec.out}{' onto' if len(step.reads) > 2 else ''}"
     if isinstance(step, Call):
         return f"{step.op.name if step.op else '?'}.{step.role}"
     if isinstance(step, (Delay, DelayInitial)):

@@ -21,9 +21,11 @@ from cntk_lab.engine.plan import (
     Delay,
     DelayInitial,
     Gathered,
+    Join,
     Loop,
     Map,
     Order,
+    Part,
     Plan,
     RowSymbol,
     Spread,
@@ -140,6 +142,8 @@ class Interpreter:
             Call: self._call,
             View: self._view,
             Order: self._order,
+            Part: self._part,
+            Join: self._join,
             Spread: self._spread,
             Gathered: self._gathered,
             Delay: self._delay,
@@ -173,14 +177,16 @@ class Interpreter:
         return act
 
     def _contract(self, step: Contract) -> Action:
-        left, right = step.reads
+        left, right = step.reads[:2]
+        onto = step.reads[2] if len(step.reads) > 2 else None
         product = contraction(step.spec)
         w = step.writes[0]
         b = self.plan.buffers[w]
 
         def act(run: Run) -> None:
             result = product(run.xp, _slab(run, left, self.plan), _slab(run, right, self.plan))
-            _store(run, w, b, _shaped(result, b.shape, run))
+            result = _shaped(result, b.shape, run)
+            _store(run, w, b, result if onto is None else result + _slab(run, onto, self.plan))
 
         return act
 
@@ -249,6 +255,25 @@ class Interpreter:
 
         def act(run: Run) -> None:
             _store(run, w, b, _shaped(_slab(run, r, self.plan), b.shape, run))
+
+        return act
+
+    def _part(self, step: Part) -> Action:
+        r, w = step.reads[0], step.writes[0]
+        b, source = self.plan.buffers[w], self.plan.buffers[r]
+
+        def act(run: Run) -> None:
+            # inside a loop, too, the part is one of all frames
+            run.arrays[w] = part_of(_whole(run, r, source), b)
+
+        return act
+
+    def _join(self, step: Join) -> Action:
+        w, axis = step.writes[0], step.axis
+        b = self.plan.buffers[w]
+
+        def act(run: Run) -> None:
+            _store(run, w, b, run.xp.concatenate([_slab(run, r, self.plan) for r in step.reads], axis + 1))
 
         return act
 
@@ -342,6 +367,14 @@ class Interpreter:
 
 
 # ---- arrays
+
+
+def part_of(array: Any, b: Buffer) -> Any:
+    """The part of an array that a buffer is (the array itself if it is no part)."""
+    if b.whole is None:
+        return array
+    axis, begin = b.cut
+    return array[(slice(None),) * (axis + 1) + (slice(begin, begin + b.shape[axis]),)]
 
 
 def _plain_buffer(b: Buffer) -> Buffer:

@@ -22,6 +22,8 @@ class Operand:
     rows: bool
     """Whether the array has one entry per row (else its row axis has length 1)."""
     dtype: str = "float32"
+    whole: tuple[int, ...] = ()
+    """If the array is a part of a larger one: static shape of that one, which gives the distances between elements."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -308,10 +308,10 @@ class _Writer:
         p, s = self.p, self.s
         operands = [*p.kernel.inputs, *(o for o, _ in p.kernel.outputs)]
         for i, operand in enumerate(operands):
-            strides = p._strides(p._operand_axes(operand))
+            strides = p._operand_strides(operand)
             terms = [f"x{a} * {strides[a] * _SIZES[operand.dtype]}" for a in s.prefix if a in strides]
             if self.flat and 0 in strides:
-                terms = [f"base * {_SIZES[operand.dtype]}"]
+                terms = [f"base * {strides[0] * _SIZES[operand.dtype]}"]
             p.emit(f"q{i} = p{i}" + "".join(f" + {t}" for t in terms))
 
     def _group(self, group: Group, ready: set[Expr]) -> None:
@@ -501,9 +501,9 @@ class _Writer:
 
     def _within(self, operand: Operand) -> str:
         """Index of an operand's element inside the row at hand."""
-        strides = self.p._strides(self.p._operand_axes(operand))
+        strides = self.p._operand_strides(operand)
         if self.flat:
-            return "x0" if 0 in strides else "0"
+            return ("x0" if strides[0] == 1 else f"x0 * {strides[0]}") if 0 in strides else "0"
         axes = [a for a in self.s.inner if a in strides]
         return " + ".join(f"x{a}" if strides[a] == 1 else f"x{a} * {strides[a]}" for a in axes) or "0"
 

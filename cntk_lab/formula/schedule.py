@@ -112,6 +112,7 @@ class Schedule:
                 b = groups[-1][-1]
                 alike = all(self._is_full(o, a) == self._is_full(o, b) for o in operands)
                 alike = alike and all((a in r) == (b in r) for r in reduced)
+                alike = alike and not any(o.whole and isinstance(a, int) and o.whole[a] != kernel.domain[a] for o in operands)
             if alike:
                 groups[-1].append(a)
             else:
@@ -135,6 +136,15 @@ class Schedule:
         for a in sorted(axes, reverse=True):
             strides[a] = n
             n *= self.static[a]
+        return strides
+
+    def _operand_strides(self, operand: Operand) -> dict[int, int]:
+        """Stride in elements of each axis along which an operand changes; of a part, in the memory it is a part of."""
+        lies = operand.whole or operand.shape
+        strides = {}
+        for number in self._operand_axes(operand):
+            inner = self.groups[number][-1]
+            strides[number] = math.prod(lies if isinstance(inner, str) else lies[len(lies) + inner + 1 :])
         return strides
 
     # ------------------------------------------------------------ what depends on what
@@ -293,7 +303,7 @@ class Schedule:
             if name is None:
                 continue
             operand = self.kernel.inputs[self.inputs[name]]
-            if (operand.shape, operand.rows, operand.dtype) != (out.shape, out.rows, out.dtype):
+            if (operand.shape, operand.rows, operand.dtype, operand.whole) != (out.shape, out.rows, out.dtype, out.whole):
                 raise Unsupported(f"{out.name!r} overwrites {name!r}, which has another shape or type")
         written: set[str] = set()
         for s in stages:

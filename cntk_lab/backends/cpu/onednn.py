@@ -329,13 +329,17 @@ def _make(key: tuple[Any, ...]) -> Primitive:
 
 
 def _matmul(
-    library: _Library, m: int, n: int, k: int, a: Any, b: Any, c: Any, bias: bool, post: tuple[str, ...], beta: float
+    library: _Library, m: int, n: int, k: int, a: Any, b: Any, c: Any, bias: bool, post: tuple[str, ...], beta: float, batch: Any = None
 ) -> Primitive:
-    given = {
-        "source": library.descriptor(Layout((m, k), a)),
-        "weights": library.descriptor(Layout((k, n), b)),
-        "target": library.descriptor(Layout((m, n), c)),
-    }
+    lies = {"source": ((m, k), a), "weights": ((k, n), b), "target": ((m, n), c)}
+    if batch is not None:
+        count, *apart = batch
+        # an operand that all products share has one entry along the batch
+        lies = {
+            role: ((count if between else 1, *dims), (between or dims[0] * dims[1], *strides))
+            for (role, (dims, strides)), between in zip(lies.items(), apart, strict=True)
+        }
+    given = {role: library.descriptor(Layout(dims, tuple(strides))) for role, (dims, strides) in lies.items()}
     roles = ["source", "weights", "target"]
     if bias:
         given["bias"] = library.descriptor(Layout((1, n), (n, 1)))
@@ -358,6 +362,7 @@ def matmul(
     bias: bool = False,
     post: tuple[str, ...] = (),
     beta: float = 0.0,
+    batch: tuple[int, int, int, int] | None = None,
 ) -> Primitive:
     """The primitive of target (m x n) = post(source (m x k) weights (k x n) + bias + beta target).
 
@@ -373,6 +378,8 @@ def matmul(
         bias: whether an argument "bias" (n) is added.
         post: words among relu, tanh, logistic, applied last.
         beta: factor of what the target held before.
+        batch: number of products that are done side by side, and how many elements lie between the sources, weights and targets
+            of neighbouring ones (0: they share it).
 
     Returns:
         Primitive with roles source, weights, target and perhaps bias.
@@ -382,7 +389,7 @@ def matmul(
     """
     a = strides_a or ((1, m) if transpose_a else (k, 1))
     b = strides_b or ((1, k) if transpose_b else (n, 1))
-    return _make(("matmul", m, n, k, a, b, strides_c or (n, 1), bias, tuple(post), float(beta)))
+    return _make(("matmul", m, n, k, a, b, strides_c or (n, 1), bias, tuple(post), float(beta), batch))
 
 
 @dataclass(frozen=True, slots=True)
