@@ -30,6 +30,15 @@ class StepFinished(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RunChanged(Event):
+    """A run went on, or changed its status (``running paused stopped finished failed``): told a few times a second."""
+
+    run: int
+    status: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class PlanCompiled(Event):
     """A plan was made: its number, what it computes, how many steps it has, how long planning took (s)."""
 

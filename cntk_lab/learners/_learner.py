@@ -165,6 +165,41 @@ class Learner:
         self._learning_rate_schedule = learning_rate.copy()
         self._rate_begins = (self._samples, self._sweeps)
 
+    def change_learning_rate(self, value: float) -> None:
+        """Follow one learning rate from now on, meant for as many samples as the schedule before.
+
+        Args:
+            value: the rate.
+        """
+        schedule = self._learning_rate_schedule
+        size = schedule.minibatch_size if schedule.is_minibatch_size_explicitly_specified else None
+        self.reset_learning_rate(TrainingParameterSchedule(value, size))
+
+    def momentum(self) -> float | None:
+        """The momentum of the next update, as the schedule says it; None if the rule has none."""
+        return None if self._momentum is None else self._momentum.at(self._samples, self._sweeps)
+
+    def momentum_schedule(self) -> TrainingParameterSchedule | None:
+        """The schedule of the momentum; None if the rule has none."""
+        return self._momentum
+
+    def change_momentum(self, value: float | TrainingParameterSchedule) -> None:
+        """Follow one momentum, or another schedule of it, from now on.
+
+        Args:
+            value: the momentum, meant for as many samples as the schedule before; or a schedule.
+
+        Raises:
+            TrainingError: if the rule has no momentum.
+        """
+        before = self._momentum
+        if before is None:
+            raise TrainingError(f"learner {self.rule.name} has no momentum", fix="use momentum_sgd, nesterov or adam")
+        if not isinstance(value, TrainingParameterSchedule):
+            size = before.minibatch_size if before.is_minibatch_size_explicitly_specified else None
+            value = TrainingParameterSchedule(value, size)
+        self._momentum = value
+
     def total_number_of_samples_seen(self) -> int:
         """Samples in all minibatches that led to an update."""
         return self._samples

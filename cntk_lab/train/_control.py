@@ -68,6 +68,12 @@ class Control:
         """Whether training ends before its next minibatch."""
         return self._stopped
 
+    def begin(self, *, paused: bool = False) -> None:
+        """Be as at first, or held from the first minibatch on; rates that were asked for are kept."""
+        with self._lock:
+            self._stopped, self._paused, self._allowed = False, paused, 0
+            (self._running.clear if paused else self._running.set)()
+
     def pause(self) -> None:
         """Hold training before its next minibatch."""
         with self._lock:

@@ -1,0 +1,666 @@
+"""Run: a training on a thread of its own, that can be watched, held, steered, rewound, forked and repeated.
+
+The thread takes minibatches from a feed and trains, one at a time; between two of them it asks its control. Nothing
+that watches takes part in the computation: a run that was paused, looked at or checked by the doctor is bit for bit the
+run that was not. What was changed by hand is written down with its step, so that a run can be made again. Tells
+``events.RunChanged`` a few times a second; knows no widgets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from cntk_lab.engine.training import Program, Totals
+from cntk_lab.errors import AttributeValueError, DataError, TrainingError
+from cntk_lab.events import BUS, RunChanged
+from cntk_lab.train import _doctor
+from cntk_lab.train._control import Change, Control, Kind, make, running
+from cntk_lab.train._feed import Fed, Feed
+from cntk_lab.train._history import Finding, History, Load, Validation, cut_line, line_of
+from cntk_lab.train._moment import Moment, Shelf, changing, put_back, take, undisturbed
+from cntk_lab.train._rate_finder import RateSearch, find_rate
+from cntk_lab.train._step import criterion_of, evaluate
+from cntk_lab.train.trainer import Trainer
+
+TELL_SECONDS: Final = 0.2
+"""Between two events of a run."""
+KEEP_SHARE: Final = 200
+"""Moments and the doctor's visits may take one part in this of the time."""
+
+_numbers = itertools.count(1)
+_at_work: weakref.WeakValueDictionary[int, Run] = weakref.WeakValueDictionary()
+"""The run that a trainer's parameters belong to at present, by the trainer's number."""
+
+
+class Run:
+    """A training that goes on by itself.
+
+    Args:
+        trainer: who trains; while the run is at work nobody else may use it.
+        feed: of minibatches (see ``_feed``).
+        minibatch_size: samples or sequences in a minibatch.
+        max_epochs: sweeps over the data; None for no limit.
+        max_samples: samples in all; None for no limit.
+        max_steps: minibatches in all; None for no limit.
+        validation: minibatches to validate with after each sweep.
+        name: in legends and files.
+        file: where to write the history while it grows, as JSON lines.
+        changes: of an earlier run, to be made again at the same steps.
+        doctor: whether to look for what is wrong; one part in 200 of the time at most.
+        memory: bytes for moments to go back to.
+
+    Raises:
+        AttributeValueError: if a limit is not positive, or there is none at all and the data never end.
+
+    Example:
+        >>> import cntk_lab as C, numpy as np
+        >>> from cntk_lab.learners import sgd
+        >>> from cntk_lab.train._feed import Arrays
+        >>> x, w = C.input_variable(1), C.parameter((1,), init=1.0)
+        >>> trainer = Trainer(None, (x * w - 3) * (x * w - 3), sgd([w], 0.25))
+        >>> run = Run(trainer, Arrays({x: np.ones((4, 1), np.float32)}), minibatch_size=2, max_epochs=3, doctor=False)
+        >>> run.start().wait()
+        >>> run.status, run.step, run.history.loss[0], w.value.tolist()
+        ('finished', 6, 4.0, [2.96875])
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        feed: Feed,
+        *,
+        minibatch_size: int = 32,
+        max_epochs: int | None = None,
+        max_samples: int | None = None,
+        max_steps: int | None = None,
+        validation: Sequence[Any] = (),
+        name: str = "",
+        file: str | os.PathLike[str] | None = None,
+        changes: Sequence[Change] = (),
+        doctor: bool = True,
+        memory: int = 256 << 20,
+    ) -> None:
+        limits = {"minibatch_size": minibatch_size, "max_epochs": max_epochs, "max_samples": max_samples, "max_steps": max_steps}
+        for limit, value in limits.items():
+            if value is not None and value < 1:
+                raise AttributeValueError(f"{limit} is {value}", fix="give 1 or more")
+        self.number = next(_numbers)
+        self.trainer, self.feed, self.minibatch_size = trainer, feed, minibatch_size
+        self.max_epochs, self.max_samples, self.max_steps = max_epochs, max_samples, max_steps
+        self.history = History(name or f"run {self.number}", trainer.evaluation_function is not None)
+        self.error: BaseException | None = None
+        self._status, self._control = "ready", Control(self._idle)
+        self._planned, self._validation = list(changes), list(validation)
+        self._doctor = _doctor.Doctor(trainer) if doctor else None
+        self._variables = changing(trainer)
+        self._memory, self._shelf = memory, Shelf(memory)
+        self._file = None if file is None else Path(file)
+        self._log: TextIO | None = None
+        self._logged = 0
+        self._thread: threading.Thread | None = None
+        self._lock = threading.RLock()
+        self._samples, self._seconds, self._costs = 0, 0.0, 0.0
+        self._kept_at = self._checked_at = 0.0
+        self._last_load = (0, 0.0)
+        self._left: Moment | None = None
+        self._told = ("", 0)
+        self._rate = math.nan
+        self._validator: Program | None = None
+
+    # --- what there is to see
+
+    @property
+    def status(self) -> str:
+        """``ready``, ``running``, ``paused``, ``stopped``, ``finished`` or ``failed``."""
+        return self._status
+
+    @property
+    def name(self) -> str:
+        """In legends and files."""
+        return self.history.name
+
+    @property
+    def step(self) -> int:
+        """Minibatches done."""
+        return self.history.step
+
+    @property
+    def checkpoints(self) -> list[int]:
+        """Steps whose state is kept; every other step can be reached from the one before it."""
+        return self._shelf.steps
+
+    @property
+    def progress(self) -> float | None:
+        """How much is done, from 0 to 1; None if that is not known."""
+        shares = []
+        if self.max_steps:
+            shares.append(self.step / self.max_steps)
+        if self.max_samples:
+            shares.append(self._samples / self.max_samples)
+        if self.max_epochs:
+            sweeps, part = self.feed.position()
+            if part is not None or sweeps >= self.max_epochs:
+                shares.append((sweeps + (part or 0.0)) / self.max_epochs)
+        return min(1.0, max(shares)) if shares else None
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds left at the present speed; None if that is not known."""
+        done = self.progress
+        return self._seconds * (1 - done) / done if done and self.step else None
+
+    @property
+    def epoch(self) -> int:
+        """Sweeps over the data that are done."""
+        return self.feed.position()[0]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What the doctor saw."""
+        return self.history.findings
+
+    # --- what can be done
+
+    def start(self) -> Run:
+        """Begin, or go on after ``stop`` or the end; returns at once.
+
+        Returns:
+            The run itself.
+
+        Raises:
+            TrainingError: if another run of the same trainer is at work.
+        """
+        return self._start(paused=False)
+
+    def _start(self, *, paused: bool) -> Run:
+        with self._lock:
+            if self._alive():
+                if not paused:
+                    self._control.resume()
+                return self
+            self._take_trainer()
+            self.error = None
+            self._control.begin(paused=paused)
+            self._status = "running"
+            self._thread = threading.Thread(target=self._work, name=f"training {self.name}", daemon=True)
+            self._thread.start()
+        return self
+
+    def pause(self) -> None:
+        """Hold before the next minibatch."""
+        self._control.pause()
+
+    def resume(self) -> None:
+        """Go on after a pause, a stop or a rewind."""
+        if self._alive():
+            self._control.resume()
+        elif self._status in ("paused", "stopped"):
+            self.start()
+
+    def do_steps(self, count: int = 1) -> None:
+        """Do some minibatches, and hold again.
+
+        Args:
+            count: how many.
+        """
+        self._start(paused=True)
+        self._control.step(count)
+
+    def stop(self) -> None:
+        """End before the next minibatch; the run can still be resumed, rewound and forked."""
+        self._control.stop()
+
+    def set_learning_rate(self, value: float, learner: int | None = None) -> None:
+        """Another learning rate from the next minibatch on; see ``Control.set_learning_rate``."""
+        self._control.set_learning_rate(value, learner)
+
+    def set_momentum(self, value: float, learner: int | None = None) -> None:
+        """Another momentum from the next minibatch on; see ``Control.set_momentum``."""
+        if all(entry.momentum() is None for entry in self.trainer.parameter_learners):
+            raise TrainingError("no learner has a momentum", fix="use momentum_sgd, nesterov or adam")
+        self._control.set_momentum(value, learner)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until the run ends. An interrupt (Ctrl-C, or the notebook's stop button) stops the run.
+
+        Args:
+            timeout: longest wait, in seconds.
+
+        Raises:
+            TrainingError: if the time is over.
+            Exception: what ended the run, if it failed.
+        """
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        try:
+            while self._alive() and time.monotonic() < end:
+                assert self._thread is not None
+                self._thread.join(min(0.1, max(0.0, end - time.monotonic())))
+        except KeyboardInterrupt:
+            self.stop()
+            raise
+        if self._alive():
+            raise TrainingError(f"{self.name} is not at its end after {timeout} s", fix="give it more time, or stop it")
+        self._raise()
+
+    def __await__(self) -> Generator[Any, None, Run]:
+        """``await run`` ends when the run does; a notebook's cell with it keeps later cells waiting."""
+        return self._ended().__await__()
+
+    async def _ended(self) -> Run:
+        try:
+            while self._alive():
+                await asyncio.sleep(0.02)
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            self.stop()
+            raise
+        self._raise()
+        return self
+
+    def checkpoint(self) -> int:
+        """Keep the present state to go back to.
+
+        Returns:
+            Its step.
+        """
+        with self._held():
+            self._shelf.add(self._moment(), asked=True)
+            return self.step
+
+    def rewind(self, step: int) -> None:
+        """Go back to a step, exactly; then the run is paused, and what came after it is forgotten.
+
+        Args:
+            step: any step that was done, or 0.
+
+        Raises:
+            AttributeValueError: if the run was never there.
+            TrainingError: if the data cannot be given again.
+        """
+        with self._held():
+            if not 0 <= step <= self.step or step < self._shelf.first().step:
+                raise AttributeValueError(
+                    f"{self.name} has no step {step}", fix=f"give a step from {self._shelf.first().step} to {self.step}"
+                )
+            self._take_trainer()
+            self._go_back(step)
+            self.history.cut(step)
+            self._shelf.cut(step)
+            self._left = None
+            self._write(cut_line(step))
+            self._logged = step
+            self._flush()
+            if not self._alive():
+                self._left = self._moment()
+            self._tell("paused")
+
+    def fork(self, step: int | None = None, name: str = "") -> Run:
+        """A second run that goes on from a step of this one; this one is stopped and keeps its history.
+
+        The parameters are the same objects, so only one of the two can be at work; each finds its own state again.
+
+        Args:
+            step: where they part; None for here.
+            name: of the new run.
+
+        Returns:
+            The new run, not started.
+        """
+        at = self.step if step is None else step
+        with self._held():
+            if not self._shelf.first().step <= at <= self.step:
+                raise AttributeValueError(f"{self.name} has no step {at}", fix=f"give a step up to {self.step}")
+            self._take_trainer()
+            here = self._moment()
+            self._go_back(at)
+            made = Run(
+                self.trainer, self.feed, minibatch_size=self.minibatch_size, max_epochs=self.max_epochs,
+                max_samples=self.max_samples, max_steps=self.max_steps, validation=self._validation,
+                name=name or f"{self.name}+", doctor=self._doctor is not None, memory=self._memory,
+            )  # fmt: skip
+            made.history = self.history.copy(at)
+            made.history.name, made.history.parent, made.history.forked_at = name or f"{self.name}+", self.name, at
+            made._left = self._moment(at)
+            made._status = "paused"
+            made._shelf.add(made._left)
+            made._count_from(at)
+            self._return_to(here)
+            self._left = here
+        self.stop()
+        self._join()
+        return made
+
+    def find_learning_rate(self, low: float = 1e-6, high: float = 10.0, steps: int = 100) -> RateSearch:
+        """Try rising learning rates on the run's data, and put everything back; the run is held meanwhile.
+
+        Args:
+            low: first rate, above 0.
+            high: last rate.
+            steps: minibatches at most, at least 10.
+
+        Returns:
+            Rates, smoothed losses, and a suggestion.
+
+        Raises:
+            AttributeValueError: if the range cannot be tried.
+            TrainingError: if the data cannot be given again.
+        """
+        if not self.feed.returns:
+            raise TrainingError("the data cannot be given again after a search", fix="train on arrays or a list")
+        with self._held():
+            self._take_trainer()
+            return find_rate(self.trainer, self._variables, self.feed, self.minibatch_size, low, high, steps)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the history as JSON lines (format ``cntk-lab-run``).
+
+        Args:
+            path: of the file.
+
+        Returns:
+            The path.
+        """
+        with self._lock:
+            copied = self.history.copy(self.step)
+        return copied.save(path)
+
+    # --- the thread
+
+    def _work(self) -> None:
+        status = "finished"
+        try:
+            with running(self.trainer.number, self._control):
+                self._tell("running")
+                status = self._train()
+        except Exception as error:  # noqa: BLE001 - told by wait(), await and the monitor
+            self.error, status = error, "failed"
+        with self._lock:
+            self._left = self._moment()
+            if status == "failed" and self.error is not None:
+                self._find([Finding(self.step, "error", f"{type(self.error).__name__}: {self.error}")])
+            self._sample_load(force=True)
+            self._flush()
+            if self._log is not None:
+                self._log.close()
+                self._log = None
+        self._tell(status)
+
+    def _train(self) -> str:
+        """Minibatch after minibatch; the status at the end."""
+        control, history = self._control, self.history
+        if not self._shelf.steps:
+            self._shelf.add(self._moment())
+        self._flush()
+        self._note_rates()
+        clock = time.perf_counter
+        next_tell = clock() + TELL_SECONDS
+        while True:
+            if control.paused:
+                self._idle()
+            if not control.proceed():
+                return "stopped"
+            with self._lock:
+                if self._status != "running" and not control.paused:
+                    self._tell("running")
+                if self._over():
+                    return "finished"
+                started = clock()
+                self._make_changes()
+                fed = self.feed.next(self.minibatch_size)
+                if fed is None:
+                    return "finished"
+                self._one(fed, started)
+                if not math.isfinite(history.loss[-1]):
+                    self._not_finite()
+                if fed.ends_sweep:
+                    self._validate()
+                if clock() >= next_tell:
+                    self._look_around(fed)
+                    next_tell = clock() + TELL_SECONDS
+
+    def _one(self, fed: Fed, started: float) -> None:
+        """Train on one minibatch and write it down."""
+        trainer = self.trainer
+        trainer.train_minibatch(fed.arguments, is_sweep_end=fed.ends_sweep)
+        count = trainer.previous_minibatch_sample_count
+        metric = trainer.previous_minibatch_evaluation_average if self.history.has_metric else 0.0
+        self._samples += count
+        self._seconds += time.perf_counter() - started
+        self.history.append(self._samples, trainer.previous_minibatch_loss_average, metric, self._seconds)
+
+    def _over(self) -> bool:
+        return bool(
+            (self.max_steps and self.step >= self.max_steps)
+            or (self.max_samples and self._samples >= self.max_samples)
+            or (self.max_epochs and self.feed.position()[0] >= self.max_epochs)
+        )
+
+    def _make_changes(self) -> None:
+        """Changes of an earlier run that are due now, and those that were asked for."""
+        if not self._planned and not self._control.asked:
+            if self.trainer.parameter_learners[0].learning_rate() != self._rate:
+                self._note_rates()
+            return
+        done = self.step
+        due = [c for c in self._planned if c.step == done]
+        self._planned = [c for c in self._planned if c.step > done]
+        for change in due:
+            make(change, self.trainer.parameter_learners)
+        due += self._control.apply(done, self.trainer.parameter_learners)
+        self.history.changes += due
+        for change in due:
+            self._write(line_of(change))
+        self._note_rates()
+
+    def _note_rates(self) -> None:
+        """Write the rates down where they are new."""
+        learner = self.trainer.parameter_learners[0]
+        self._rate = learner.learning_rate()
+        kinds: list[tuple[Kind, float | None]] = [("learning_rate", self._rate), ("momentum", learner.momentum())]
+        for kind, value in kinds:
+            last = next((c.value for c in reversed(self.history.rates) if c.kind == kind), None)
+            if value is not None and value != last:
+                change = Change(self.step, kind, value, 0)
+                self.history.rates.append(change)
+                self._write(line_of(change, "rate"))
+
+    def _look_around(self, fed: Fed) -> None:
+        """A few times a second: load, moments, the doctor, the event."""
+        clock = time.perf_counter
+        started = clock()
+        self._sample_load()
+        if self._seconds - self._kept_at > KEEP_SHARE * self._costs:
+            self._shelf.add(self._moment())
+            self._costs = clock() - started
+            self._kept_at = self._seconds
+        if self._doctor is not None and self._doctor.due(self._seconds, KEEP_SHARE):
+            with undisturbed(self.trainer):
+                self._find(self._doctor.visit(self.history, fed.arguments, self._seconds))
+        self._flush()
+        self._tell("paused" if self._control.paused else "running")
+
+    def _not_finite(self) -> None:
+        """The loss is not finite for the first time: go back to before that step, look at every node, and hold."""
+        if self._doctor is None or any(f.kind == "not finite" for f in self.findings):
+            return
+        step, loss = self.step, self.history.loss[-1]
+        if self.feed.returns:
+            here = self._moment()
+            try:
+                self._go_back(step - 1)
+                before = self.feed.next(self.minibatch_size)
+                assert before is not None
+                finding = self._doctor.first_not_finite(before.arguments, step, loss)
+            finally:
+                self._return_to(here)
+        else:
+            words = f"the loss became {loss} at step {step}; the source cannot go back, so which node was first is not known"
+            finding = Finding(step, "not finite", words)
+        self._find([finding])
+        self._control.pause()
+
+    def _validate(self) -> None:
+        """Averages over the validation data; nothing of the training is touched."""
+        if not self._validation:
+            return
+        criterion = criterion_of((self.trainer.loss_function, self.trainer.evaluation_function))
+        if self._validator is None:
+            self._validator = Program(criterion.loss, criterion.metric)
+        with undisturbed(self.trainer):
+            totals: list[Totals] = [evaluate(self._validator, arguments) for arguments in self._validation]
+        samples = sum(t.samples for t in totals)
+        if not samples:
+            raise DataError("the validation data have no samples", fix="give at least one")
+        loss, metric = (sum(v) / samples for v in ([t.loss for t in totals], [t.metric for t in totals]))
+        entry = Validation(self.step, loss, metric if self.history.has_metric else None)
+        self.history.validation.append(entry)
+        self._flush()
+        self._write(line_of(entry))
+
+    def _sample_load(self, force: bool = False) -> None:
+        samples, seconds = self._last_load
+        passed = self._seconds - seconds
+        if passed < 1.0 and not (force and passed > 0 and (not self.history.load or passed > 0.2)):
+            return
+        self._last_load = (self._samples, self._seconds)
+        entry = Load(self.step, (self._samples - samples) / passed, memory_in_use())
+        self.history.load.append(entry)
+        self._flush()
+        self._write(line_of(entry))
+
+    def _find(self, findings: Sequence[Finding]) -> None:
+        for finding in findings:
+            self.history.findings.append(finding)
+            self._flush()
+            self._write(line_of(finding))
+
+    # --- inside
+
+    def _alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _join(self) -> None:
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _raise(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def _idle(self) -> None:
+        """While training is held, by its thread: tell where it is held."""
+        if self._control.paused and self._told != ("paused", self.step):
+            with self._lock:
+                self._flush()
+            self._tell("paused")
+
+    def _tell(self, status: str) -> None:
+        self._status, self._told = status, (status, self.step)
+        if BUS.heard(RunChanged):
+            BUS.publish(RunChanged(self.number, status, self.step))
+
+    def _held(self) -> _Held:
+        return _Held(self)
+
+    def _take_trainer(self) -> None:
+        """Put the trainer into this run's state, if another run was at work with it meanwhile."""
+        other = _at_work.get(self.trainer.number)
+        if other is self:
+            return
+        if other is not None and other._alive():
+            raise TrainingError(
+                f"{other.name} is at work with the same trainer", fix=f"stop it first, then start {self.name}"
+            )
+        _at_work[self.trainer.number] = self
+        if self._left is not None:
+            put_back(self._left, self.trainer, self._variables, self.feed)
+
+    def _moment(self, step: int | None = None) -> Moment:
+        at = self.step if step is None else step
+        samples = self.history.samples[at - 1] if at else 0
+        seconds = self.history.seconds[at - 1] if at else 0.0
+        return take(self.trainer, self._variables, self.feed, at, samples, seconds)
+
+    def _go_back(self, step: int) -> None:
+        """Put the state of training to a step: from the last moment before it, the steps are done again."""
+        moment = self._shelf.before(step)
+        put_back(moment, self.trainer, self._variables, self.feed)
+        for done in range(moment.step, step):
+            for change in self.history.changes:
+                if change.step == done:
+                    make(change, self.trainer.parameter_learners)
+            fed = self.feed.next(self.minibatch_size)
+            if fed is None:
+                raise TrainingError("the data ended before they did the first time", fix="give the same data again")
+            self.trainer.train_minibatch(fed.arguments, is_sweep_end=fed.ends_sweep)
+        self._count_from(step)
+
+    def _return_to(self, moment: Moment) -> None:
+        put_back(moment, self.trainer, self._variables, self.feed)
+        self._count_from(moment.step)
+
+    def _count_from(self, step: int) -> None:
+        self._samples = self.history.samples[step - 1] if step else 0
+        self._seconds = self.history.seconds[step - 1] if step else 0.0
+        self._last_load = (self._samples, self._seconds)
+        self._kept_at = min(self._kept_at, self._seconds)
+
+    def _write(self, line: str) -> None:
+        if self._file is None:
+            return
+        if self._log is None:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            fresh = self._logged == 0 and self.step == 0 or not self._file.is_file()
+            self._log = self._file.open("w" if fresh else "a", encoding="utf-8")
+            if fresh:
+                self._log.write(self.history.head())
+                self._logged = 0
+        self._log.write(line)
+
+    def _flush(self) -> None:
+        """Write the steps done since the last time."""
+        if self._file is None:
+            return
+        first, end = self._logged, self.step
+        if end > first:
+            self._logged = end
+            self._write(self.history.block(first, end))
+        if self._log is not None:
+            self._log.flush()
+
+
+class _Held:
+    """While the block runs the run does nothing, wherever its thread is."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __enter__(self) -> None:
+        if self._run._alive():
+            self._run.pause()
+        self._run._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._run._lock.release()
+
+
+def memory_in_use() -> int:
+    """Bytes of memory this process has in use now (where the system does not say: at most so far)."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - read five times a second
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
