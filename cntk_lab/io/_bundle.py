@@ -193,9 +193,9 @@ def gather(chunks: IndexVector, numbers: IndexVector, seeds: NDArray[np.uint64],
         return load(int(chunks[0])).take(numbers, seeds)  # type: ignore[no-any-return]
     order = np.argsort(chunks, kind="stable")
     edges = np.flatnonzero(np.diff(chunks[order])) + 1
-    parts: list[Mapping[str, Ragged]] = []
-    for here in np.split(order, edges):
-        parts.append(load(int(chunks[here[0]])).take(numbers[here], seeds[here]))
+    parts: list[Mapping[str, Ragged]] = [
+        load(int(chunks[here[0]])).take(numbers[here], seeds[here]) for here in np.split(order, edges)
+    ]
     back = np.empty(len(order), np.int64)
     back[order] = np.arange(len(order))
     return {name: join([p[name] for p in parts]).take(back) for name in parts[0]}

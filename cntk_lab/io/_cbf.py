@@ -1,7 +1,8 @@
 """CBFDeserializer: CNTK's binary format; and its writer, which turns any deserializer's data into such a file.
 
-The header at the end of the file lists streams and chunks; a chunk holds, stream by stream, its sequences. Every number of the
-file is checked before it is used. The layout is that of reference/formats.md, verified by real CNTK reading files written here.
+The header at the end of the file lists streams and chunks; a chunk holds, stream by stream, its sequences. Every
+number of the file is checked before it is used. The layout is that of reference/formats.md, verified by real CNTK
+reading files written here.
 
 Source: CNTK 2.7 ``io.CBFDeserializer``.
 """
@@ -41,8 +42,8 @@ def CBFDeserializer(filename: str, streams: Mapping[str, Any] | None = None) -> 
 
     Args:
         filename: path of the file.
-        streams: StreamDefs; of each, ``field`` is the name in the file, ``shape`` another static shape of as many elements.
-            Streams of the file that are not named keep their names. None: all as they are.
+        streams: StreamDefs; of each, ``field`` is the name in the file, ``shape`` another static shape of as many
+            elements. Streams of the file that are not named keep their names. None: all as they are.
 
     Returns:
         Deserializer for MinibatchSource.
@@ -336,6 +337,7 @@ def write_cbf(source: Any, filename: str | os.PathLike[str], chunk_bytes: int = 
 
     Example:
         >>> import tempfile
+        >>> from cntk_lab.io import MinibatchSource
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = write_cbf({"x": np.ones((3, 2), np.float32)}, os.path.join(folder, "ones.bin"))
         ...     source = MinibatchSource(CBFDeserializer(str(path)), randomize=False)
@@ -406,8 +408,7 @@ def _write_all(file: BinaryIO, streams: list[StreamInformation], chunks: Parts) 
         name = stream.m_name.encode()
         file.write(struct.pack("<BI", int(stream.is_sparse), len(name)) + name)
         file.write(struct.pack("<BI", int(stream.dtype == "float64"), size(stream.sample_shape)))
-    for entry in table:
-        file.write(_CHUNK.pack(*entry))
+    file.writelines(_CHUNK.pack(*entry) for entry in table)
     file.write(struct.pack("<q", start))
 
 

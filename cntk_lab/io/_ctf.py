@@ -1,7 +1,8 @@
 """CTFDeserializer: CNTK's text format.
 
-A file is indexed once; a chunk (32 MB of text) is read and parsed when its turn comes. Lines that break the grammar are told
-with place and cause; a tolerated one takes its whole sequence out, because the streams of a sequence belong together.
+A file is indexed once; a chunk (32 MB of text) is read and parsed when its turn comes. Lines that break the grammar
+are told with place and cause; a tolerated one takes its whole sequence out, because the streams of a sequence belong
+together.
 
 Source: CNTK 2.7 ``io.CTFDeserializer``.
 """

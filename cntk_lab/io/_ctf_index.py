@@ -1,7 +1,8 @@
 """Index of a text file: where each sequence starts, its id, and how many samples it counts; kept on disk.
 
-One pass over the file with NumPy, block by block, at the speed of the disk. The index of a large file is kept in the user's
-cache folder under the file's path, size and time of change, so that it is made once. Knows line starts and ids, no values.
+One pass over the file with NumPy, block by block, at the speed of the disk. The index of a large file is kept in the
+user's cache folder under the file's path, size and time of change, so that it is made once. Knows line starts and
+ids, no values.
 """
 
 from __future__ import annotations

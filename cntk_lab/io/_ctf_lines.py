@@ -1,8 +1,8 @@
 """CNTK's text format, line by line: the grammar in its readable form, and what is wrong with a line that breaks it.
 
-A line is ``[sequence id] { |name values | |# comment }``. Dense values are plain numbers, sparse ones index:value pairs;
-fewer dense values than the dimension are filled up with zeros. This is the reference for the native parser and the judge
-of every line that parser stumbles over. Knows no files.
+A line is ``[sequence id] { |name values | |# comment }``. Dense values are plain numbers, sparse ones index:value
+pairs; fewer dense values than the dimension are filled up with zeros. This is the reference for the native parser and
+the judge of every line that parser stumbles over. Knows no files.
 
 Source: CNTK 2.7's reader, as observed (tests/golden/io/ctf.json).
 """

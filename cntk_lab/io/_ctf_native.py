@@ -1,7 +1,8 @@
 """The native parser of CNTK's text format: a chunk of text in, arrays out, in one pass over the bytes.
 
-The grammar is that of ``_ctf_lines``; this parser only says *which* lines break it, ``_ctf_lines`` says why. It is compiled once
-per machine by the engine's compiler process; until it is there, or where nothing can be compiled, the readable parser serves.
+The grammar is that of ``_ctf_lines``; this parser only says *which* lines break it, ``_ctf_lines`` says why. It is
+compiled once per machine by the engine's compiler process; until it is there, or where nothing can be compiled, the
+readable parser serves.
 """
 
 from __future__ import annotations

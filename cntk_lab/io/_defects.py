@@ -1,7 +1,7 @@
 """Defects: bad places in data, each with file, line, column, stream, what was found and what was expected.
 
-A reader tells every bad place here. Up to ``max_errors`` are tolerated (the sequence is left out and a warning says so);
-the next one ends reading with an error. Knows no format.
+A reader tells every bad place here. Up to ``max_errors`` are tolerated (the sequence is left out and a warning says
+so); the next one ends reading with an error. Knows no format.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ class ImageDeserializer(Deserializer):
     """Reads images listed in a map file: 32-bit floats, channels x rows x columns, blue first, 0..255.
 
     Args:
-        filename: map file with lines ``path<TAB>label`` or ``id<TAB>path<TAB>label``; a path that begins with ``.../`` is
-            relative to the map file's folder; ``archive.zip@/path`` reads from an archive.
+        filename: map file with lines ``path<TAB>label`` or ``id<TAB>path<TAB>label``; a path that begins with
+            ``.../`` is relative to the map file's folder; ``archive.zip@/path`` reads from an archive.
         streams: StreamDefs with field 'image' (and transforms) and field 'label' (and shape, the number of classes).
 
     Raises:

@@ -1,7 +1,7 @@
 """Master label files: which class each frame of an utterance has, as text or binary.
 
-Text: ``#!MLF!#``, then per utterance its name in quotes, lines ``start end state`` (100 ns; a frame is 100000), and a dot.
-Binary: 'MLF', version, then per utterance its key, number of frames and runs (class, count). Knows no features.
+Text: ``#!MLF!#``, then per utterance its name in quotes, lines ``start end state`` (100 ns; a frame is 100000), and a
+dot. Binary: 'MLF', version, then per utterance its key, number of frames and runs (class, count). Knows no features.
 
 Source: Young et al., The HTK Book, section 6.3; CNTK 2.7's readers, as observed.
 """

@@ -1,7 +1,7 @@
 """Carries transforms out on one image: bytes in, a channels-first array of floats out.
 
-An image stays a Pillow image as long as only crops and scales meet it (they are cheap there), then becomes an array (rows x
-columns x channels, blue first). Knows descriptions (``transforms``), no map files.
+An image stays a Pillow image as long as only crops and scales meet it (they are cheap there), then becomes an array
+(rows x columns x channels, blue first). Knows descriptions (``transforms``), no map files.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
-from xml.etree import ElementTree as Xml
+from xml.etree import ElementTree as ET
 
 import numpy as np
 from numpy.typing import NDArray
@@ -225,7 +225,7 @@ def _resize(image: Any, width: int, height: int, interpolation: str) -> Any:
 def _weigh(array: NDArray[Any], index: NDArray[np.int64], weight: Pixels, axis: int) -> Pixels:
     """Weighted sums of rows (axis 0) or columns (axis 1)."""
     shape = (-1, 1, 1) if axis == 0 else (1, -1, 1)
-    total = array.take(index[0], axis) * weight[0].reshape(shape)
+    total: Pixels = array.take(index[0], axis) * weight[0].reshape(shape)
     for where, factor in zip(index[1:], weight[1:], strict=True):
         total += array.take(where, axis) * factor.reshape(shape)
     return total
@@ -295,9 +295,9 @@ def read_mean(file: str) -> Pixels:
     try:
         if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
             raise ValueError("it defines entities")
-        root = Xml.fromstring(text)  # noqa: S314  (entities are refused above)
+        root = ET.fromstring(text)  # noqa: S314  (entities are refused above)
         channel, row, col = (int(root.findtext(tag, "")) for tag in ("Channel", "Row", "Col"))
         values = np.array(root.findtext("MeanImg/data", "").split(), np.float32)
         return values.reshape((row, col, channel))
-    except (Xml.ParseError, ValueError) as error:
+    except (ET.ParseError, ValueError) as error:
         raise ReaderError(f"the mean file is not what it should be: {error}", file, f"give {wanted}") from error

@@ -1,7 +1,7 @@
 """Reading ahead: a thread makes the next minibatches while the current one is used.
 
-The thread runs a function from a place to (result, next place); since that function changes nothing, work that turns out
-not to be wanted is simply dropped. Knows no data.
+The thread runs a function from a place to (result, next place); since that function changes nothing, work that turns
+out not to be wanted is simply dropped. Knows no data.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Ahead(Generic[Result, Where, Request]):
     def __init__(self, make: Callable[[Where, Request], tuple[Result, Where | None]], depth: int = 2) -> None:
         self._make, self._depth = make, depth
         self._queue: deque[Future[tuple[Result, Where | None] | None]] = deque()
-        self._at: tuple[Where | None, Request] = (None, None)
+        self._at: tuple[Where | None, Request | None] = (None, None)
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 

@@ -1,7 +1,7 @@
 """Ragged rows: many sequences of frames in one array, the form in which readers hold chunks and cut minibatches.
 
-Sequence ``i`` is ``rows[starts[i] : starts[i] + lengths[i]]``. Selecting, joining and cutting sequences are single NumPy
-operations. Knows no files, no streams and no order.
+Sequence ``i`` is ``rows[starts[i] : starts[i] + lengths[i]]``. Selecting, joining and cutting sequences are single
+NumPy operations. Knows no files, no streams and no order.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ def from_lists(data: Any, shape: Shape, dtype: str, sparse: bool, where: str) ->
     """What users give for a chunk: a list with one array per sequence, or one array whose rows are samples.
 
     Args:
-        data: list of arrays (frames x shape; or of shape: one frame) or CSR matrices; or one of these, rows being samples.
+        data: list of arrays (frames x shape; or of shape: one frame) or CSR matrices; or one of these, rows being
+            samples.
         shape: static shape of a frame.
         dtype: element type.
         sparse: whether CSR matrices are expected.

@@ -2,8 +2,8 @@
 
 Chunks are shuffled; then the sequences of a window of neighbouring chunks change places. The generator is seeded with
 seed + number of the sweep, so every sweep has an order of its own that depends on nothing else: not on minibatch
-sizes, workers, threads or earlier sweeps. An order is produced only as far as it is asked for. Knows no data, only how many
-sequences each chunk has.
+sizes, workers, threads or earlier sweeps. An order is produced only as far as it is asked for. Knows no data, only
+how many sequences each chunk has.
 
 Source: CNTK 2.7's orders, which are met exactly (tests/golden/io).
 """

@@ -1,7 +1,7 @@
 """MinibatchSource: deals out minibatches from one or several deserializers.
 
-Ties the parts together: readers give chunks, the timeline says which sequences come next, chunks are kept while they are
-in the window, a thread reads ahead. The only thing that changes is the place on the timeline. Knows no format.
+Ties the parts together: readers give chunks, the timeline says which sequences come next, chunks are kept while they
+are in the window, a thread reads ahead. The only thing that changes is the place on the timeline. Knows no format.
 
 Source: CNTK 2.7 ``io.MinibatchSource``.
 """
@@ -42,10 +42,10 @@ Minibatch = dict[StreamInformation, MinibatchData]
 
 
 class MinibatchSource:
-    """Minibatches of whole sequences from files or other data, sweep after sweep.
+    r"""Minibatches of whole sequences from files or other data, sweep after sweep.
 
-    A minibatch holds as many whole sequences as fit, at least one; sweeps follow each other without a gap. Shuffled orders
-    depend only on the seed and the sweep: not on minibatch sizes, workers or threads.
+    A minibatch holds as many whole sequences as fit, at least one; sweeps follow each other without a gap. Shuffled
+    orders depend only on the seed and the sweep: not on minibatch sizes, workers or threads.
 
     Args:
         deserializers: what is read: one deserializer or several, which are then joined by sequence id.
@@ -70,10 +70,11 @@ class MinibatchSource:
 
     Example:
         >>> import os, tempfile
+        >>> from cntk_lab.io import CTFDeserializer, StreamDef, StreamDefs
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = os.path.join(folder, "data.txt")
         ...     with open(path, "w") as file:
-        ...         _ = file.write("|x 1 2\\n|x 3 4\\n|x 5 6\\n")
+        ...         _ = file.write("|x 1 2\n|x 3 4\n|x 5 6\n")
         ...     streams = StreamDefs(features=StreamDef(field="x", shape=2))
         ...     source = MinibatchSource(CTFDeserializer(path, streams), randomize=False)
         ...     source.next_minibatch(2)[source.streams.features].asarray().tolist()

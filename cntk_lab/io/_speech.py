@@ -1,7 +1,7 @@
 """HTKFeatureDeserializer, HTKMLFDeserializer, HTKMLFBinaryDeserializer: speech features and frame labels.
 
-Features: HTK files listed in a script file (``name=path[first,last]`` or a path a line). Labels: master label files, as text or
-binary. Utterances are joined by name. In frame mode every frame is a sequence of its own.
+Features: HTK files listed in a script file (``name=path[first,last]`` or a path a line). Labels: master label files,
+as text or binary. Utterances are joined by name. In frame mode every frame is a sequence of its own.
 
 Source: CNTK 2.7 ``io.HTKFeatureDeserializer``, ``io.HTKMLFDeserializer``; Young et al., The HTK Book, chapters 5 and 6.
 """
@@ -38,8 +38,9 @@ def HTKFeatureDeserializer(streams: Mapping[str, Any]) -> Deserializer:
     """Reads speech features from HTK files.
 
     Args:
-        streams: StreamDefs; of each, ``scp`` is the script file or files, ``shape`` the dimension of a frame, ``context`` the
-            frames added on the left and right, ``broadcast`` whether the one frame stands for the whole utterance.
+        streams: StreamDefs; of each, ``scp`` is the script file or files, ``shape`` the dimension of a frame,
+            ``context`` the frames added on the left and right, ``broadcast`` whether the one frame stands for the
+            whole utterance.
 
     Returns:
         Deserializer for MinibatchSource.
@@ -259,7 +260,7 @@ class _HTKReader(_Utterances):
                 if path.startswith(("...", ".../")):
                     path = str(Path(file).parent / path.lstrip(".").lstrip("/\\"))
                 key = _stem(match["key"] or path)
-                if match["first"] and last < first or "[" in path:
+                if (match["first"] and last < first) or "[" in path:
                     self.defects.tell(
                         Defect(file, "the range of frames cannot be", number, line.find("[") + 1, "", line[line.find("[") :].strip(),
                                "[first,last] with first <= last", line)

@@ -75,9 +75,8 @@ def StreamDef(
         config["dim"] = shape
     if transforms is not None:
         config["transforms"] = list(transforms)
-    for name, value in (("context", context), ("scp", scp), ("mlf", mlf), ("broadcast", broadcast)):
-        if value is not None:
-            config[name] = value
+    optional = {"context": context, "scp": scp, "mlf": mlf, "broadcast": broadcast}
+    config |= {name: value for name, value in optional.items() if value is not None}
     if scp is not None and mlf is not None:
         raise AttributeValueError("a stream has both scp (features) and mlf (labels)", fix="define two streams")
     config["defines_mb_size"] = bool(defines_mb_size)

@@ -22,7 +22,7 @@ def _is_tensor(data: Any) -> bool:
 
 
 def sequence_to_cntk_text_format(seq_idx: int, alias_tensor_map: Mapping[str, Any]) -> str:
-    """One sequence as lines of CNTK's text format.
+    r"""One sequence as lines of CNTK's text format.
 
     Args:
         seq_idx: number of the sequence.
@@ -36,7 +36,7 @@ def sequence_to_cntk_text_format(seq_idx: int, alias_tensor_map: Mapping[str, An
 
     Example:
         >>> sequence_to_cntk_text_format(0, {"A": np.array([[3.0, 1.0]]), "B": [{7: 1}]})
-        '0\\t|A 3 1 |B 7:1'
+        '0\t|A 3 1 |B 7:1'
 
     Source: CNTK 2.7 ``io.sequence_to_cntk_text_format``.
     """

@@ -1,8 +1,8 @@
 """The timeline: which sequences make the next minibatch, sweep after sweep.
 
-A place on the timeline is a small value (:class:`Place`); picking a minibatch at a place gives its sequences and the place
-after it, and changes nothing. That makes reading ahead, going back and restoring trivial: whoever has a place can go on
-from there. Knows how many samples each sequence counts, not what is in it.
+A place on the timeline is a small value (:class:`Place`); picking a minibatch at a place gives its sequences and the
+place after it, and changes nothing. That makes reading ahead, going back and restoring trivial: whoever has a place
+can go on from there. Knows how many samples each sequence counts, not what is in it.
 
 Source: minibatch semantics of CNTK 2.7 (whole sequences, at least one, across the ends of sweeps).
 """

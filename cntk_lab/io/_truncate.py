@@ -51,8 +51,8 @@ class _Taker:
     def fill(self, waiting: Slot, slot: int, may_start: bool) -> Slot:
         """Take up to T frames for one slot; the sequences that wait in it afterwards are returned.
 
-        A slot holds more than T frames before it is emptied, if there are so many: that decides, as in CNTK, which slot the
-        next sequences go to.
+        A slot holds more than T frames before it is emptied, if there are so many: that decides, as in CNTK, which
+        slot the next sequences go to.
         """
         pieces = list(waiting)
         held = sum(self._length(p) - p.done for p in pieces)

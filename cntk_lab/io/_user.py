@@ -1,7 +1,7 @@
 """Sources and deserializers written by the user in Python.
 
-``UserMinibatchSource``: the user makes minibatches. ``UserDeserializer``: the user gives chunks; order, minibatches, workers
-and checkpoints are the MinibatchSource's. Knows no files.
+``UserMinibatchSource``: the user makes minibatches. ``UserDeserializer``: the user gives chunks; order, minibatches,
+workers and checkpoints are the MinibatchSource's. Knows no files.
 
 Source: CNTK 2.7 ``io.UserMinibatchSource``, ``io.UserDeserializer``.
 """
@@ -25,8 +25,8 @@ from cntk_lab.tensor.layout import IndexVector
 class UserMinibatchSource:
     """Base class of sources that make minibatches themselves.
 
-    A subclass gives ``stream_infos`` and ``next_minibatch``; ``get_checkpoint_state`` and ``restore_from_checkpoint`` if
-    training shall go on where it stopped.
+    A subclass gives ``stream_infos`` and ``next_minibatch``; ``get_checkpoint_state`` and ``restore_from_checkpoint``
+    if training shall go on where it stopped.
 
     Example:
         >>> class Ones(UserMinibatchSource):
@@ -106,10 +106,11 @@ class UserMinibatchSource:
 class UserDeserializer:
     """Base class of deserializers written by the user: data in chunks.
 
-    A subclass gives ``stream_infos``, ``num_chunks`` and ``get_chunk``. The same chunk number must give the same sequences
-    every time.
+    A subclass gives ``stream_infos``, ``num_chunks`` and ``get_chunk``. The same chunk number must give the same
+    sequences every time.
 
     Example:
+        >>> from cntk_lab.io import MinibatchSource
         >>> class Squares(UserDeserializer):
         ...     def stream_infos(self):
         ...         return [StreamInformation("y", 0, "dense", np.float32, (1,))]

@@ -1,8 +1,8 @@
 """Transforms of images while they are read: crop, scale, subtract a mean, change colours.
 
-A transform is a description (a dictionary, as CNTK's configuration has it); :class:`Pipeline` carries a list of them out on
-one image. Lots are drawn from a seed given with each image, so that the same seed gives the same cut, for images and their
-masks alike. Knows no files but the mean's.
+A transform is a description (a dictionary, as CNTK's configuration has it); :class:`Pipeline` carries a list of them
+out on one image. Lots are drawn from a seed given with each image, so that the same seed gives the same cut, for
+images and their masks alike. Knows no files but the mean's.
 
 Source: CNTK 2.7 ``io.transforms``; bilinear sampling at pixel centres as in OpenCV.
 """
@@ -53,8 +53,8 @@ def crop(
 
     Args:
         crop_type: 'center'; 'randomside': a square of random place whose side is ``side_ratio`` of the image's shorter
-            one; 'randomarea': a rectangle of ``area_ratio`` of its area; 'multiview10': each image gives ten: four corners
-            and centre, and these mirrored. ('random' means 'randomside'.)
+            one; 'randomarea': a rectangle of ``area_ratio`` of its area; 'multiview10': each image gives ten: four
+            corners and centre, and these mirrored. ('random' means 'randomside'.)
         crop_size: size in pixels, one number or (width, height); 0: the ratios count.
         side_ratio: part of the shorter side, 0..1, or a range drawn from.
         area_ratio: part of the area, 0..1, or a range drawn from.
@@ -106,7 +106,8 @@ def scale(
         height: in pixels.
         channels: 3 for colour (blue, green, red), 1 for grey.
         interpolations: 'nearest', 'linear', 'cubic' or 'lanczos'.
-        scale_mode: 'fill': stretch; 'crop': keep proportions, cut what is too long; 'pad': keep proportions, fill the rest.
+        scale_mode: 'fill': stretch; 'crop': keep proportions, cut what is too long; 'pad': keep proportions, fill the
+            rest.
         pad_value: grey value of the filling, 0..255; -1: repeat the edge.
 
     Returns:
@@ -141,7 +142,8 @@ def mean(filename: str) -> Transform:
     """Subtracts a mean image.
 
     Args:
-        filename: XML file as OpenCV writes it, with Channel, Row, Col and MeanImg (rows x columns x channels, blue first).
+        filename: XML file as OpenCV writes it, with Channel, Row, Col and MeanImg (rows x columns x channels, blue
+            first).
 
     Returns:
         Description for ``StreamDef(transforms=[...])``.
