@@ -92,14 +92,14 @@ class Axis:
         return _SEQUENCE
 
     @staticmethod
-    def default_input_variable_dynamic_axes() -> list[Axis]:
-        """The axes of a sequence input, in CNTK's own order (sequence first)."""
-        return [_SEQUENCE, _BATCH]
+    def default_input_variable_dynamic_axes() -> tuple[Axis, ...]:
+        """The axes of a sequence input."""
+        return (_BATCH, _SEQUENCE)
 
     @staticmethod
-    def unknown_dynamic_axes() -> list[Axis]:
+    def unknown_dynamic_axes() -> tuple[Axis, ...]:
         """The axes of a placeholder that is not bound yet."""
-        return [_UNKNOWN]
+        return (_UNKNOWN,)
 
     @staticmethod
     def all_axes() -> Axis:

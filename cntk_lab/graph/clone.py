@@ -36,7 +36,7 @@ class _Copier:
         if id(v) in self.variables:
             return self.variables[id(v)]
         new = v
-        if isinstance(v, Parameter) and self.method is not CloneMethod.share:
+        if isinstance(v, (Parameter, Constant)) and self.method is not CloneMethod.share:
             new = _copy_of(v, self.method)
         elif v.is_placeholder and v.block_input is None:
             new = new_placeholder(name=v.name)
@@ -107,8 +107,8 @@ class _Copier:
         copy.block.connect(copy)
 
 
-def _copy_of(v: Parameter, method: CloneMethod) -> Variable:
-    kind = Parameter if method is CloneMethod.clone else Constant
+def _copy_of(v: Parameter | Constant, method: CloneMethod) -> Variable:
+    kind = Parameter if method is CloneMethod.clone and isinstance(v, Parameter) else Constant
     if v.is_initialized():
         return (
             kind(v.type.shape, v.value, v.type.dtype, v.device, v.name)

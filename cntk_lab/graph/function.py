@@ -190,8 +190,8 @@ class Function(Operable):
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """The operator's attributes; empty for a composite function."""
-        return {} if self._composite else dict(self.node.attributes)
+        """The operator's attributes under CNTK's names; empty for a composite function."""
+        return {} if self._composite else ports.use("attributes")(self.node)
 
     @property
     def custom_attributes(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import enum
 from cntk_lab.errors import AttributeValueError
 
 
-class TraceLevel(enum.Enum):
+class TraceLevel(enum.IntEnum):
     """How much is told.
 
     Source: CNTK 2.7 ``logging.TraceLevel``.

@@ -133,6 +133,8 @@ def placeholder(shape: Any = None, dynamic_axes: Any = None, name: str = "") -> 
         >>> f.shape
         (2,)
     """
+    if isinstance(shape, str):  # programs give a name alone
+        shape, name = None, name or shape
     return new_placeholder(shape, dynamic_axes, name)
 
 

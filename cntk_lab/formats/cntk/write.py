@@ -134,7 +134,7 @@ class _Writer:
         form = _packed.FORMS.get(_public_name(node))
         if form is not None:
             return self.packed(node, form)
-        stored = _stored(node)
+        stored = stored_form(node)
         if stored is not None:
             numbers = [] if _public_name(node) in operators.BY_OP or stored.attributes else self.numbers(node)
             return self.plain(node, stored.number, stored.order, stored.attributes, numbers)
@@ -187,7 +187,7 @@ class _Writer:
         kept = [self.variable_uid(v) for v in walk.leaves(outputs, python_order=False) if id(v) not in mapped]
         inside = [uid for uid in self.variables if uid not in before]
         kept = [uid for uid in dict.fromkeys([*kept, *inside]) if self.variables[uid].kind in ("Parameter", "Constant")]
-        attributes: Dictionary = {k: _plain_value(v) for k, v in _block_attributes(node).items()}
+        attributes: Dictionary = {k: _plain_value(v) for k, v in block_attributes(node).items()}
         if node.custom:
             attributes["customAttributes"] = dict(node.custom)
         return records.FunctionRecord(
@@ -260,7 +260,7 @@ def _leaf(variable: Variable, uid: str, kind: str) -> records.VariableRecord:
     )
 
 
-def _stored(node: Node) -> operators.Stored | None:
+def stored_form(node: Node) -> operators.Stored | None:
     """The primitive function that an operator is, from the table or from its declaration."""
     name = _public_name(node)
     ranks = [-1 if v.type.shape is None else len(v.type.shape) for v in node.inputs]
@@ -277,7 +277,7 @@ def _stored(node: Node) -> operators.Stored | None:
     return None
 
 
-def _block_attributes(node: Node) -> dict[str, Any]:
+def block_attributes(node: Node) -> dict[str, Any]:
     """Attributes of a block, by the names that its declaration gives them; a loaded block keeps those of its file."""
     if node.op is compose.BLOCK:
         return dict(node.attributes)
