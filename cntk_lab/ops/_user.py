@@ -318,8 +318,10 @@ def _forward(run: Any, operands: list[Any], layouts: list[Any], function: UserFu
         ) from error
     run.notes[_key(function, run)] = state
     what = f"the result of the user function {type(function).__name__}"
-    rows = tuple(_settle(run, _symbol(v.type.axes), _from_user(results[v], v, run, what)) for v in outputs)
-    return rows if len(rows) > 1 else rows[0]
+    rows = [_settle(run, _symbol(v.type.axes), _from_user(results[v], v, run, what)) for v in outputs]
+    first = rows[0][0] if isinstance(rows[0], tuple) else rows[0]
+    # what backward reads of forward, so that forward is never taken for unneeded
+    return (*rows, np.zeros((first.shape[0], 1), np.float32))
 
 
 def _key(function: UserFunction, run: Any) -> Any:
@@ -379,11 +381,11 @@ class _Whole:
 
 def _rule(count: int) -> Rule:
     """The gradient rule for user functions of so many outputs; its parameter names say what it reads."""
-    names = ["run", "operands", "function", "position", *(f"d_o{i}" for i in range(count))]
+    names = ["run", "operands", "function", "position", "token", *(f"d_o{i}" for i in range(count))]
 
     def rule(*values: Any) -> Any:
         run, operands, function, position = values[:4]
-        return _gradient(run, operands, function, position, values[4:])
+        return _gradient(run, operands, function, position, values[5:])
 
     order = inspect.Parameter.POSITIONAL_OR_KEYWORD
     setattr(rule, "__signature__", inspect.Signature([inspect.Parameter(n, order) for n in names]))  # noqa: B010  (no function declares it)
@@ -403,6 +405,7 @@ def _operator(count: int) -> OpDef:
         forward=_forward,
         gradient={"operands": _rule(count)},
         outputs=tuple(f"o{i}" for i in range(count)),
+        saved=("token",),
         traits=frozenset({Trait.HOST, Trait.NEEDS_LAYOUT, Trait.NEW_LAYOUT}),
         sparse_operands=("operands",),
     )
