@@ -23,6 +23,7 @@ _MOST_WORDS = 160
 _LOOK_BACK = 64
 """How many steps back a partner is looked for: keeps fusing linear in the length of the plan."""
 
+_ROUNDS = 3
 Judge = Callable[[Kernel], bool]
 
 
@@ -55,6 +56,17 @@ def _fuse_list(plan: Plan, steps: list[Step], kept: set[int], judge: Judge) -> l
             _place(plan, fused, s, judge)
         else:
             fused.append(s)
+    for _ in range(_ROUNDS):
+        # what was merged may now have data in common with steps that it passed over
+        before, again = len(fused), []
+        for s in fused:
+            if isinstance(s, Map) and FREE not in s.kernel.domain:
+                _place(plan, again, s, judge)
+            else:
+                again.append(s)
+        fused = again
+        if len(fused) == before:
+            break
     return _store_only_needed(plan, fused, kept)
 
 
