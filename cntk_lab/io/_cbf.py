@@ -1,8 +1,7 @@
 """CBFDeserializer: CNTK's binary format; and its writer, which turns any deserializer's data into such a file.
 
 The header at the end of the file lists streams and chunks; a chunk holds, stream by stream, its sequences. Every
-number of the file is checked before it is used. The layout is that of reference/formats.md, verified by real CNTK
-reading files written here.
+number of the file is checked before it is used. Files written here are read by real CNTK (tests/golden/io).
 
 Source: CNTK 2.7 ``io.CBFDeserializer``.
 """

@@ -205,9 +205,15 @@ class _CTFReader(Reader):
     def _defect(self, line: bytes, offset: int, finding: BadLine) -> Defect:
         column = len(line[: finding.at].decode("utf-8", "replace")) + 1
         return Defect(
-            self.path, finding.cause, self._line_number(offset), column, finding.stream, finding.found, finding.expected,
+            self.path,
+            finding.cause,
+            self._line_number(offset),
+            column,
+            finding.stream,
+            finding.found,
+            finding.expected,
             line.decode("utf-8", "replace"),
-        )  # fmt: skip
+        )
 
     def _tell_missing(self, sequence: int, field: Field) -> None:
         offset = int(self._index.offsets[sequence])

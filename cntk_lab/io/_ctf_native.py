@@ -284,7 +284,7 @@ def _handle() -> jit.Handle:
 
 
 def ready(size: int) -> bool:
-    """Whether the native parser can take a text of this size, in bytes; waits for the compiler where that is shorter."""
+    """Whether the native parser can take a text of this size, in bytes; waits for the compiler where it pays."""
     if not settings.flag("native") or not jit.available():
         return False
     handle = _handle()
@@ -323,12 +323,9 @@ def parse(text: bytes, ends: Any, lines: int, fields: Sequence[Field]) -> Parsed
         return np.array([a.ctypes.data for a in arrays], np.int64)
 
     tables = pointers(values), pointers(indices), pointers(frame_ends)
-    block = np.array(
-        [data.ctypes.data, len(text), count, names.ctypes.data, name_ends.ctypes.data, dims.ctypes.data, sparse.ctypes.data,
-         ends.ctypes.data, len(ends), lengths.ctypes.data, *(t.ctypes.data for t in tables), frames.ctypes.data,
-         stored.ctypes.data, bad.ctypes.data, _MOST_BAD, seen.ctypes.data, _POWERS.ctypes.data, 0, -1],
-        np.int64,
-    )  # fmt: skip
+    before = [data.ctypes.data, len(text), count, *pointers([names, name_ends, dims, sparse, ends]), len(ends)]
+    after = [*pointers([lengths, *tables, frames, stored, bad]), _MOST_BAD, *pointers([seen, _POWERS]), 0, -1]
+    block = np.array([*before, *after], np.int64)
     ctypes.CFUNCTYPE(None, ctypes.c_int64)(_handle().address)(block.ctypes.data)
     rows: list[Any] = []
     for k, field in enumerate(fields):

@@ -285,7 +285,7 @@ class _MapReader(Reader):
         if rows.shape[1:] != size:
             words = " x ".join(map(str, size))
             raise ReaderError(
-                f"images differ in size: {words} and {' x '.join(map(str, rows.shape[1:]))} (channels x rows x columns)",
+                f"images differ in size: {words} and {' x '.join(map(str, rows.shape[1:]))} (channels, rows, columns)",
                 f"{self.path}:{entry.line}, stream '{name}'",
                 "bring them to one size: transforms=[scale(width=..., height=..., channels=3)]",
             )

@@ -261,10 +261,10 @@ class _HTKReader(_Utterances):
                     path = str(Path(file).parent / path.lstrip(".").lstrip("/\\"))
                 key = _stem(match["key"] or path)
                 if (match["first"] and last < first) or "[" in path:
-                    self.defects.tell(
-                        Defect(file, "the range of frames cannot be", number, line.find("[") + 1, "", line[line.find("[") :].strip(),
-                               "[first,last] with first <= last", line)
-                    )  # fmt: skip
+                    at = max(line.find("["), 0)
+                    wanted = "[first,last] with first <= last"
+                    cause = "the range of frames cannot be"
+                    self.defects.tell(Defect(file, cause, number, at + 1, "", line[at:].strip(), wanted, line))
                 elif key in found:
                     self.defects.tell(
                         Defect(file, "an utterance is listed twice", number, 1, "", key, "each once", line)
@@ -308,10 +308,9 @@ class _HTKReader(_Utterances):
         offset = 8 * values if packed else 0
         frames -= 4 if packed else 0
         if width < 1 or frames < 1 or _HEADER.size + offset + frames * width > total:
-            self._tell(
-                place, stream, "a feature file is damaged or cut off", f"{frames} frames of {width} bytes in {total} bytes",
-                "a big-endian HTK file that holds the frames its header promises",
-            )  # fmt: skip
+            found = f"{frames} frames of {width} bytes in {total} bytes"
+            wanted = "a big-endian HTK file that holds the frames its header promises"
+            self._tell(place, stream, "a feature file is damaged or cut off", found, wanted)
             return None
         if dim and values != dim:
             self._tell(
