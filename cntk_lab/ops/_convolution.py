@@ -151,7 +151,7 @@ def _refuse_channel_padding(channel_windows: int) -> None:
 
 def _complete(convolution_map: TensorType, operand: TensorType, reduction_rank: int, groups: int) -> dict[str, Shape]:
     dims = convolution_map.dims
-    channels = operand.dims[0] // groups if reduction_rank and operand.dims[0] >= 0 else INFERRED
+    channels = operand.dims[0] // groups if reduction_rank and operand.rank and operand.dims[0] >= 0 else INFERRED
     at = 0 if len(dims) == operand.rank else 1
     return {"convolution_map": tuple(channels if d == INFERRED and i == at else d for i, d in enumerate(dims))}
 

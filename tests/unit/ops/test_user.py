@@ -1,4 +1,4 @@
-"""User functions in all their forms: operands, outputs, states, cycles, errors in the words of the user.
+"""User functions in all their forms: operands, outputs, states, cycles, errors in the words of the user."""
 
 from __future__ import annotations
 
