@@ -20,7 +20,6 @@ from cntk_lab.formula.kernel import Kernel
 from cntk_lab.formula.simplify import simplify
 from cntk_lab.graph.opdef import Contraction, Trait, apply, needs
 
-
 _MOST_SHARES = 12
 """Contributions to one gradient that are added by one formula."""
 

@@ -22,6 +22,7 @@ from cntk_lab.engine.native import canonical, images_of
 from cntk_lab.engine.parts import use_parts
 from cntk_lab.engine.plan import Builder, Map, Plan, all_steps
 from cntk_lab.engine.shaping import shaping
+from cntk_lab.engine.share import share_sums
 from cntk_lab.errors import GraphError
 from cntk_lab.events import BUS, PlanCompiled
 from cntk_lab.formula import expr as e
@@ -115,6 +116,12 @@ def _wants_images() -> bool:
     return on_cpu and settings.flag("native") and onednn.available()
 
 
+def _heard_by_users(roots: Iterable[Variable]) -> list[Variable]:
+    """Inputs whose gradients only user functions hear of, which are called backward all the same, as in CNTK."""
+    operands = [v for n in walk.flat_nodes(roots) if n.op.kind == "user" for v in walk.resolved_inputs(n)]
+    return [v for v in dict.fromkeys(operands) if v.is_input and v.needs_gradient]
+
+
 def make_plan(wanted: Wanted, *, fused: bool, images: bool = False) -> Plan:
     """A new plan: lower, backward, update, put images channels last, fuse."""
     lowering = Lowering(training=wanted.training)
@@ -126,7 +133,8 @@ def make_plan(wanted: Wanted, *, fused: bool, images: bool = False) -> Plan:
     for i, v in enumerate(wanted.totals):
         outputs[f"total {i}"] = total_of(builder, lowering.value(v))
     if wanted.roots:
-        targets = {v: lowering.value(v) for v in (*wanted.gradients, *(u.parameter for u in wanted.updates))}
+        heard = _heard_by_users(every) if wanted.updates else []
+        targets = {v: lowering.value(v) for v in (*wanted.gradients, *(u.parameter for u in wanted.updates), *heard)}
         seeds = {}
         for i, v in enumerate(wanted.roots):
             number = lowering.value(v)
@@ -161,7 +169,10 @@ def make_plan(wanted: Wanted, *, fused: bool, images: bool = False) -> Plan:
     if images:
         plan = use_parts(plan, shaping)
         plan = channels_last(plan, images_of)
-    return fuse(plan, lambda kernel: supported(canonical(kernel)) is None) if fused and _sizes_follow(plan) else plan
+    if not fused or not _sizes_follow(plan):
+        return plan
+    plan = fuse(plan, lambda kernel: supported(canonical(kernel)) is None)
+    return share_sums(plan) if images else plan
 
 
 def _sizes_follow(plan: Plan) -> bool:

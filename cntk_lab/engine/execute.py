@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from cntk_lab import settings
 from cntk_lab import device as devices
+from cntk_lab import settings
 from cntk_lab.backends.choose import backend_of
 from cntk_lab.backends.cpu import jit
 from cntk_lab.device import DeviceDescriptor

@@ -58,7 +58,8 @@ def _fuse_list(plan: Plan, steps: list[Step], kept: set[int], judge: Judge) -> l
             fused.append(s)
     for _ in range(_ROUNDS):
         # what was merged may now have data in common with steps that it passed over
-        before, again = len(fused), []
+        before = len(fused)
+        again: list[Step] = []
         for s in fused:
             if isinstance(s, Map) and FREE not in s.kernel.domain:
                 _place(plan, again, s, judge)
@@ -141,7 +142,7 @@ def _merge(plan: Plan, a: Map, b: Map) -> Map | None:
     used = [n for n in dict.fromkeys(e.inputs_of(formulas)) if n in operands]
     if len(used) + len(outputs) > _MOST_OPERANDS:
         return None
-    if not _row_sums_end(formulas, [o for o, _ in outputs], ka.rows):
+    if not _row_sums_end(formulas, [o for o, _ in outputs], ka.rows) and _row_sums(formulas) - _row_sums(f for _, f in ka.outputs):
         return None
     kernel = Kernel(
         domain,
@@ -159,6 +160,11 @@ def _words(step: Map) -> int:
     if step.words == 0:
         step.words = sum(1 for _ in e.topological(f for _, f in step.kernel.outputs))
     return step.words
+
+
+def _row_sums(formulas: Iterable[e.Expr]) -> set[e.Expr]:
+    """The sums over rows in formulas."""
+    return {x for x in e.topological(formulas) if x.op == "reduce" and isinstance(x.data, tuple) and e.ROWS in x.data[1]}
 
 
 def _row_sums_end(formulas: Iterable[e.Expr], outputs: list[Operand], rows: bool) -> bool:  # noqa: FBT001

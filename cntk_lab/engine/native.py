@@ -15,9 +15,9 @@ import numpy as np
 
 from cntk_lab.backends.cpu import blas, executor, jit, onednn, threads
 from cntk_lab.backends.cpu import rows as operators
+from cntk_lab.backends.cpu.onednn import Layout
 from cntk_lab.backends.cpu.rows import Maker, Request
 from cntk_lab.engine.gemm import Matrices, as_matrices, batched, is_static, pitch, row_pitch, size_of
-from cntk_lab.backends.cpu.onednn import Layout
 from cntk_lab.engine.plan import Call, Contract, Map, Order, Plan
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.kernel import Kernel
@@ -312,16 +312,16 @@ def _finish(
     n = 1
     for c in matrices.n:
         n *= 1 if c == "r" else step.spec.sizes[c]
-    if any(o.whole for o in (*consumer.kernel.inputs, *(o for o, _ in consumer.kernel.outputs))):
+    if "r" in matrices.n or matrices.swapped:
         return plain
-    found = bias_and_activation(consumer, own, (n,), axis=0)
-    if found is None or "r" in matrices.n or matrices.swapped:
+    found = bias_and_activation(consumer, own, (n,), axis=0, repeat=size_of(matrices.m.replace("r", ""), step.spec, 1))
+    if found is None:
         return plain
     return (found[0], found[1], consumer.writes[0]), after[0]
 
 
 def bias_and_activation(
-    step: Map, product: int, shape: tuple[int, ...], *, axis: int
+    step: Map, product: int, shape: tuple[int, ...], *, axis: int, repeat: int = 1
 ) -> tuple[int | None, tuple[str, ...]] | None:
     """Whether a formula only adds a bias along one axis and applies an activation: (bias, post words).
 
@@ -330,6 +330,7 @@ def bias_and_activation(
         product: the buffer it finishes.
         shape: its static shape (for a product of matrices: its columns).
         axis: the axis of ``shape`` along which the bias varies.
+        repeat: how many such shapes one row holds (static axes in front of the columns).
     """
     if len(step.kernel.outputs) != 1:
         return None
@@ -340,7 +341,7 @@ def bias_and_activation(
     elif formula.op == "max" and any(a.op == "const" and a.data == 0.0 for a in formula.args):
         post, formula = ("relu",), next(a for a in formula.args if not (a.op == "const" and a.data == 0.0))
     wanted = e.input_(f"b{product}")
-    if size(operand.shape) != size(shape) or not operand.rows:
+    if size(operand.shape) != repeat * size(shape) or not operand.rows or operand.whole:
         return None
     if formula is wanted:
         return None, post
@@ -350,8 +351,12 @@ def bias_and_activation(
     if other.op != "input":
         return None
     bias = next(o for o in step.kernel.inputs if o.name == other.data)
-    if bias.rows or size(bias.shape) != shape[axis]:
+    if bias.rows or size(bias.shape) != shape[axis] or bias.whole:
         return None
+    if repeat > 1:
+        behind = next((i for i in range(len(operand.shape)) if size(operand.shape[i:]) == shape[axis]), None)
+        if behind is None or bias.shape[behind:] != operand.shape[behind:]:
+            return None
     if len(shape) > 1 and bias.shape[axis if axis < 0 else len(bias.shape) - len(shape) + axis] != shape[axis]:
         return None
     return int(bias.name[1:]), post

@@ -8,6 +8,7 @@ with parameters, and formulas; an LSTM is only a body whose formulas happened to
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -101,7 +102,7 @@ class BoundLoop:
 
     @staticmethod
     def _product_work(step: Contract, rows: int) -> float:
-        return 2.0 * rows * np.prod([float(v) for v in step.spec.sizes.values()]) / 50.0
+        return 2.0 * rows * math.prod(step.spec.sizes.values()) / 50.0
 
     def _initial_rows(self, delay: Delay, rows: int) -> NDArray[Any]:
         b = self.owner.plan.buffers[delay.writes[0]]

@@ -18,6 +18,7 @@ from cntk_lab.engine.bind import Binding, row_failed
 from cntk_lab.engine.compile import Update, Wanted, inputs_of, plan_for
 from cntk_lab.engine.execute import Bound, execute, load, match, new_run, present, state_of
 from cntk_lab.engine.plan import Plan, row_symbol
+from cntk_lab.engine.run import Run
 from cntk_lab.errors import DataError
 from cntk_lab.graph import walk
 from cntk_lab.graph.variable import Variable

@@ -1,7 +1,7 @@
 """Runs a plan step by step while somebody watches: times of steps as events, and the first NaN that a step makes.
 
-Only then: watched plans run on the reference tier, one step after the other, so that every value and time belongs to one
-step. Must not know who watches.
+Only then: watched plans run on the reference tier, one step after the other, so that every value and time belongs to
+one step. Must not know who watches.
 """
 
 from __future__ import annotations

@@ -229,7 +229,7 @@ class _Valued(Variable):
                 LabWarning,
                 stacklevel=5,
             )
-        return array.shape
+        return tuple(array.shape)
 
     def _init_array(self, array: np.ndarray[Any, Any]) -> None:
         if is_known(self.type.shape):

@@ -5,6 +5,8 @@ Inside the package an element type is its NumPy name (``"float32"``). Knows no a
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from cntk_lab.errors import DTypeError
@@ -37,7 +39,8 @@ def name_of(dtype: object) -> str:
     if isinstance(dtype, str):
         dtype = {"float": "float32", "double": "float64"}.get(dtype.lower(), dtype.lower())
     try:
-        name = np.dtype(dtype).name
+        given: Any = dtype
+        name = np.dtype(given).name
     except TypeError:
         name = str(dtype)
     if name not in CNTK_NUMBER:
@@ -48,7 +51,7 @@ def name_of(dtype: object) -> str:
     return str(name)
 
 
-def convertible(array_dtype: np.dtype) -> None:  # type: ignore[type-arg]
+def convertible(array_dtype: np.dtype[Any]) -> None:
     """Check that data of this NumPy type may be converted to a variable's element type.
 
     Raises:
