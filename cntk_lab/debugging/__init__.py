@@ -20,7 +20,7 @@ from cntk_lab.debugging.profiler import disable_profiler, enable_profiler, start
 
 __all__ = [
     "DEBUG_USAGE", "CloneMethod", "UserFunction", "check_gradient", "debug", "debug_model", "disable_profiler",
-    "dump_function", "dump_signature", "enable_profiler", "force_deterministic", "nan_watch", "output_variable", "profiler",
-    "save_as_legacy_model", "set_checked_mode", "set_computation_network_trace_level", "set_node_timing",
+    "dump_function", "dump_signature", "enable_profiler", "force_deterministic", "nan_watch", "output_variable",
+    "profiler", "save_as_legacy_model", "set_checked_mode", "set_computation_network_trace_level", "set_node_timing",
     "start_profiler", "stop_profiler", "user_function",
 ]  # fmt: skip

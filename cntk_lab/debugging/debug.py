@@ -102,7 +102,7 @@ class _Dialogue:
         if command == "n" and (not argument or argument.isdigit()):
             self._steps = max(1, int(argument or 1))
         elif command == "c":
-            self._until = lambda turned, described: False  # noqa: ARG005
+            self._until = lambda turned, described: False
         elif command == "u" and argument:
             self._until = _condition(argument)
         elif command == "p":
@@ -126,9 +126,9 @@ def _condition(argument: str) -> Callable[[str, Any], bool]:
     """When to stop: at a direction, or at a function of a name or operator."""
     wanted = {"f": "forward", "b": "backward"}.get(argument)
     if wanted is not None:
-        return lambda turned, described: turned == wanted  # noqa: ARG005
+        return lambda turned, described: turned == wanted
     name = _unquoted(argument)
-    return lambda turned, described: name in (described.name, getattr(described, "op_name", None))  # noqa: ARG005
+    return lambda turned, described: name in (described.name, getattr(described, "op_name", None))
 
 
 def _unquoted(text: str) -> str:
@@ -169,19 +169,21 @@ class _DebugNode(UserFunction):
 
     def infer_outputs(self) -> list[Variable]:
         x = self.inputs[0]
-        return [output_variable(x.shape, x.dtype, x.dynamic_axes, needs_gradient=x.needs_gradient, name=x.name)]
+        return [output_variable(x.shape, x.dtype, x.dynamic_axes, needs_gradient=x.needs_gradient)]
 
-    def forward(self, argument: Any, device: Any = None, outputs_to_retain: Any = None) -> tuple[None, Any]:
+    def forward(  # type: ignore[override]  # CNTK's user functions have this form
+        self, argument: Any, device: Any = None, outputs_to_retain: Any = None
+    ) -> tuple[None, Any]:
         del device, outputs_to_retain
         self._dialogue.visit("forward", self._text(), self._described, argument)
         return None, argument
 
-    def backward(self, state: Any, root_gradients: Any) -> Any:
+    def backward(self, state: Any, root_gradients: Any) -> Any:  # type: ignore[override]
         del state
         self._dialogue.visit("backward", self._text(), self._described, root_gradients)
         return root_gradients
 
-    def clone(self, cloned_inputs: Any, *more: Any) -> Any:
+    def clone(self, cloned_inputs: Any, *more: Any) -> Any:  # type: ignore[override]
         """A stop in the same dialogue."""
         if more or not isinstance(cloned_inputs, (list, tuple)):
             return super().clone(cloned_inputs, *more)
@@ -197,7 +199,7 @@ def debug_model(
     out_stream: _Writes = sys.stdout,
     exit_func: Callable[[], object] = sys.exit,
 ) -> Function:
-    """A copy of a model that stops at its functions and leaves, forward and backward, and takes commands.
+    r"""A copy of a model that stops at its functions and leaves, forward and backward, and takes commands.
 
     Parameters are shared with the model, so training the copy trains it. Functions inside a loop are not stopped at.
 
@@ -214,7 +216,7 @@ def debug_model(
         >>> import io, cntk_lab as C
         >>> x = C.input_variable(2, name="x")
         >>> text = io.StringIO()
-        >>> z = debug_model(C.exp(x, name="z"), io.StringIO("p\\nc\\n"), text)
+        >>> z = debug_model(C.exp(x, name="z"), io.StringIO("p\nc\n"), text)
         >>> _ = z.eval({z.arguments[0]: [[0, 1]]})
         >>> "Input('x'" in text.getvalue() and "[[0. 1.]]" in text.getvalue()
         True
@@ -229,7 +231,7 @@ def debug_model(
     stops: dict[Variable, Variable] = {}
 
     def stop(variable: Variable, described: Any) -> Variable:
-        made: Variable = user_function(_DebugNode(variable, dialogue, described, variable.name)).output
+        made: Variable = user_function(_DebugNode(variable, dialogue, described)).output
         return made
 
     for leaf in walk.leaves(model.outputs):
@@ -269,9 +271,9 @@ def _in_loops(order: list[Node]) -> set[int]:
     if not back:
         return set()
     found = set()
-    for start in below:
+    for start, operands in below.items():
         seen: set[int] = set()
-        stack = list(below[start])
+        stack = list(operands)
         while stack:
             at = stack.pop()
             if at not in seen:

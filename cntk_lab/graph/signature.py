@@ -430,13 +430,20 @@ def type_text(t: TensorType, *, parameter: bool = False) -> str:
     return inner
 
 
+def _outside(variable: Variable) -> Variable:
+    """What a placeholder inside a block stands for; any other variable itself."""
+    while variable.block_input is not None:
+        variable = variable.block_input
+    return variable
+
+
 def as_text(function: Function) -> str:
     """One line: ``[name: ]Op(argument: type, ...) -> type``."""
     node = function.node
     root_inputs = {id(v) for v in node.inputs}
     same = not function.is_composite or root_inputs == {id(v) for v in function.inputs}
     title = node.op_name if same else "Composite"
-    inside = ", ".join((f"{a.name}: " if a.name else "") + type_text(a.type) for a in function.arguments)
+    inside = ", ".join((f"{a.name}: " if a.name else "") + type_text(a.type) for a in map(_outside, function.arguments))
     outputs = [type_text(o.type) for o in function.outputs]
     result = outputs[0] if len(outputs) == 1 else f"Tuple[{', '.join(outputs)}]"
     prefix = f"{function.name}: " if function.name else ""
