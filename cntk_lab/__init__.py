@@ -67,6 +67,8 @@ from cntk_lab.variables import Constant, Parameter, Record, Variable
 if TYPE_CHECKING:
     from types import ModuleType
 
+Input = input_variable  # noqa: F405
+"""The name of :func:`input_variable` in the introduction to CNTK."""
 auto_select = SentinelValueForAutoSelectRandomSeed
 PoolingType_Max, PoolingType_Average = cntk_py.PoolingType_Max, cntk_py.PoolingType_Average
 cntk_library_path = ""

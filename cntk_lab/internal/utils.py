@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cntk_lab.formats.cntk.values import Boxed
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.signature import match_names, positional_parameters
 from cntk_lab.graph.variable import Variable
@@ -127,7 +128,7 @@ def eval(
     return values, op.backward(state, roots, set(expected_backward or ()))
 
 
-class DictionaryValue:
+class DictionaryValue(Boxed):
     """A value as CNTK's files hold it, alone in a file.
 
     Args:
@@ -139,9 +140,6 @@ class DictionaryValue:
 
     Source: CNTK 2.7 ``cntk_py.DictionaryValue``.
     """
-
-    def __init__(self, value: Any = None) -> None:
-        self.value = value
 
     def save(self, filename: str) -> None:
         """Write the value to a file, whole or not at all."""

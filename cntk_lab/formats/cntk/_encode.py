@@ -36,6 +36,7 @@ from cntk_lab.formats.cntk.values import (
     STRING,
     TAIL_WIDTH,
     VECTOR,
+    Boxed,
     Dictionary,
     Float,
     NDShape,
@@ -173,6 +174,8 @@ class Encoder:
     def payload(self, value: Value, depth: int) -> int:
         """Write the value itself; gives its type."""
         mark = self.size
+        if isinstance(value, Boxed):
+            value = value.value
         if value is None:
             return NONE
         if isinstance(value, (bool, np.bool_)):

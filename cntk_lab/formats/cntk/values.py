@@ -32,6 +32,15 @@ class SizeT(int):
         return str(int(self))
 
 
+class Boxed:
+    """A value in a box, as programs make with ``DictionaryValue``; files hold what is in it."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any = None) -> None:
+        self.value = value
+
+
 class Float(float):
     """A 32-bit floating point number (a plain ``float`` is CNTK's Double)."""
 

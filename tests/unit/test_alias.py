@@ -1,0 +1,77 @@
+"""``import cntk`` after ``import cntk_lab.alias``: the same modules under CNTK's names, each test in a fresh Python."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_python(code: str) -> str:
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.strip()
+
+
+def test_every_module_is_the_very_module():
+    assert run_python("""
+        import cntk_lab.alias
+        import cntk, cntk.layers, cntk.ops.functions, _cntk_py
+        from cntk.layers import Dense
+        import cntk_lab, cntk_lab.layers, cntk_lab.ops.functions, cntk_lab.cntk_py
+        print(cntk is cntk_lab, cntk.layers is cntk_lab.layers, cntk.ops.functions is cntk_lab.ops.functions,
+              _cntk_py is cntk_lab.cntk_py, Dense is cntk_lab.layers.Dense, cntk.layers.__spec__.name)
+    """) == "True True True True True cntk_lab.layers"
+
+
+def test_the_version_of_the_interface_is_read_as_a_number():
+    # Keras reads it so: dots after the first one are dropped, the rest is a float that must be 2.2 or more
+    assert run_python("""
+        import cntk_lab, cntk_lab.alias, cntk
+        v = cntk.__version__
+        print(float(v[:2] + v[2:].replace(".", "")) >= 2.2, cntk.package_version != v)
+        cntk_lab.alias.remove()
+        print(cntk_lab.__version__ == cntk_lab.package_version)
+    """).split() == ["True", "True", "True"]
+
+
+def test_missing_modules_are_missing_under_both_names():
+    assert run_python("""
+        import cntk_lab.alias
+        try:
+            import cntk.no_such_part
+        except ModuleNotFoundError as error:
+            print(error)
+    """) == "No module named 'cntk.no_such_part'"
+
+
+def test_a_real_cntk_that_is_already_there_is_not_replaced():
+    assert run_python("""
+        import sys, types
+        sys.modules["cntk"] = types.ModuleType("cntk")
+        sys.modules["cntk"].__file__ = "/somewhere/cntk/__init__.py"
+        try:
+            import cntk_lab.alias
+        except RuntimeError as error:
+            print(error)
+    """).splitlines() == [
+        "another package named cntk is already imported",
+        "  where: /somewhere/cntk/__init__.py",
+        "  fix:   import cntk_lab.alias before anything that imports cntk",
+    ]
+
+
+def test_packages_above_the_graph_load_when_they_are_named():
+    assert run_python("""
+        import sys, cntk_lab as C
+        def loaded():
+            return sorted(n for n in ("layers", "learners", "train", "logging") if f"cntk_lab.{n}" in sys.modules)
+        before = loaded()
+        C.layers.Dense
+        C.sgd
+        print(before, loaded(), "sgd" in dir(C))
+    """) == "[] ['layers', 'learners'] True"
