@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from cntk_lab.device import DeviceKind, cpu, use_default_device
 from cntk_lab.graph.variable import Variable
 from cntk_lab.tensor.arrays import NDArrayView
@@ -41,10 +43,10 @@ def asvalue(variable: Variable, data_array: Any) -> Value:
         data_array: array, or a list with one for each sequence.
 
     Returns:
-        Value.
+        Value; one array is checked when the value is used.
 
     Raises:
-        DataError: if the data do not fit the variable.
+        DataError: if a list does not fit the variable.
 
     Example:
         >>> import cntk_lab as C
@@ -53,6 +55,8 @@ def asvalue(variable: Variable, data_array: Any) -> Value:
 
     Source: CNTK 2.7 ``core.asvalue``.
     """
+    if isinstance(data_array, np.ndarray):
+        return Value(data_array)
     return Value.create(variable, data_array)
 
 

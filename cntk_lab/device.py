@@ -38,6 +38,10 @@ class DeviceDescriptor:
         """The number of the GPU; 0 for the CPU."""
         return self.number
 
+    def is_locked(self) -> bool:
+        """Whether another process keeps this device to itself: never, devices are shared here."""
+        return False
+
     def __str__(self) -> str:
         return "CPU" if self.kind == 0 else f"GPU[{self.number}] {self.title}".rstrip()
 
@@ -91,14 +95,15 @@ def use_default_device() -> DeviceDescriptor:
     return _state["default"]
 
 
-def try_set_default_device(new_default_device: DeviceDescriptor, acquire_device_lock: bool = False) -> bool:  # noqa: ARG001
+def try_set_default_device(new_default_device: DeviceDescriptor, acquire_device_lock: bool = False) -> bool:
     """Make a device the default; returns whether that worked.
 
     Args:
         new_default_device: the device.
-        acquire_device_lock: accepted for CNTK programs; devices are shared here.
+        acquire_device_lock: asks to keep the device from other processes, which the CPU refuses, as in CNTK; GPUs are
+            shared too, so that there is nothing to wait for.
     """
-    if new_default_device not in all_devices():
+    if new_default_device not in all_devices() or (acquire_device_lock and new_default_device.kind == DeviceKind.CPU):
         return False
     _state["default"] = new_default_device
     return True

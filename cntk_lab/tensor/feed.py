@@ -114,6 +114,8 @@ def _samples(type_: Any, data: Any, name: str) -> tuple[Any, Layout]:
     shape = type_.dims
     rank = len(shape)
     array = _dense(data, type_, name)
+    if rank and isinstance(data, list) and any(isinstance(d, np.ndarray) and not d.ndim for d in data):
+        _check((), shape, type_, name)
     if array.ndim == rank and _fits(array.shape, shape):
         array = array[None]
     elif array.ndim == rank + 2 and array.shape[1] == 1:
@@ -134,20 +136,15 @@ def _sequences(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) 
     shape = type_.dims
     rank = len(shape)
     if isinstance(data, (list, tuple)):
-        if (
-            data
-            and all(np.ndim(d) == rank for d in data)
-            and not isinstance(data[0], (list, tuple))
-            and _fits(np.shape(data[0]), shape)
-        ):
-            data = [np.asarray(data)] if rank or not isinstance(data[0], np.ndarray) else data
+        if data and not rank and all(isinstance(d, (int, float, np.number)) for d in data):
+            data = [data]  # a list of numbers is one sequence of scalars; a list of frames is many sequences of one
         parts = [_dense(d, type_, name) for d in data]
     else:
         array = _dense(data, type_, name)
         if array.ndim == rank + 2:
             parts = list(array)
         elif array.ndim == rank + 1:
-            parts = [array]
+            parts = list(array[:, None]) if begins is not None and len(begins) == len(array) else [array]
         elif array.ndim == rank:
             parts = [array[None]]
         else:
