@@ -148,6 +148,7 @@ def make_plan(wanted: Wanted, *, fused: bool, images: bool = False) -> Plan:
         for i, v in enumerate(wanted.gradients):
             if targets[v] in found:
                 outputs[f"gradient {i}"] = found[targets[v]]
+        outputs.update({f"heard {i}": found[targets[v]] for i, v in enumerate(heard) if targets[v] in found})
         builder.steps.extend([*lowering.finals, *lowering.assignments])
         for i, u in enumerate(wanted.updates):
             if targets[u.parameter] in found:

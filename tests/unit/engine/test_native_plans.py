@@ -8,7 +8,8 @@ from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn
 from cntk_lab.engine import execute
 from cntk_lab.engine.compile import Wanted, plan_for
-from cntk_lab.engine.plan import Call, Join, Loop, Order, Part, all_steps
+from cntk_lab.engine.plan import Call, Join, Loop, Map, Order, Part, all_steps
+from cntk_lab.formula import expr as e
 
 pytestmark = pytest.mark.skipif(not (jit.available() and onednn.available()), reason="no numba or no oneDNN here")
 _rng = np.random.default_rng(11)
@@ -63,7 +64,20 @@ def pieces():
     return out, x, [_rng.normal(size=(n, 7)).astype(np.float32) for n in (1, 5)]
 
 
-MODELS = {"recurrent": recurrent, "attention": attention, "images": images, "pieces": pieces}
+def normal(x):
+    n = x.shape[0]
+    statistics = [C.constant(np.zeros(n, np.float32)), C.constant(np.ones(n, np.float32))]
+    return C.batch_normalization(x, weight(n), weight(n), *statistics, spatial=True, running_count=C.constant(0.0))
+
+
+def normalized():
+    x = C.input_variable((2, 5, 6), needs_gradient=True)
+    h = C.relu(normal(C.convolution(weight(4, 2, 3, 3), x, auto_padding=[False, True, True])))
+    out = C.relu(normal(C.convolution(weight(4, 4, 3, 3), h, auto_padding=[False, True, True])) + h)
+    return out, x, [_rng.normal(size=(n, 2, 5, 6)).astype(np.float32) for n in (6, 3)]
+
+
+MODELS = {"normalized": normalized, "recurrent": recurrent, "attention": attention, "images": images, "pieces": pieces}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -114,6 +128,18 @@ def test_attention_has_no_copies():
     assert all(own is not None for s, own in zip(plan.steps, native.steps, strict=True) if not isinstance(s, (Part, Join)) and s.kind != "View")
 
 
+def test_statistics_of_batch_normalization_are_computed_once():
+    plan, _ = kinds("normalized")
+    sums = [
+        x
+        for s in plan.steps
+        if isinstance(s, Map)
+        for x in e.topological(f for _, f in s.kernel.outputs)
+        if x.op == "reduce" and e.ROWS in x.data[1] and x.args[0].op != "const"
+    ]
+    assert len(sums) == len(set(sums))
+
+
 def test_images_change_their_order_only_at_the_borders():
     _, found = kinds("images")
-    assert found.count(Order) <= 2
+    assert found.count(Order) <= 3  # the flattening, its gradient, the gradient of the input
