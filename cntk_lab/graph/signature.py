@@ -232,6 +232,11 @@ def _is_open(variable: Variable) -> bool:
     return any(variable is a for arguments in _open.get() for a in arguments)
 
 
+def own_arguments(function: Function) -> tuple[Variable, ...]:
+    """The arguments that are not those of an outer function that is being built."""
+    return tuple(a for a in function.arguments if not _is_open(a))
+
+
 def _in_order(function: Function, arguments: Sequence[Variable]) -> bool:
     used = [u for u in function.arguments if any(u is a for a in arguments)]
     return all(u is a for u, a in zip(used, arguments, strict=True))
@@ -291,7 +296,7 @@ def call(function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
                     fix="give variables for all arguments, or data for all; constant(data) makes a variable of data",
                 )
             _check_type(parameter, given)
-        substitutions = {p: output_of(g) for p, g in matched.items()}
+        substitutions = {a: a for a in function.arguments} | {p: output_of(g) for p, g in matched.items()}
         return function.clone(cloning.CloneMethod.share, substitutions)
     values = function.forward(dict(matched), None, None, None, True)[1]
     results = tuple(values[o] for o in function.outputs)
@@ -305,6 +310,8 @@ def match(function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) ->
         SignatureError: if the count or a name is wrong.
     """
     parameters = function.arguments
+    if len(args) + len(kwargs) != len(parameters):
+        parameters = own_arguments(function)
     title = f" '{function.name}'" if function.name else ""
     return match_names(title, parameters, {p.name: p for p in parameters if p.name}, args, kwargs)
 
@@ -481,5 +488,5 @@ for _name, _implementation in (
 
 __all__ = [
     "TypeSpec", "as_spec", "block_function", "call", "chain", "function_from", "is_type", "match_names", "named_types",
-    "positional_parameters", "type_text", "with_signature",
+    "own_arguments", "positional_parameters", "type_text", "with_signature",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from cntk_lab import ops
 from cntk_lab.default_options import default_override_or, get_default_override
 from cntk_lab.errors import AttributeValueError, SignatureError
 from cntk_lab.graph.function import Function
-from cntk_lab.graph.signature import function_from
+from cntk_lab.graph.signature import function_from, own_arguments
 from cntk_lab.layers.blocks import _get_initial_state_or_default, _inject_name
 from cntk_lab.ops import BlockFunction, combine, placeholder, reconcile_dynamic_axes, splice
 from cntk_lab.ops import sequence as frames
@@ -115,7 +115,7 @@ _STATE_NAMES = ("h", "c", "a", "b", "d", "e", "f", "g", "i", "j")
 
 def _states(step: Function) -> int:
     """How many state variables a step function has: its arguments but the last, which is the frame."""
-    count = len(step.arguments) - 1
+    count = len(own_arguments(step)) - 1
     if count < 1 or len(step.outputs) != count:
         raise SignatureError(
             "RecurrenceFrom: number of state variables inconsistent between create_placeholder() and recurrent block: "
