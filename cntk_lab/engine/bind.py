@@ -15,6 +15,7 @@ import numpy as np
 
 from cntk_lab import settings
 from cntk_lab.backends.cpu import executor as executors
+from cntk_lab.engine.guards import Guards
 from cntk_lab.engine.memory import Slot, slots_of, source_of
 from cntk_lab.engine.native import Absorbed, NativeStep, native_steps
 from cntk_lab.engine.native_loop import LoopStep, native_loops
@@ -62,8 +63,9 @@ class NativePlan:
             self.steps[i] = loop
         self.executor = executors.load()
         self._source = source_of(plan)
+        self.guards = Guards() if settings.flag("checked") else None
         self._slots = slots_of(
-            plan, plan.steps, written_at={t: i for i, s in enumerate(self.steps) if s for t in s.writes_early()}
+            plan, plan.steps, share=self.guards is None, written_at={t: i for i, s in enumerate(self.steps) if s for t in s.writes_early()}
         )
         self._slot_of = {b: i for i, slot in enumerate(self._slots) for b in slot.buffers}
         self._arena: list[Any] = [np.empty(0, np.uint8)] * len(self._slots)
@@ -111,8 +113,14 @@ class NativePlan:
         """Make slots large enough; whether any moved."""
         moved = False
         for i, slot in enumerate(self._slots):
-            wanted = slot.row_bytes * max(1, self._padded(slot, rows))
-            if self._arena[i].size < wanted:
+            count = self._padded(slot, rows) if self.guards is None else rows[slot.rows] if slot.rows else 1
+            wanted = slot.row_bytes * max(1, count)
+            if self.guards is not None:
+                # exactly as much as these rows may write, so that the zones lie right behind them
+                if self._arena[i].size != wanted:
+                    self._arena[i] = self.guards.empty((wanted,), "uint8", f"%{slot.buffers[0]}")
+                    moved = True
+            elif self._arena[i].size < wanted:
                 self._arena[i] = aligned_empty((wanted + wanted // 4,), "uint8")
                 moved = True
         return moved
@@ -159,7 +167,10 @@ class Binding:
             elif b.id in native.left_sparse:
                 continue
             elif b.id == own and role == "input":
-                self.fixed[b.id] = self.arrays[b.id] = aligned_empty((rows[b.rows] if b.rows else 1, *b.shape), b.dtype)
+                shape = (rows[b.rows] if b.rows else 1, *b.shape)
+                guards = native.guards
+                home = aligned_empty(shape, b.dtype) if guards is None else guards.empty(shape, b.dtype, str(b))
+                self.fixed[b.id] = self.arrays[b.id] = home
             elif b.id == own and role != "temporary":
                 self.arrays[b.id] = _standing(b)
         for b in plan.buffers:
@@ -178,7 +189,7 @@ class Binding:
     @property
     def single(self) -> tuple[int, int] | None:
         """Address and rows of the one table that is all there is to run; None if there is more."""
-        if len(self.segments) != 1 or len(self.tables) != 1 or self.native.carrying:
+        if self.native.guards is not None or len(self.segments) != 1 or len(self.tables) != 1 or self.native.carrying:
             return None
         return int(self.tables[0].ctypes.data), len(self.tables[0])
 
@@ -194,22 +205,25 @@ class Binding:
         """Make the segments; states must be in place."""
         native = self.native
         table: list[list[int]] = []
+        names: list[str] = []
         for i, step in enumerate(native.plan.steps):
             own = native.steps[i]
             if isinstance(own, Absorbed) or isinstance(step, (View, Part, Join)):
                 continue
             if isinstance(own, NativeStep) and own.usable():
                 if isinstance(own, LoopStep):
-                    self._close(table)  # its initial states may have to be read before it starts
-                    table = []
-                table.extend(own.rows(self))
+                    self._close(table, names)  # its initial states may have to be read before it starts
+                    table, names = [], []
+                made = own.rows(self)
+                table.extend(made)
+                names.extend([f"step {i} ({step.kind}) of plan {native.plan.number}"] * len(made))
                 continue
-            self._close(table)
-            table = []
+            self._close(table, names)
+            table, names = [], []
             self.segments.append(self._numpy(i, step))
-        self._close(table)
+        self._close(table, names)
 
-    def _close(self, rows: list[list[int]]) -> None:
+    def _close(self, rows: list[list[int]], names: list[str]) -> None:
         if not rows:
             return
         table = np.ascontiguousarray(np.array(rows, np.int64))
@@ -218,6 +232,19 @@ class Binding:
         address, count = table.ctypes.data, len(table)
         self.segments.extend(self._first)
         self._first = []
+        guards = self.native.guards
+
+        def act_checked(run: Run) -> None:  # noqa: ARG001
+            guards_.check("before the plan's first row")
+            for i, name in enumerate(names):
+                if run_table(address + table.strides[0] * i, 1) >= 0:
+                    raise row_failed(self.native.plan, i, count)
+                guards_.check(name)
+
+        if guards is not None:
+            guards_ = guards
+            self.segments.append(act_checked)
+            return
 
         def act(run: Run) -> None:  # noqa: ARG001  (every segment is called alike)
             failed = run_table(address, count)

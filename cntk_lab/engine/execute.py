@@ -22,7 +22,7 @@ from cntk_lab.engine.bind import Binding, NativePlan, why_not_native
 from cntk_lab.engine.compile import Wanted, plan_for
 from cntk_lab.engine.plan import Plan, row_symbol
 from cntk_lab.engine.run import Interpreter, Run, State
-from cntk_lab.errors import DataError, GraphError, LabError
+from cntk_lab.errors import DataError, GraphError, LabError, SignatureError
 from cntk_lab.graph import walk
 from cntk_lab.graph.function import Function, output_of, outputs_of
 from cntk_lab.graph.naming import user_line
@@ -49,7 +49,8 @@ def interpreter_of(plan: Plan) -> Interpreter:
 
 def native_of(plan: Plan) -> NativePlan | None:
     """The plan on the native tier, kept as long as the plan; None where that cannot run it."""
-    if plan not in _natives:
+    known = _natives.get(plan)
+    if plan not in _natives or (known is not None and (known.guards is not None) != settings.flag("checked")):
         fits = why_not_native(plan) is None and jit.available()
         _natives[plan] = NativePlan(plan, interpreter_of(plan)) if fits else None
     return _natives[plan]
@@ -252,7 +253,7 @@ class Executor:
 
     def evaluate(self, function: Function, arguments: Any, outputs: Any, device: Any, as_numpy: bool) -> Any:
         """Values of outputs; the value itself if there is one."""
-        wanted = tuple(function.outputs if outputs is None else outputs_of(outputs))
+        wanted = _wanted(function, outputs)
         values = self._values(function, arguments, wanted, device, as_numpy=as_numpy)
         return next(iter(values.values())) if len(wanted) == 1 else values
 
@@ -276,7 +277,7 @@ class Executor:
         as_numpy: bool,
     ) -> tuple[ForwardState | None, dict[Variable, Any]]:
         """Values of outputs, and the state that backward needs."""
-        wanted = tuple(function.outputs if outputs is None else outputs_of(outputs))
+        wanted = _wanted(function, outputs)
         kept = tuple(outputs_of(keep_for_backward)) if keep_for_backward else ()
         if not kept:
             return None, self._values(function, arguments, wanted, device, as_numpy=as_numpy)
@@ -339,7 +340,7 @@ class Executor:
                 )
         variables = tuple(outputs_of(wrt if isinstance(wrt, (list, tuple, set, frozenset)) else [wrt]))
         roots = (output_of(grad_root),) if grad_root is not None else (_single(function),)
-        wanted = tuple(outputs_of(outputs)) if outputs is not None else ()
+        wanted = _wanted(function, outputs) if outputs is not None else ()
         plan = plan_for(Wanted(outputs=wanted, gradients=variables, roots=roots, training=True))
         every = (*wanted, *roots)
         bound = match(_arguments(function, every), at, every)
@@ -371,6 +372,32 @@ def _arguments(function: Function, wanted: Sequence[Variable]) -> list[Variable]
     ordered = [v for v in function.arguments if id(v) in needed]
     known = {id(v) for v in ordered}
     return ordered + [v for v in walk.flat_leaves(wanted) if v.is_input and id(v) not in known]
+
+
+def _wanted(function: Function, outputs: Any) -> tuple[Variable, ...]:
+    """The outputs that are asked for; all if none are named.
+
+    Raises:
+        SignatureError: if one is neither a variable nor a Function.
+        DataError: if one is not computed by the function.
+    """
+    if outputs is None:
+        return function.outputs
+    if not isinstance(outputs, (Function, Variable)) and (odd := [o for o in outputs if isinstance(o, (tuple, list))]):
+        raise SignatureError(
+            f"outputs: a {type(odd[0]).__name__} stands where a variable or a Function is expected",
+            fix="give one flat list, for example [*a.outputs, *b.outputs]",
+        )
+    wanted = tuple(outputs_of(outputs))
+    below = {id(v) for n in walk.nodes(function.outputs) for v in (*n.outputs, *n.inputs)}
+    below.update(id(v) for n in walk.flat_nodes(function.outputs) for v in (*n.outputs, *n.inputs))
+    for v in wanted:
+        if id(v) not in below and id(walk.resolve(v)) not in below and all(v is not o for o in function.outputs):
+            raise DataError(
+                f"output '{v.name or v.uid}' is not computed by the function '{function.name or function.uid}'",
+                fix="ask for outputs of the function itself or of what lies below it",
+            )
+    return wanted
 
 
 def _root_rows(gradient: Any, variable: Variable, run: Run) -> Any:

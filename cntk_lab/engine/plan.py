@@ -209,13 +209,21 @@ class Plan:
         return (b for b in self.buffers if b.role == role)
 
     def explain(self) -> str:
-        """The steps, one a line: what is computed from what."""
-        return "\n".join(_lines(self.steps, self, ""))
+        """The steps, one a line: what is computed from what, and on the CPU where each runs and what it costs."""
+        from cntk_lab.engine.execute import native_of
+        from cntk_lab.engine.report import tiers
+
+        native = native_of(self)
+        where = tiers(native) if native is not None else ["NumPy"] * len(self.steps)
+        lines = []
+        for step, tier in zip(self.steps, where, strict=True):
+            own, *inside = _lines([step], self, "")
+            lines += [f"{own}  # {tier}", *inside]
+        return "\n".join(lines)
 
     def __str__(self) -> str:
-        return (
-            f"plan {self.number} {self.title}: {len(self.steps)} steps, {len(self.buffers)} buffers\n{self.explain()}"
-        )
+        head = f"plan {self.number} {self.title}: {len(self.steps)} steps, {len(self.buffers)} buffers"
+        return "\n".join([head, *_lines(self.steps, self, "")])
 
 
 def _lines(steps: Iterable[Step], plan: Plan, indent: str) -> Iterator[str]:

@@ -502,10 +502,7 @@ def initial_frames(run: Run, array: Any, b: Any, layout: Layout, step: Delay, ra
             return array
         if "," not in b.rows:
             return array[sequence]
-        other = run.layouts[b.rows]
-        # a sequence as initial state: its last (for the past) or first (for the future) frames stand there
-        at = other.lengths[sequence] + position if step.offset > 0 else position - layout.lengths[sequence]
-        return array[other.row(sequence, at)]
+        return array[_initial_row(run.layouts[b.rows], layout, sequence, position, step.offset)]
 
     def start(sequence: Any, position: Any) -> Any:
         rows = given(sequence, position)
@@ -580,11 +577,24 @@ def delay_initial_gradient(run: Run, dy: Any, b: Any, step: DelayInitial) -> Any
         run.xp.add.at(result, sequence, unbroadcast(run.xp, arriving, None, b.shape))
         return result
     other = run.layouts[b.rows]
-    place = position[outside]
-    at = other.lengths[sequence] + place if step.offset > 0 else place - layout.lengths[sequence]
-    if ((at < 0) | (at >= other.lengths[sequence])).any():
-        raise SequenceError(
-            "the initial state has fewer frames than the delay", fix="give it at least time_step frames"
-        )
-    run.xp.add.at(result, other.row(sequence, at), arriving)
+    row = _initial_row(other, layout, sequence, position[outside], step.offset)
+    run.xp.add.at(result, row, arriving)
     return result
+
+
+def _initial_row(other: Layout, layout: Layout, sequence: Any, position: Any, offset: int) -> Any:
+    """Rows of a sequence that is an initial state: its last (for the past) or first (for the future) frames stand at
+    the positions before or after the sequence; a single frame stands at all of them.
+
+    Raises:
+        SequenceError: if a sequence has more than one frame, and fewer than the delay.
+    """
+    have = other.lengths[sequence]
+    at = np.where(have == 1, 0, have + position if offset > 0 else position - layout.lengths[sequence])
+    wrong = (at < 0) | (at >= have)
+    if wrong.any():
+        raise SequenceError(
+            f"a delay of {abs(offset)} frames starts from a sequence of {int(have[wrong][0])} frames",
+            fix=f"give initial states of one frame, or of {abs(offset)} frames or more",
+        )
+    return other.row(sequence, at)

@@ -14,6 +14,7 @@ import numpy as np
 
 from cntk_lab import device as devices
 from cntk_lab import settings
+from cntk_lab.engine import watch
 from cntk_lab.engine.bind import Binding, row_failed
 from cntk_lab.engine.compile import Update, Wanted, inputs_of, plan_for
 from cntk_lab.engine.execute import Bound, execute, load, match, new_run, present, state_of
@@ -73,7 +74,8 @@ class _Shortcut:
     def current(self) -> bool:
         """Whether memory has stayed where it was, and the native tier of the CPU is wanted."""
         on_cpu = devices.use_default_device().type() == devices.DeviceKind.CPU
-        return self._moves == self.native.moves and on_cpu and settings.flag("native")
+        fits = self._moves == self.native.moves and on_cpu and settings.flag("native")
+        return fits and not watch.wanted() and not settings.flag("checked")
 
     def step(self, rows: Mapping[int, Any], scalars: Sequence[Mapping[str, float]]) -> tuple[float, float]:
         """One step; sums of loss and metric."""

@@ -87,7 +87,7 @@ def test_native_plans_agree_with_numpy(name):
     for data in minibatches:
         with settings.option(native=False):
             want = out.grad({x: data}, wrt=wrt, outputs=[out.output])
-        with settings.option(background_compilation=False):
+        with settings.option(background_compilation=False, native_after=0):
             got = out.grad({x: data}, wrt=wrt, outputs=[out.output])
             assert execute.native_of(_plan(out, wrt)).ready()
         for a, b in zip(_flat(got), _flat(want), strict=True):
