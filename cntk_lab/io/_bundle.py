@@ -61,7 +61,7 @@ class Bundle(Reader):
             kept = np.flatnonzero(good)
             if len(kept) < len(keys):
                 self.missing += len(keys) - len(kept)
-                lost = keys[~good][0]
+                lost = keys[~good].tolist()[0]
                 self.defects.once(
                     "join",
                     "missing",

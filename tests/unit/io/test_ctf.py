@@ -1,0 +1,213 @@
+"""CNTK's text format: the same minibatches as CNTK, the same faults found by both parsers, every fault named."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cntk_lab.errors import LabWarning, ReaderError
+from cntk_lab.io import CTFDeserializer, MinibatchSource, StreamDef, StreamDefs, _ctf_native
+from cntk_lab.io._ctf import parse_lines
+from cntk_lab.io._ctf_lines import BadLine, Field, parse
+
+GOLDEN = json.loads((Path(__file__).parents[2] / "golden/io/ctf.json").read_text())
+BOTH = {"a": {"field": "a", "shape": 2}, "b": {"field": "b", "shape": 3, "is_sparse": True}}
+FIELDS = [Field(b"a", "a", 2, False), Field(b"b", "b", 3, True)]
+
+# what CNTK takes by accident: characters it does not look at (it drops bytes below 33, signs of them included)
+STRICTER = {"|a 1 2\x00 |b 0:1", "|a 1 2 é |b 0:1"}
+# what CNTK refuses and means nothing wrong: names beyond ASCII, "1.e3", lines of comments, streams on lines of their own
+MILDER = {"|a 1 2 |é 3 |b 0:1", "1.e3", "comment lines", "streams on other lines"}
+
+
+@pytest.fixture(params=["readable", "native"])
+def parser(request, monkeypatch):
+    if request.param == "native":
+        if not _ctf_native.jit.available():
+            pytest.skip("numba is not installed")
+        assert _ctf_native._handle().wait(120), _ctf_native._handle().failure
+    monkeypatch.setattr(_ctf_native, "ready", lambda size: request.param == "native")
+    return request.param
+
+
+def read(path, text, streams, samples):
+    path.write_bytes(text.encode("utf-8"))
+    defs = StreamDefs(**{name: StreamDef(**d) for name, d in streams.items()})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LabWarning)
+        source = MinibatchSource(CTFDeserializer(str(path), defs), randomize=False, max_sweeps=1, prefetch=0)
+        found = []
+        while minibatch := source.next_minibatch(samples):
+            found.append({info.name: describe(data) for info, data in minibatch.items()})
+    return found
+
+
+def describe(data):
+    mask = data.mask
+    return {
+        "sequences": [np.asarray(p.todense() if hasattr(p, "todense") else p).tolist() for p in data.as_sequences()],
+        "shape": list(data.shape),
+        "end": data.end_of_sweep,
+        "num_sequences": data.num_sequences,
+        "num_samples": data.num_samples,
+        "mask": mask.tolist() if (mask == 0).any() else None,
+    }
+
+
+CASES = [
+    *((c["line"], BOTH, f"|a 9 9 |b 1:1\n{c['line']}\n|a 8 8 |b 2:1\n", 9, c["got"]) for c in GOLDEN["lines"]),
+    *((c["number"], {"a": BOTH["a"]}, f"|a {c['number']} 2\n", 9, c["got"]) for c in GOLDEN["numbers"]),
+    *((c["name"], c["streams"], c["text"], c["samples"], c["got"]) for c in GOLDEN["files"]),
+]
+
+
+@pytest.mark.parametrize(("name", "streams", "text", "samples", "cntk"), CASES, ids=[repr(c[0]) for c in CASES])
+def test_files_read_as_cntk_reads_them(name, streams, text, samples, cntk, tmp_path, parser):
+    bad = ("error" in cntk and name not in MILDER) or name in STRICTER
+    if bad:
+        with pytest.raises((ReaderError, ValueError)):
+            read(tmp_path / "data.txt", text, streams, samples)
+        return
+    found = read(tmp_path / "data.txt", text, streams, samples)
+    if name in MILDER:
+        assert found
+    elif name == "7.038531e-26" and parser == "native":  # the hardest rounding there is: one float32 step is allowed
+        value = found[0]["a"]["sequences"][0][0][0]
+        assert value == pytest.approx(cntk["minibatches"][0]["a"]["sequences"][0][0][0], rel=2e-7)
+    else:
+        assert found == cntk["minibatches"]
+
+
+def test_the_two_parsers_agree_on_any_line():
+    if not _ctf_native.jit.available():
+        pytest.skip("numba is not installed")
+    assert _ctf_native._handle().wait(120)
+    random = np.random.default_rng(5)
+    pieces = ["|a ", "|b ", "|a", "|c ", "|#", "1", "2.5", "-3e2", "0:1", "2:-1.5", "3:1", " ", "  ", "\t", "7", ":", ".", "x",
+              "e5", "+", "\r", "|", "12 ", "0 ", "1e", "1.e3", "00"]  # fmt: skip
+    lines = ["".join(random.choice(pieces, random.integers(0, 12))).encode() for _ in range(1100)]
+    text = b"\n".join(lines) + b"\n"
+    ends = np.cumsum([len(line) + 1 for line in lines])
+    native, readable = _ctf_native.parse(text, ends, len(lines), FIELDS), parse_lines(text, ends, FIELDS)
+    assert native.bad == readable.bad
+    bad = set(np.searchsorted(np.concatenate([[0], ends[:-1]]), readable.bad).tolist())
+    assert 500 < len(bad) < 1000
+    good = [line for k, line in enumerate(lines) if k not in bad]
+    text, ends = b"\n".join(good) + b"\n", np.cumsum([len(line) + 1 for line in good])
+    native, readable = _ctf_native.parse(text, ends, len(good), FIELDS), parse_lines(text, ends, FIELDS)
+    assert native.bad == readable.bad == []
+    assert native.short == readable.short
+    assert (native.lengths == readable.lengths).all()
+    np.testing.assert_array_equal(native.rows[0], readable.rows[0])
+    for mine, theirs in zip(native.rows[1], readable.rows[1], strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_numbers_are_rounded_as_python_rounds_them():
+    if not _ctf_native.jit.available():
+        pytest.skip("numba is not installed")
+    assert _ctf_native._handle().wait(120)
+    random = np.random.default_rng(2)
+    values = random.normal(size=20000) * 10.0 ** random.integers(-12, 12, 20000)
+    words = [f"{v:.{d}g}" for v, d in zip(values, random.integers(1, 17, 20000), strict=True)]
+    text = "".join(f"|x {w}\n" for w in words).encode()
+    ends = np.cumsum([len(w) + 4 for w in words])
+    rows = _ctf_native.parse(text, ends, len(words), [Field(b"x", "x", 1, False)]).rows[0]
+    np.testing.assert_array_equal(rows[:, 0], np.array([float(w) for w in words]).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "cause"),
+    [
+        ("|a 1 2x |b 0:1", 6, "a value is not a number"),
+        ("|a 1 .5 |b 0:1", 6, "a value is not a number"),
+        ("|a 1 2 3 |b 0:1", 8, "there are too many values"),
+        ("|a 1 2 |b 0:1 3:1", 15, "an index is too large"),
+        ("|a 1 2 |b 5", 11, "a value is not an index:value pair"),
+        ("|a 1 2 |b 0:1 |a 3 4", 15, "a stream is given twice in one line"),
+        ("oops |a 1 2 |b 0:1", 1, "the line begins with neither a sequence id nor '|'"),
+        ("3 4 |a 1 2 |b 0:1", 3, "there is something between the sequence id and the first stream"),
+        (" 3 |a 1 2 |b 0:1", 1, "there are blanks before the sequence id"),
+        ("", 1, "the line is empty"),
+        ("12", 1, "the line has no stream"),
+        ("|a 1 2 | b 0:1", 9, "there is no stream name after '|'"),
+    ],
+)
+def test_a_fault_is_named_with_its_column(line, column, cause):
+    with pytest.raises(BadLine) as caught:
+        parse(line.encode(), FIELDS)
+    assert (caught.value.at + 1, caught.value.cause) == (column, cause)
+
+
+def test_the_whole_message(tmp_path, parser):
+    path = tmp_path / "data.txt"
+    with pytest.raises(ReaderError) as caught:
+        read(path, "0 |a 1 2 |b 0:1\n0 |a 3 4 |b 1:oh\n", BOTH, 9)
+    assert str(caught.value) == (
+        f"{path}:2:13, stream 'b': a value is not an index:value pair\n"
+        "    0 |a 3 4 |b 1:oh\n"
+        "                ^\n"
+        "  found:    '1:oh'\n"
+        "  expected: index:value, such as 5:1, without blanks around ':'\n"
+        "  fix:   correct the place, or let the reader leave out bad sequences: max_errors=1"
+    )
+
+
+def test_max_errors_leaves_out_that_many_sequences_and_tells_each(tmp_path, parser):
+    path = tmp_path / "data.txt"
+    path.write_text("0 |a 1 2\n0 |a x 4\n1 |a 5 6\n2 |a 7 8 9\n3 |a 0 0\n")
+    deserializer = CTFDeserializer(str(path), StreamDefs(a=StreamDef(field="a", shape=2)))
+    with pytest.warns(LabWarning) as told:
+        source = MinibatchSource(deserializer, randomize=False, max_sweeps=2, max_errors=2, prefetch=0)
+        found = [source.next_minibatch(100)[source.streams.a].asarray().tolist()]
+    assert found == [[[[5.0, 6.0]], [[0.0, 0.0]]] * 2]
+    assert [str(t.message).split(": ")[1].rsplit("data.txt", 1)[1] for t in told] == [":2:6, stream 'a'", ":4:10, stream 'a'"]
+    source = MinibatchSource(deserializer, randomize=False, max_errors=1, prefetch=0)
+    with pytest.warns(LabWarning), pytest.raises(ReaderError, match=r"1 errors are tolerated, this is number 2"):
+        source.next_minibatch(100)
+
+
+def test_a_sequence_without_a_stream_is_named(tmp_path):
+    with pytest.raises(ReaderError, match=r"data.txt:2, stream 'b': a sequence has no sample of a stream"):
+        read(tmp_path / "data.txt", "0 |a 1 2 |b 0:1\n1 |a 3 4\n1 |a 5 6\n", BOTH, 9)
+
+
+def test_short_rows_are_filled_up_with_a_warning(tmp_path, parser):
+    path = tmp_path / "data.txt"
+    path.write_text("|a 1 2\n|a 3\n")
+    source = MinibatchSource(
+        CTFDeserializer(str(path), StreamDefs(a=StreamDef(field="a", shape=2))), randomize=False, prefetch=0
+    )
+    with pytest.warns(LabWarning, match="data.txt:2: a row holds fewer values"):
+        assert source.next_minibatch(2)[source.streams.a].asarray().tolist() == [[[1, 2]], [[3, 0]]]
+
+
+def test_missing_and_empty_files_are_named(tmp_path):
+    streams = StreamDefs(a=StreamDef(field="a", shape=1))
+    with pytest.raises(ReaderError, match=r"Input file '.*none.txt' is not open."):
+        MinibatchSource(CTFDeserializer(str(tmp_path / "none.txt"), streams))
+    (tmp_path / "empty.txt").write_bytes(b"")
+    with pytest.raises(ReaderError, match="Input file is empty"):
+        MinibatchSource(CTFDeserializer(str(tmp_path / "empty.txt"), streams))
+
+
+def test_chunks_and_a_kept_index_change_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("CNTK_LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("cntk_lab.io._ctf_index._CACHED_FROM", 0)
+    path = tmp_path / "data.txt"
+    path.write_text("".join(f"{i // 3} |a {i} {i}\n" for i in range(300)))
+    found = []
+    for size in (1 << 20, 50, 50):
+        deserializer = CTFDeserializer(str(path), StreamDefs(a=StreamDef(field="a", shape=2)))
+        deserializer["chunkSizeInBytes"] = size
+        source = MinibatchSource(deserializer, randomize=False, max_sweeps=1, prefetch=0)
+        found.append([m[source.streams.a].asarray().tolist() for m in iter(lambda s=source: s.next_minibatch(7), {})])
+    assert found[0] == found[1] == found[2]
+    assert len(list((tmp_path / "cache").glob("*.npz"))) == 1
+    path.write_text(path.read_text().replace("299 299", "298 1"))
+    source = MinibatchSource(CTFDeserializer(str(path), StreamDefs(a=StreamDef(field="a", shape=2))), randomize=False)
+    assert source.next_minibatch(300)[source.streams.a].asarray()[-1, -1].tolist() == [298, 1]
