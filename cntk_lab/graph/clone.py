@@ -10,6 +10,7 @@ from cntk_lab.errors import SignatureError
 from cntk_lab.graph import infer, walk
 from cntk_lab.graph.block import Block
 from cntk_lab.graph.node import Node
+from cntk_lab.graph.opdef import TensorType
 from cntk_lab.graph.variable import Constant, Parameter, Variable, new_placeholder
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ class _Copier:
         if id(v) in self.variables:
             return self.variables[id(v)]
         new = v
-        if isinstance(v, (Parameter, Constant)) and self.method is not CloneMethod.share:
+        if v.is_input:
+            new = Variable(v.kind, v.type, v.name, needs_gradient=v.needs_gradient)
+        elif isinstance(v, (Parameter, Constant)) and self.method is not CloneMethod.share:
             new = _copy_of(v, self.method)
         elif v.is_placeholder and v.block_input is None:
             new = new_placeholder(name=v.name)
@@ -59,7 +62,8 @@ class _Copier:
             copies.append(copy)
             if not _passes_through(n):
                 for old, new in zip(n.outputs, copy.outputs, strict=True):
-                    new.type, new._name = old.type, old.name
+                    # the axes come from the substitutes: those of the original would meet them in cycles
+                    new.type, new._name = TensorType(old.type.shape, old.type.dtype, None, old.type.sparse), old.name
                     self.variables.setdefault(id(old), new)
         for n, copy in zip(originals, copies, strict=True):
             copy.inputs = [self.of(v) for v in n.inputs]

@@ -12,7 +12,7 @@ from typing import Any
 
 from cntk_lab.errors import GraphError, SignatureError
 from cntk_lab.graph import clone as cloning
-from cntk_lab.graph import infer, ports, walk
+from cntk_lab.graph import ports, walk
 from cntk_lab.graph.naming import new_uid
 from cntk_lab.graph.node import Node, note_edit
 from cntk_lab.graph.operand import Operable, bind_symbol, symbol
@@ -104,8 +104,8 @@ class Function(Operable):
 
     @property
     def is_primitive(self) -> bool:
-        """Whether this is a single operator."""
-        return not self._composite and self.node.block is None
+        """Whether this is a single node: an operator, or a block with its graph inside."""
+        return not self._composite
 
     @property
     def is_block(self) -> bool:
@@ -213,7 +213,8 @@ class Function(Operable):
         """A copy of the graph.
 
         Args:
-            method: ``share`` keeps the parameters, ``clone`` copies them, ``freeze`` makes constants of them.
+            method: ``share`` keeps the parameters, ``clone`` copies them, ``freeze`` makes constants of them; inputs
+                and placeholders that are not substituted are new ones of the same names.
             substitutions: variables of this graph -> what stands in their place in the copy.
 
         Returns:
@@ -260,7 +261,6 @@ class Function(Operable):
             )
         self.node.attributes[key] = value
         note_edit()
-        infer.infer_node(self.node)
 
     # ---- calling
 

@@ -229,7 +229,9 @@ def _partial(node: Node, types: Sequence[TensorType], *, hopeful: int) -> Shape 
     if node.op.partial is not None:
         return apply(node.op.partial, scope_of(node, types))  # type: ignore[no-any-return]
     if hopeful and node.op.shape is None:
-        known = [t.shape for t in types if t.shape is not None and is_known(t.shape) and (t.shape or hopeful > 1)]
+        known = [t.shape for t in types if t.shape is not None and is_known(t.shape)]
+        if hopeful == 1:  # an axis of length 1 may be broadcast: it says nothing about the unknown operand
+            known = [s for s in known if s and 1 not in s]
         return broadcast(*known) if known else None
     return None
 

@@ -140,6 +140,9 @@ def slice(x: Operand, axis: Any, begin_index: Any, end_index: Any, strides: Any 
 
 def _getitem(x: Any, key: Any) -> Any:
     """Parts by Python's brackets: a number keeps its axis with dimension 1, a list picks elements, a slice a range."""
+    outputs = getattr(x, "outputs", ())
+    if len(outputs) > 1:
+        return outputs[key]  # of several outputs, brackets pick one
     keys = key if isinstance(key, tuple) else (key,)
     offset = 0
     result = x

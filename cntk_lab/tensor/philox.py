@@ -108,17 +108,17 @@ def threshold(probability: float) -> int:
 
 
 class CounterStream:
-    """The counter-based stream of one seed; each call of a drawing method uses up one step.
+    """The counter-based stream of one seed: two draws of n numbers are one draw of 2 n.
 
     Args:
         seed: whole number, 0 <= seed < 2^64.
-        step: how often the stream was used before; with it a stream can be continued anywhere.
+        step: how many elements were drawn before; with it a stream can be continued anywhere.
         xp: NumPy or a module that behaves like it.
 
     Example:
         >>> stream = CounterStream(3)
         >>> a, b = stream.uniform(4), stream.uniform(4)
-        >>> bool((a == CounterStream(3).uniform(4)).all()), bool((b == CounterStream(3, step=1).uniform(4)).all())
+        >>> bool((a == CounterStream(3).uniform(4)).all()), bool((b == CounterStream(3, step=4).uniform(4)).all())
         (True, True)
 
     Source: this project; Salmon et al. (2011).
@@ -128,8 +128,8 @@ class CounterStream:
         self.seed, self.step, self._xp = seed % 2**64, step, xp
 
     def _words(self, count: int) -> Any:
-        words = counter_words(self._xp, self.seed, self.step, count)
-        self.step += 1
+        words = counter_words(self._xp, self.seed, 0, count, first=self.step)
+        self.step += count
         return words
 
     def _open(self, count: int) -> Any:
@@ -181,7 +181,7 @@ class CounterStream:
     def truncated_normal(self, count: int, mean: float = 0.0, scale: float = 1.0) -> Any:
         """``count`` normal numbers no further than two standard deviations from the mean.
 
-        Rejected numbers are replaced from the following steps, element by element, until none is left.
+        Rejected numbers are replaced by those that follow, element by element, until none is left.
 
         Args:
             count: how many.
@@ -282,7 +282,7 @@ class CounterStream:
 
 
 class _HostStream(CounterStream):
-    """The steps of a counter stream on the host; advances the stream it was made from."""
+    """The numbers of a counter stream on the host; advances the stream it was made from."""
 
     def __init__(self, owner: CounterStream) -> None:
         super().__init__(owner.seed, owner.step)
