@@ -343,7 +343,9 @@ class Parameter(_Valued):
                 f"parameters cannot be created inside a @Function def: '{outer}' would get new ones at each use",
                 fix="make layers and parameters before the function, and use them inside",
             )
-        super().__init__(PARAMETER, _shape(shape, init), _init(init, shape, PARAMETER), _dtype(dtype, init), device, name)
+        super().__init__(
+            PARAMETER, _shape(shape, init), _init(init, shape, PARAMETER), _dtype(dtype, init), device, name
+        )
         self.needs_gradient = True
 
 
@@ -374,7 +376,9 @@ class Constant(_Valued):
         device: DeviceDescriptor | None = None,
         name: str = "",
     ) -> None:
-        super().__init__(CONSTANT, _shape(shape, value), _init(value, shape, CONSTANT), _dtype(dtype, value), device, name)
+        super().__init__(
+            CONSTANT, _shape(shape, value), _init(value, shape, CONSTANT), _dtype(dtype, value), device, name
+        )
 
 
 def _shape(shape: object, value: object) -> Shape | None:
