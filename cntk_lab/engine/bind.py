@@ -16,7 +16,7 @@ import numpy as np
 from cntk_lab import settings
 from cntk_lab.backends.cpu import executor as executors
 from cntk_lab.engine.guards import Guards
-from cntk_lab.engine.memory import Slot, slots_of, source_of
+from cntk_lab.engine.memory import slots_of, source_of
 from cntk_lab.engine.native import Absorbed, NativeStep, native_steps
 from cntk_lab.engine.native_loop import LoopStep, native_loops
 from cntk_lab.engine.plan import Buffer, Call, Delay, Join, Loop, Part, Plan, RowSymbol, View, all_steps
@@ -69,6 +69,7 @@ class NativePlan:
         )
         self._slot_of = {b: i for i, slot in enumerate(self._slots) for b in slot.buffers}
         self._arena: list[Any] = [np.empty(0, np.uint8)] * len(self._slots)
+        self._homes: dict[int, Any] = {}
         self._bindings: OrderedDict[tuple[int, ...], Binding] = OrderedDict()
         self.carrying = [
             (s, d)
@@ -113,7 +114,7 @@ class NativePlan:
         """Make slots large enough; whether any moved."""
         moved = False
         for i, slot in enumerate(self._slots):
-            count = self._padded(slot, rows) if self.guards is None else rows[slot.rows] if slot.rows else 1
+            count = self.padded(rows[slot.rows]) if slot.rows else 1
             wanted = slot.row_bytes * max(1, count)
             if self.guards is not None:
                 # exactly as much as these rows may write, so that the zones lie right behind them
@@ -123,12 +124,28 @@ class NativePlan:
             elif self._arena[i].size < wanted:
                 self._arena[i] = aligned_empty((wanted + wanted // 4,), "uint8")
                 moved = True
+        for b in self.plan.buffers_of("input"):
+            if b.id in self.left_sparse:
+                continue
+            count = self.padded(rows[b.rows]) if b.rows else 1
+            wanted = max(1, count) * size(b.shape) * np.dtype(b.dtype).itemsize
+            have = self._homes.get(b.id)
+            if self.guards is not None and (have is None or have.size != wanted):
+                self._homes[b.id] = self.guards.empty((wanted,), "uint8", str(b))
+                moved = True
+            elif have is None or have.size < wanted:
+                self._homes[b.id] = aligned_empty((wanted + wanted // 4,), "uint8")
+                moved = True
         return moved
 
-    @staticmethod
-    def _padded(slot: Slot, rows: Mapping[RowSymbol, int]) -> int:
-        n = rows[slot.rows] if slot.rows else 1
-        return -(-n // 64) * 64 if n > 64 else n
+    def padded(self, rows: int) -> int:
+        """So many rows of memory there are for ``rows`` rows: products may compute some more, which nobody reads."""
+        return -(-rows // 64) * 64 if rows > 64 and self.guards is None else rows
+
+    def home(self, b: Buffer, rows: Mapping[RowSymbol, int]) -> Any:
+        """The array that an input's data are copied into."""
+        shape = (rows[b.rows] if b.rows else 1, *b.shape)
+        return self._homes[b.id][: size(shape) * np.dtype(b.dtype).itemsize].view(b.dtype).reshape(shape)
 
     def memory(self, buffer: int, rows: Mapping[RowSymbol, int]) -> Any:
         """The array of a temporary (or of what it is a view of) for these row counts."""
@@ -150,6 +167,7 @@ class Binding:
         self.arrays: dict[int, Any] = {}
         self.fixed: dict[int, Any] = {}
         """Inputs and scalars: memory that each run's data are copied into."""
+        self._addresses: dict[int, int] = {}
         self._keep: list[Any] = []
         self._first: list[Callable[[Run], None]] = []
         self.scalars = _side_by_side([b for b in plan.buffers if b.role == "scalar"])
@@ -167,10 +185,7 @@ class Binding:
             elif b.id in native.left_sparse:
                 continue
             elif b.id == own and role == "input":
-                shape = (rows[b.rows] if b.rows else 1, *b.shape)
-                guards = native.guards
-                home = aligned_empty(shape, b.dtype) if guards is None else guards.empty(shape, b.dtype, str(b))
-                self.fixed[b.id] = self.arrays[b.id] = home
+                self.fixed[b.id] = self.arrays[b.id] = native.home(b, rows)
             elif b.id == own and role != "temporary":
                 self.arrays[b.id] = _standing(b)
         for b in plan.buffers:
@@ -184,7 +199,23 @@ class Binding:
 
     def address(self, buffer: int) -> int:
         """Where a buffer's data start."""
-        return int(self.arrays[buffer].ctypes.data)
+        found = self._addresses.get(buffer)
+        if found is None:
+            found = self._addresses[buffer] = int(self.arrays[buffer].__array_interface__["data"][0])
+        return found
+
+    def padded(self, symbol: RowSymbol) -> int:
+        """So many rows there is memory for."""
+        return self.native.padded(self.rows[symbol]) if symbol else 1
+
+    def clear_behind(self, buffer: int) -> list[int] | None:
+        """The row that sets what lies behind a buffer's last row to zero, up to the padded count; None if nothing does."""
+        own = self.native._source.get(buffer, buffer)
+        b = self.native.plan.buffers[buffer]
+        rows = self.rows[b.rows]
+        each = size(b.whole or b.shape) * np.dtype(b.dtype).itemsize
+        behind = (self.native.padded(rows) - rows) * each
+        return executors.fill_row(self.address(own) + rows * each, behind) if behind else None
 
     @property
     def single(self) -> tuple[int, int] | None:

@@ -39,6 +39,12 @@ class Binder(Protocol):
     def address(self, buffer: int) -> int:
         """Where a buffer's data start."""
 
+    def padded(self, symbol: str) -> int:
+        """How many rows there is memory for."""
+
+    def clear_behind(self, buffer: int) -> list[int] | None:
+        """The row that sets what lies behind a buffer's last row to zero, up to the padded count."""
+
     def keep(self, thing: Any) -> None:
         """Keep something alive."""
 
@@ -245,10 +251,18 @@ class GemmStep(NativeStep):
         )
 
     def rows(self, binder: Binder) -> list[list[int]]:
-        """One row: a oneDNN primitive, or a cblas product where that is small."""
+        """A oneDNN primitive, or a cblas product where that is small; few row counts need a primitive of their own."""
         x, spec = self.matrices, self.step.spec
-        rows = binder.rows[self.step.rows] if self.step.rows else 1
+        rows = binder.padded(self.step.rows) if self.step.rows and binder.rows[self.step.rows] else 0 if self.step.rows else 1
         m, n, k = (size_of(letters, spec, rows) for letters in (x.m, x.n, x.k))
+        made = self._product(binder, m, n, k)
+        if "r" in x.k and made:
+            cleared = [binder.clear_behind(r) for r in dict.fromkeys(self.step.reads[:2])]
+            return [*(row for row in cleared if row is not None), *made]
+        return made
+
+    def _product(self, binder: Binder, m: int, n: int, k: int) -> list[list[int]]:
+        x = self.matrices
         a, b = (binder.address(r) for r in (reversed(self.step.reads[:2]) if x.swapped else self.step.reads[:2]))
         lda, ldb, ldc = self.between
         c = binder.address(self.target)

@@ -9,7 +9,7 @@ with parameters, and formulas; an LSTM is only a body whose formulas happened to
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,8 @@ class LoopStep(NativeStep):
                 self.codes[i] = numba_code(canonical(s.kernel))
                 self.handles[i] = jit.request(self.codes[i].source)
         self.columns = _FIXED + _PER_DELAY * len(self.delays)
+        self._bound: BoundLoop | None = None
+        """The loop at the memory where it ran last: other counts of rows only need other slabs."""
 
     def ready(self) -> bool:
         """Whether all kernels of the body are compiled or never will be."""
@@ -79,9 +81,11 @@ class LoopStep(NativeStep):
 
     def rows(self, binder: Binder) -> list[list[int]]:
         """One loop row; the slabs are filled in before each run (see :meth:`Bound.prepare`)."""
-        bound = BoundLoop(self, binder)
+        bound = self._bound
+        if bound is None or not bound.fits(binder):
+            bound = self._bound = BoundLoop(self, binder)
         binder.keep(bound)
-        binder.before_run(bound.prepare)
+        binder.before_run(lambda run: bound.prepare(run, binder.arrays))
         return [executor.loop_row(bound.loop, bound.threads)]
 
 
@@ -91,14 +95,27 @@ class BoundLoop:
     def __init__(self, owner: LoopStep, binder: Binder) -> None:
         self.owner, self.binder = owner, binder
         rows = binder.rows[owner.step.rows]
-        work = sum(c.row_work for c in owner.codes.values()) * rows + sum(
-            self._product_work(s, rows) for s in owner.step.body if isinstance(s, Contract)
-        )
-        self.threads = threads.threads_for(work)
+        self.threads = self._threads(rows)
+        self.addresses = self._places(binder)
+        self.capacity = rows = rows + rows // 4
         self.initial = {d.writes[0]: self._initial_rows(d, rows) for d in owner.delays if len(d.reads) > 1}
         self._kept: list[Any] = []
         self.loop = executor.Loop([self._share() for _ in range(self.threads)])
         self._slabs: dict[Layout, list[NDArray[np.int64]]] = {}
+
+    def _threads(self, rows: int) -> int:
+        work = sum(c.row_work for c in self.owner.codes.values()) * rows + sum(
+            self._product_work(s, rows) for s in self.owner.step.body if isinstance(s, Contract)
+        )
+        return threads.threads_for(work)
+
+    def _places(self, binder: Binder) -> list[int]:
+        return [binder.address(b) for b in (*self.owner.step.reads, *self.owner.step.writes)]
+
+    def fits(self, binder: Binder) -> bool:
+        """Whether this loop can run in a binding: same memory, enough rows, same number of threads."""
+        rows = binder.rows[self.owner.step.rows]
+        return rows <= self.capacity and self._threads(rows) == self.threads and self._places(binder) == self.addresses
 
     @staticmethod
     def _product_work(step: Contract, rows: int) -> float:
@@ -204,7 +221,7 @@ class BoundLoop:
 
     # ---- slabs
 
-    def prepare(self, run: Run) -> None:
+    def prepare(self, run: Run, arrays: Mapping[int, Any]) -> None:
         """Take over the layout of a run: slabs of every thread, and rows of initial states."""
         layout = run.layouts[self.owner.step.rows]
         found = self._slabs.get(layout)
@@ -217,12 +234,12 @@ class BoundLoop:
         self.loop.update()
         for d in self.owner.delays:
             if len(d.reads) > 1:
-                self._fill_initial(run, d, layout)
+                self._fill_initial(run, d, layout, arrays)
 
-    def _fill_initial(self, run: Run, delay: Delay, layout: Layout) -> None:
+    def _fill_initial(self, run: Run, delay: Delay, layout: Layout, arrays: Mapping[int, Any]) -> None:
         """The rows that take the initial state, at their own places."""
         b = self.owner.plan.buffers[delay.reads[1]]
-        source = self.binder.arrays[delay.reads[1]]
+        source = arrays[delay.reads[1]]
         start = initial_frames(run, source, b, layout, delay, self.initial[delay.writes[0]].ndim - 1)
         position = layout.position - delay.offset
         outside = np.flatnonzero((position < 0) | (position >= layout.lengths[layout.sequence]))
