@@ -62,7 +62,10 @@ def picture(i: int) -> bytes:
 IMAGES = StreamDefs(
     x=StreamDef(
         field="image",
-        transforms=[transforms.crop("randomside", side_ratio=(0.4, 1), jitter_type="uniratio"), transforms.scale(4, 4, 3)],
+        transforms=[
+            transforms.crop("randomside", side_ratio=(0.4, 1), jitter_type="uniratio"),
+            transforms.scale(4, 4, 3),
+        ],
     ),
     y=StreamDef(field="label", shape=5),
 )
@@ -83,7 +86,10 @@ def encoded_images(folder: Path) -> Any:
 
 class Mine(UserDeserializer):
     def stream_infos(self) -> list[StreamInformation]:
-        return [StreamInformation("x", 0, "dense", np.float32, (2,)), StreamInformation("y", 1, "sparse", np.float32, (5,))]
+        return [
+            StreamInformation("x", 0, "dense", np.float32, (2,)),
+            StreamInformation("y", 1, "sparse", np.float32, (5,)),
+        ]
 
     def num_chunks(self) -> int:
         return 4
@@ -158,7 +164,9 @@ def sequences(minibatch: Any) -> list[str]:
     """Each sequence of a minibatch, with all its streams, as text."""
     parts = {}
     for info, data in minibatch.items():
-        parts[info.name] = [np.asarray(p.todense() if hasattr(p, "todense") else p).tolist() for p in data.as_sequences()]
+        parts[info.name] = [
+            np.asarray(p.todense() if hasattr(p, "todense") else p).tolist() for p in data.as_sequences()
+        ]
     return [json.dumps(row) for row in zip(*(parts[name] for name in sorted(parts)), strict=True)]
 
 
@@ -220,7 +228,9 @@ def test_workers_together_get_what_one_gets(make):
 
 def test_pieces_of_truncated_sequences_make_up_the_whole(make):
     source = make(max_sweeps=1, randomize=False, truncation_length=2)
-    frames = sum(d.num_samples for m in iter(lambda: source.next_minibatch(4), {}) for i, d in m.items() if i.name == "x")
+    frames = sum(
+        d.num_samples for m in iter(lambda: source.next_minibatch(4), {}) for i, d in m.items() if i.name == "x"
+    )
     begun = make(max_sweeps=1, randomize=False)
     assert frames == sum(d.num_samples for i, d in begun.next_minibatch(10**6).items() if i.name == "x")
 

@@ -165,7 +165,10 @@ def test_max_errors_leaves_out_that_many_sequences_and_tells_each(tmp_path, pars
         source = MinibatchSource(deserializer, randomize=False, max_sweeps=2, max_errors=2, prefetch=0)
         found = [source.next_minibatch(100)[source.streams.a].asarray().tolist()]
     assert found == [[[[5.0, 6.0]], [[0.0, 0.0]]] * 2]
-    assert [str(t.message).split(": ")[1].rsplit("data.txt", 1)[1] for t in told] == [":2:6, stream 'a'", ":4:10, stream 'a'"]
+    assert [str(t.message).split(": ")[1].rsplit("data.txt", 1)[1] for t in told] == [
+        ":2:6, stream 'a'",
+        ":4:10, stream 'a'",
+    ]
     source = MinibatchSource(deserializer, randomize=False, max_errors=1, prefetch=0)
     with pytest.warns(LabWarning), pytest.raises(ReaderError, match=r"1 errors are tolerated, this is number 2"):
         source.next_minibatch(100)

@@ -125,7 +125,9 @@ def test_the_program_of_the_introduction_slides_runs(map_file, tmp_path):
         if is_training:
             transforms += [ImageDeserializer.crop(crop_type="Random", ratio=0.8, jitter_type="uniRatio")]
         transforms += [
-            ImageDeserializer.scale(width=image_width, height=image_height, channels=num_channels, interpolations="linear"),
+            ImageDeserializer.scale(
+                width=image_width, height=image_height, channels=num_channels, interpolations="linear"
+            ),
             ImageDeserializer.mean(mean_file),
         ]
         return MinibatchSource(

@@ -87,14 +87,17 @@ def test_compressed_features_are_unpacked(tmp_path):
 def test_a_broadcast_vector_stands_for_the_whole_utterance(tmp_path):
     def write(name, frames):
         frames = np.asarray(frames, ">f4")
-        (tmp_path / name).write_bytes(struct.pack(">iihH", len(frames), 100000, 4 * frames.shape[1], 9) + frames.tobytes())
+        (tmp_path / name).write_bytes(
+            struct.pack(">iihH", len(frames), 100000, 4 * frames.shape[1], 9) + frames.tobytes()
+        )
 
     write("u.fea", [[1, 2], [3, 4], [5, 6]])
     write("u.vec", [[7]])
     (tmp_path / "fea.scp").write_text("u=.../u.fea[0,2]\n")
     (tmp_path / "vec.scp").write_text("u=.../u.vec[0,0]\n")
     streams = StreamDefs(
-        f=StreamDef(scp=str(tmp_path / "fea.scp"), shape=2), v=StreamDef(scp=str(tmp_path / "vec.scp"), shape=1, broadcast=True)
+        f=StreamDef(scp=str(tmp_path / "fea.scp"), shape=2),
+        v=StreamDef(scp=str(tmp_path / "vec.scp"), shape=1, broadcast=True),
     )
     source = MinibatchSource(HTKFeatureDeserializer(streams))
     assert source.next_minibatch(3)[source.streams.v].asarray().tolist() == [[[7], [7], [7]]]
