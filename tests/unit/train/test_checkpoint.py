@@ -55,7 +55,10 @@ def _prepare(folder: Path) -> None:
 def _start(folder: Path, keep: str) -> Any:
     variables = {**os.environ, "CNTK_LAB_NATIVE": "0", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return subprocess.Popen(
-        [sys.executable, str(folder / "program.py"), str(folder), keep], stdout=subprocess.PIPE, text=True, env=variables
+        [sys.executable, str(folder / "program.py"), str(folder), keep],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=variables,
     )
 
 
@@ -199,13 +202,17 @@ def test_a_session_that_is_done_trains_no_more_and_a_longer_one_goes_on(tmp_path
     session.train()
     again, session = _session(tmp_path, 8)
     session.train()
-    assert np.array_equal(again.parameter_learners[0].parameters[0].value, first.parameter_learners[0].parameters[0].value)
+    assert np.array_equal(
+        again.parameter_learners[0].parameters[0].value, first.parameter_learners[0].parameters[0].value
+    )
     longer, session = _session(tmp_path, 16)
     session.train()
     straight, session = _session(tmp_path / "other", 16)
     session.train()
     assert longer.total_number_of_samples_seen == 16
-    assert np.array_equal(longer.parameter_learners[0].parameters[0].value, straight.parameter_learners[0].parameters[0].value)
+    assert np.array_equal(
+        longer.parameter_learners[0].parameters[0].value, straight.parameter_learners[0].parameters[0].value
+    )
 
 
 def test_the_newest_of_plain_and_numbered_checkpoints_is_taken(tmp_path: Path) -> None:
