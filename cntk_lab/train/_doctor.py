@@ -37,13 +37,17 @@ TOO_SLOW: Final = 1e-6
 """Change of the weights in a step, relative to their size."""
 WINDOW: Final = 20
 EDGES: Final = {
-    "Log": "the logarithm needs numbers above 0",
-    "Sqrt": "the square root needs numbers of at least 0",
-    "Exp": "exp overflows above 88 in float32",
-    "Reciprocal": "a divisor is 0",
-    "ElementDivide": "a divisor is 0, or the quotient overflows",
-    "Pow": "the power of a negative number, or one that overflows",
+    "Exp": "exp overflows above 88.7 in float32",
+    "Sinh": "sinh overflows above 89 in float32",
+    "Cosh": "cosh overflows above 89 in float32",
+    "Pow": "a negative number has no such power, or the power overflows",
+    "Acos": "acos needs numbers from -1 to 1",
+    "Asin": "asin needs numbers from -1 to 1",
+    "Atanh": "atanh needs numbers between -1 and 1",
+    "CosDistance": "a norm overflows",
 }
+"""Where single operators leave the finite numbers (CNTK's log, square root and quotient never do)."""
+OVERFLOW: Final = "a number above 3.4e38 does not fit into float32"
 
 
 class Doctor:
@@ -262,8 +266,9 @@ def _reason(node: Node, values: Mapping[int, tuple[Node, Any]], arguments: Any) 
             ranges.append(f"{operand.name or operand.uid} {np.min(value):.4g} … {np.max(value):.4g}")
     if ranges:
         words += f"; its operands: {', '.join(ranges)}"
-    edge = EDGES.get(node.op_name, "")
-    return words + (f": {edge}" if edge else "")
+    if node.op_name in EDGES or np.isinf(rows).any():
+        words += f": {EDGES.get(node.op_name, OVERFLOW)}"
+    return words
 
 
 def _called(node: Node | None) -> str:

@@ -184,7 +184,7 @@ class Run:
 
     def _start(self, *, paused: bool) -> Run:
         with self._lock:
-            if self._alive():
+            if self.alive:
                 if not paused:
                     self._control.resume()
                 return self
@@ -202,7 +202,7 @@ class Run:
 
     def resume(self) -> None:
         """Go on after a pause, a stop or a rewind."""
-        if self._alive():
+        if self.alive:
             self._control.resume()
         elif self._status in ("paused", "stopped"):
             self.start()
@@ -242,13 +242,13 @@ class Run:
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
         try:
-            while self._alive() and time.monotonic() < end:
+            while self.alive and time.monotonic() < end:
                 assert self._thread is not None
                 self._thread.join(min(0.1, max(0.0, end - time.monotonic())))
         except KeyboardInterrupt:
             self.stop()
             raise
-        if self._alive():
+        if self.alive:
             raise TrainingError(f"{self.name} is not at its end after {timeout} s", fix="give it more time, or stop it")
         self._raise()
 
@@ -258,7 +258,7 @@ class Run:
 
     async def _ended(self) -> Run:
         try:
-            while self._alive():
+            while self.alive:
                 await asyncio.sleep(0.02)
         except (asyncio.CancelledError, KeyboardInterrupt):
             self.stop()
@@ -299,7 +299,7 @@ class Run:
             self._write(cut_line(step))
             self._logged = step
             self._flush()
-            if not self._alive():
+            if not self.alive:
                 self._left = self._moment()
             self._tell("paused")
 
@@ -545,7 +545,9 @@ class Run:
 
     # --- inside
 
-    def _alive(self) -> bool:
+    @property
+    def alive(self) -> bool:
+        """Whether the run's thread is there: at work, or held."""
         return self._thread is not None and self._thread.is_alive()
 
     def _join(self) -> None:
@@ -576,7 +578,7 @@ class Run:
         other = _at_work.get(self.trainer.number)
         if other is self:
             return
-        if other is not None and other._alive():
+        if other is not None and other.alive:
             raise TrainingError(
                 f"{other.name} is at work with the same trainer", fix=f"stop it first, then start {self.name}"
             )
@@ -645,7 +647,7 @@ class _Held:
         self._run = run
 
     def __enter__(self) -> None:
-        if self._run._alive():
+        if self._run.alive:
             self._run.pause()
         self._run._lock.acquire()
 

@@ -12,7 +12,7 @@ from cntk_lab import learners
 from cntk_lab.errors import AttributeValueError, DataError, FormatError, TrainingError
 from cntk_lab.events import BUS, RunChanged
 from cntk_lab.layers import BatchNormalization, Dense, Dropout, Sequential
-from cntk_lab.train import Trainer
+from cntk_lab.train import Trainer, _run
 from cntk_lab.train._control import Change
 from cntk_lab.train._feed import Arrays, Minibatches, feed_of
 from cntk_lab.train._history import History, read
@@ -134,11 +134,11 @@ def test_rewinding_to_any_step_gives_the_same_future() -> None:
     run = run_of()
     At(run, {10: lambda: run.set_learning_rate(0.3)})
     numbers, values = finish(run), weights(run)
-    for step in (17, 11, 10, 0):
+    for step in (17, 11, 10):
         run.rewind(step)
         assert (run.step, run.status) == (step, "paused")
-        if step <= 10:
-            run.set_learning_rate(0.3) if step == 10 else None
+        if step == 10:  # the change was made before step 11
+            run.set_learning_rate(0.3)
         run.resume()
         run.wait(60)
         assert (list(run.history.loss), weights(run)) == (numbers, values)
@@ -173,15 +173,19 @@ def test_two_runs_cannot_be_at_work_with_one_trainer(told) -> None:
     run.wait(60)
 
 
-def test_validation_and_the_doctor_do_not_disturb() -> None:
+def test_validation_moments_and_the_doctor_do_not_disturb(monkeypatch) -> None:
+    monkeypatch.setattr(_run, "TELL_SECONDS", 0.0)
     trainer, data = network()
     keys = list(data)
     watched = Run(
         trainer, Arrays(data), minibatch_size=8, max_steps=30, validation=[{keys[0]: X[:20], keys[1]: Y[:20]}],
     )  # fmt: skip
+    visits = []
+    visit = watched._doctor.visit
     watched._doctor.due = lambda *_: True
-    At(watched, {s: lambda: watched._look_around(watched.fed) for s in ()})
+    watched._doctor.visit = lambda *given: visits.append(watched.step) or visit(*given)
     numbers = finish(watched)
+    assert visits == list(range(1, 31))
     assert numbers == finish(run_of())
     assert [v.step for v in watched.history.validation] == [5, 10, 15, 20, 25, 30]
     assert all(0 <= v.metric <= 1 and v.loss > 0 for v in watched.history.validation)
