@@ -34,8 +34,8 @@ def _per_axis(filter_shape: Shape, value: Any, what: str) -> tuple[Any, ...]:
         values *= len(filter_shape)
     if len(values) != len(filter_shape):
         raise AttributeValueError(
-            f"{what} parameter ({value}) must be a scalar or have same number of elements as the filter_shape "
-            f"parameter ({filter_shape})"
+            f"{what}={value} has {len(values)} elements, the filter {filter_shape} has {len(filter_shape)} axes",
+            fix=f"give one number, or {len(filter_shape)}",
         )
     return values
 
@@ -46,20 +46,22 @@ def _filter_of_rank(layer: str, filter_shape: Any, rank: int) -> Shape:
         return shape * rank
     if len(shape) == rank:
         return shape
-    what = "a scalar" if rank == 1 else f"a scalar or a {rank}D tuple, e.g. 3 or {(3,) * rank}"
-    raise AttributeValueError(f"{layer}: filter_shape must be {what}, not {filter_shape}")
+    raise AttributeValueError(
+        f"{layer}: filter_shape={filter_shape} has {len(shape)} axes, this layer's filter has {rank}",
+        fix=f"give one number for all axes, or {(3,) * rank}; Convolution takes filters of any rank",
+    )
 
 
 def _refuse(layer: str, reduction_rank: int, groups: int, *, transpose_weight: bool) -> None:
     if reduction_rank not in (0, 1):
-        raise NotSupportedError(f"{layer}: reduction_rank must be 0 or 1, not {reduction_rank}")
-    if transpose_weight:
         raise NotSupportedError(
-            f"{layer}: transpose_weight option currently not supported", fix=f"use {layer}Transpose"
+            f"{layer}: reduction_rank={reduction_rank}: there is one axis of channels or none", fix="give 1 or 0"
         )
+    if transpose_weight:
+        raise NotSupportedError(f"{layer}: weights cannot be transposed", fix=f"use {layer}Transpose")
     if groups > 1:
         raise AttributeValueError(
-            f"{layer}: groups > 1, is not currently supported by Convolution layer: groups={groups}",
+            f"{layer}: groups={groups}: the layer has one group",
             fix="use the operator: convolution(parameter(...), x, groups=...)",
         )
 

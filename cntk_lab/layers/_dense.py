@@ -65,12 +65,12 @@ def Dense(
     output = _as_shape(shape)
     if input_rank is not None and map_rank is not None:
         raise AttributeValueError(
-            f"Dense: input_rank={input_rank} and map_rank={map_rank} cannot be specified at the same time",
+            f"Dense: both input_rank={input_rank} and map_rank={map_rank} are given",
             fix="input_rank counts summed axes from the end, map_rank kept axes from the front: give one",
         )
     if not output:
         raise AttributeValueError(
-            "Dense: Output rank (0) must be > 0", fix="give Dense(1) and reshape, or sum the operand"
+            "Dense: the output shape () has no axes", fix="give Dense(1) and reshape, or sum the operand"
         )
     summed = _INFERRED * (1 if input_rank is None else input_rank)
     to_map = -1 if input_rank is not None else 0 if map_rank is None else map_rank
@@ -116,11 +116,14 @@ def Embedding(
     Source: CNTK 2.7 ``layers.Embedding``.
     """
     if not is_default_override(init) and weights is not None:
-        raise AttributeValueError("Embedding: init and weights options are mutually exclusive", fix="leave init out")
+        raise AttributeValueError(
+            "Embedding: an initializer is given for weights that are given too", fix="leave init out"
+        )
     if weights is None:
         if shape is None:
             raise AttributeValueError(
-                "Embedding: output shape must be specified", fix="give Embedding(300), or weights=..."
+                "Embedding: neither the shape of a vector nor weights are given",
+                fix="give Embedding(300), or weights=...",
             )
         init = get_default_override(Embedding, init=init)
         vector = _as_shape(shape)
@@ -130,7 +133,7 @@ def Embedding(
     else:
         if shape is not None:
             raise AttributeValueError(
-                "Embedding: output shape must not be specified when weights are given", fix="leave the shape out"
+                "Embedding: a shape is given for weights that have their own", fix="leave the shape out"
             )
         array = np.asarray(weights)
         vector = tuple(array.shape[1:])

@@ -8,7 +8,7 @@ from cntk_lab.default_options import default_override_or, get_default_override
 from cntk_lab.errors import AttributeValueError
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.variable import Constant, Parameter
-from cntk_lab.layers.blocks import _INFERRED, UntestedBranchError, identity
+from cntk_lab.layers.blocks import _INFERRED, NotSupportedError, identity
 from cntk_lab.ops import BlockFunction, batch_normalization, dropout, reduce_mean, sqrt
 from cntk_lab.tensor.randomness import AUTO_SEED
 
@@ -74,23 +74,23 @@ def Dropout(
     """
     if dropout_rate is None and keep_prob is None:
         raise AttributeValueError(
-            "Dropout: either dropout_rate or keep_prob must be specified",
+            "Dropout: neither dropout_rate nor keep_prob is given",
             fix="write Dropout(0.5) for half of the elements",
         )
     if dropout_rate is not None and keep_prob is not None:
         raise AttributeValueError(
-            f"Dropout: dropout_rate={dropout_rate} and keep_prob={keep_prob} cannot be specified at the same time",
+            f"Dropout: both dropout_rate={dropout_rate} and keep_prob={keep_prob} are given",
             fix="keep_prob is 1 - dropout_rate: give one",
         )
     if keep_prob is not None:
         if not 0 < keep_prob <= 1:
-            raise AttributeValueError(f"Dropout: keep_prob is {keep_prob}, it must be in the interval (0,1]")
+            raise AttributeValueError(f"Dropout: keep_prob is {keep_prob}", fix="it is above 0 and at most 1")
         rate = 1 - keep_prob
     else:
         assert dropout_rate is not None
         rate = dropout_rate
     if not 0 <= rate < 1:
-        raise AttributeValueError(f"Dropout: dropout_rate is {rate}, it must be in the interval [0,1)")
+        raise AttributeValueError(f"Dropout: dropout_rate is {rate}", fix="it is at least 0 and below 1")
 
     @BlockFunction("Dropout", name)
     def drop(x: Operand) -> Any:
@@ -144,7 +144,10 @@ def BatchNormalization(
     use_cntk_engine = get_default_override(BatchNormalization, use_cntk_engine=use_cntk_engine)
     unregularized = get_default_override(BatchNormalization, disable_regularization=disable_regularization)
     if map_rank not in (None, 1):
-        UntestedBranchError("BatchNormalization map_rank can only be 1 or None for now")
+        raise NotSupportedError(
+            f"BatchNormalization: map_rank={map_rank}: statistics are kept for each channel or for each element",
+            fix="give 1 for channels, or None for elements",
+        )
     scale = Parameter(_INFERRED, init=init_scale, name="scale")
     bias = Parameter(_INFERRED, init=0, name="bias")
     mean = Constant(0, shape=_INFERRED, name="aggregate_mean")

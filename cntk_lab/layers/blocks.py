@@ -53,11 +53,11 @@ def UntestedBranchError(name: str) -> NoReturn:
     Example:
         >>> UntestedBranchError("map_rank=2")
         Traceback (most recent call last):
-        cntk_lab.layers.blocks.NotSupportedError: Untested code branch: map_rank=2
+        cntk_lab.layers.blocks.NotSupportedError: nobody has tried this: map_rank=2
 
     Source: CNTK 2.7 ``layers.blocks.UntestedBranchError``.
     """
-    raise NotSupportedError(f"Untested code branch: {name}")
+    raise NotSupportedError(f"nobody has tried this: {name}")
 
 
 # ---- what layers share
@@ -83,7 +83,9 @@ def _initializer_for(init: Any, rank_params: Mapping[str, int] | None = None) ->
         AttributeValueError: if there is no initializer.
     """
     if init is None:
-        raise AttributeValueError("init parameter cannot be None", fix="give a number, an array or an initializer")
+        raise AttributeValueError(
+            "init is None: there is nothing to fill the weights with", fix="give a number, an array or an initializer"
+        )
     if isinstance(init, dict):
         init = Initializer(init)
     if not isinstance(init, Initializer) or not rank_params:
@@ -219,7 +221,7 @@ class _Cell:
         self.cell = _as_shape(cell_shape) if self.projected else self.shape
         if len(self.shape) != 1 or len(self.cell) != 1:
             raise AttributeValueError(
-                f"{self.kind}: shape and cell_shape must be vectors (rank-1 tensors), not {self.shape} and {self.cell}",
+                f"{self.kind}: shape {self.shape} and cell_shape {self.cell} are not both vectors",
                 fix="give the number of units",
             )
 

@@ -81,7 +81,7 @@ def For(what_range: Iterable[Any], constructor: Any, name: str = "") -> Any:
     """
     if not (inspect.isroutine(constructor) or inspect.isclass(constructor) or isinstance(constructor, partial)):
         raise ConstructorError(
-            "For: constructor must be a Python function/lambda that makes a layer",
+            f"For: {constructor!r} is no Python function that makes a layer",
             fix="write For(range(3), lambda: Dense(10)): each repetition needs parameters of its own",
         )
     if not isinstance(what_range, Iterable):

@@ -118,9 +118,8 @@ def _states(step: Function) -> int:
     count = len(own_arguments(step)) - 1
     if count < 1 or len(step.outputs) != count:
         raise SignatureError(
-            "RecurrenceFrom: number of state variables inconsistent between create_placeholder() and recurrent block: "
-            f"{count} arguments before the frame, {len(step.outputs)} outputs",
-            fix="a step function takes its states and then the frame, and gives its new states: (h, c, x) -> (h, c)",
+            f"the step function takes {count} states and a frame, and gives {len(step.outputs)} states",
+            fix="give as many states as are taken, in the same order: (h, c, x) -> (h, c)",
         )
     if count > len(_STATE_NAMES):
         raise AttributeValueError(
@@ -293,7 +292,9 @@ def UnfoldFrom(
     Source: CNTK 2.7 ``layers.UnfoldFrom``.
     """
     if not length_increase > 0:
-        raise AttributeValueError(f"UnfoldFrom: length_increase is {length_increase}, it must be above 0")
+        raise AttributeValueError(
+            f"UnfoldFrom: length_increase is {length_increase}", fix="it is above 0; 1 keeps the length"
+        )
     generator = _sanitize_function(generator_function)
     if len(generator.outputs) not in (1, 2):
         raise SignatureError(

@@ -64,7 +64,7 @@ def AttentionModel(
     for present, missing, value in (("span", "axis", attention_axis), ("axis", "span", attention_span)):
         if value is None and (attention_span, attention_axis) != (None, None):
             raise AttributeValueError(
-                f"attention_{missing} cannot be None when attention_{present} is not None", fix="give both, or none"
+                f"AttentionModel: attention_{present} is given, attention_{missing} is not", fix="give both, or none"
             )
     with default_options(bias=False):
         projections = [
