@@ -1,11 +1,12 @@
 """CNTK Lab, PyTorch (eager and torch.compile) and CNTK 2.7 side by side: training steps in one run, median ratios.
 
-    python benchmarks/compare.py [WORKLOAD ...] [--rounds 9] [--window 0.25] [--cntk PYTHON] [--engines lab,torch,compile,cntk]
+    python benchmarks/compare.py [WORKLOAD ...] [--rounds 9] [--window 0.25] [--cntk PYTHON] [--engines
+    lab,torch,compile,cntk]
 
-Each engine has a process of its own; the driver lets them run in turn in short windows, so that what else happens on the
-machine happens to all of them. Feeding the minibatch is part of the step for everybody. Reported are the median over the
-windows, and the median of the ratios round by round. ``--cntk`` names a command that runs Python with CNTK 2.7 in it;
-without it that column says so. Tables (Markdown, JSON) and a plot go to ``benchmarks/results``.
+Each engine has a process of its own; the driver lets them run in turn in short windows, so that what else happens on
+the machine happens to all of them. Feeding the minibatch is part of the step for everybody. Reported are the median
+over the windows, and the median of the ratios round by round. ``--cntk`` names a command that runs Python with CNTK
+2.7 in it; without it that column says so. Tables (Markdown, JSON) and a plot go to ``benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -109,7 +110,12 @@ def measure(workload: Workload, commands: dict[str, list[str] | None], rounds: i
         for e in running:
             e.window(seconds)
     lab = next((e for e in engines if e.name == "lab"), None)
-    result: dict[str, Any] = {"workload": workload.name, "title": workload.title, "bars": list(workload.bars), "engines": {}}
+    result: dict[str, Any] = {
+        "workload": workload.name,
+        "title": workload.title,
+        "bars": list(workload.bars),
+        "engines": {},
+    }
     for e in engines:
         entry: dict[str, Any] = {"reason": e.reason} if e.reason else {}
         if e.steps:
@@ -144,8 +150,13 @@ def markdown(results: list[dict[str, Any]], head: dict[str, str]) -> str:
     """The table that people read."""
     names = list(results[0]["engines"])
     lines = ["# Training steps, side by side", "", ", ".join(f"{k} {v}" for k, v in head.items()), ""]
-    lines.append("Milliseconds per training step, feeding included (median over windows); ratios are medians over rounds.")
-    lines += ["", "| workload | " + " | ".join(TITLES[n] for n in names) + " | ahead of best torch (bar) | ahead of CNTK (bar) |"]
+    lines.append(
+        "Milliseconds per training step, feeding included (median over windows); ratios are medians over rounds."
+    )
+    lines += [
+        "",
+        "| workload | " + " | ".join(TITLES[n] for n in names) + " | ahead of best torch (bar) | ahead of CNTK (bar) |",
+    ]
     lines.append("|---|" + "---|" * (len(names) + 2))
     for r in results:
         cells = [_milliseconds(r["engines"][n]) for n in names]
@@ -156,10 +167,20 @@ def markdown(results: list[dict[str, Any]], head: dict[str, str]) -> str:
         values = [r[which] for r in results if r[which]]
         if len(values) > 1:
             mean = math.exp(sum(map(math.log, values)) / len(values))
-            lines += ["", f"Geometric mean {which.replace('_', ' ')} over {len(values)} workloads: {_ratio(mean, bar)}."]
-    lines += ["", "| workload | " + " | ".join(f"{TITLES[n]}: peak MiB, first step s" for n in names) + " |", "|---|" + "---|" * len(names)]
+            lines += [
+                "",
+                f"Geometric mean {which.replace('_', ' ')} over {len(values)} workloads: {_ratio(mean, bar)}.",
+            ]
+    lines += [
+        "",
+        "| workload | " + " | ".join(f"{TITLES[n]}: peak MiB, first step s" for n in names) + " |",
+        "|---|" + "---|" * len(names),
+    ]
     for r in results:
-        cells = [f"{e['peak'] / 2**20:.0f}, {e['first']:.2f}" if "peak" in e else "–" for e in (r["engines"][n] for n in names)]
+        cells = [
+            f"{e['peak'] / 2**20:.0f}, {e['first']:.2f}" if "peak" in e else "–"
+            for e in (r["engines"][n] for n in names)
+        ]
         lines.append(f"| {r['title']} | " + " | ".join(cells) + " |")
     missing = {(n, e["reason"]) for r in results for n, e in r["engines"].items() if "reason" in e}
     lines += ["", *(f"- {TITLES[n]}: {reason}" for n, reason in sorted(missing))]
@@ -225,7 +246,10 @@ def main() -> int:
         results.append(measure(WORKLOADS[name], commands, options.rounds, options.window))
         r = results[-1]
         times = "  ".join(f"{TITLES[n]} {_milliseconds(e)}" for n, e in r["engines"].items())
-        print(f"{name:12} {times}  torch {_ratio(r['ahead_of_torch'], r['bars'][0])}  CNTK {_ratio(r['ahead_of_cntk'], r['bars'][1])}", flush=True)
+        print(
+            f"{name:12} {times}  torch {_ratio(r['ahead_of_torch'], r['bars'][0])}  CNTK {_ratio(r['ahead_of_cntk'], r['bars'][1])}",
+            flush=True,
+        )
         for n, e in r["engines"].items():
             if "reason" in e:
                 print(f"{'':12} {TITLES[n]}: {e['reason']}", flush=True)

@@ -2,8 +2,8 @@
 
     python benchmarks/serve.py ENGINE WORKLOAD      ENGINE: lab, torch, compile, cntk
 
-Standard input: one number of seconds per line; standard output: one JSON object per line (first what was built, then one
-per window with the seconds per step). Runs on Python 3.6 too, for CNTK 2.7. Knows nothing of the other engines.
+Standard input: one number of seconds per line; standard output: one JSON object per line (first what was built, then
+one per window with the seconds per step). Runs on Python 3.6 too, for CNTK 2.7. Knows nothing of the other engines.
 """
 
 import json
@@ -21,7 +21,6 @@ import workloads  # noqa: E402
 def _engine(name, workload, batches):
     if name in ("torch", "compile"):
         import torch
-
         from engines import torch_models
 
         return torch.__version__, torch_models.build(name == "compile", workload, batches), None

@@ -1,5 +1,8 @@
-"""The models in PyTorch, written as its manual does: ``nn`` modules, ``SGD`` with foreach, packed sequences. Knows no times."""
+"""The models in PyTorch, written as its manual does: ``nn`` modules, ``SGD`` with foreach, packed sequences. Knows no
+times.
+"""
 
+import itertools
 import math
 
 import torch
@@ -53,7 +56,7 @@ def _criterion(model):
 def _mlp(w):
     act = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "": nn.Identity}[w.act]
     layers = []
-    for i, (a, b) in enumerate(zip(w.widths, w.widths[1:])):
+    for i, (a, b) in enumerate(itertools.pairwise(w.widths)):
         layers += [nn.Linear(a, b)] + ([act()] if i + 2 < len(w.widths) else [])
     return _criterion(nn.Sequential(*layers))
 
@@ -62,7 +65,8 @@ def _convnet(w):
     layers, shape = [], torch.zeros(1, *w.image)
     for i, layer in enumerate(w.layers):
         if layer[0] == "conv":
-            # CNTK pads by the remainder, more in front: for 5x5 with stride 2 on even sizes 2 before and 1 behind; the cost is equal
+            # CNTK pads by the remainder, more in front: for 5x5 with stride 2 on even sizes 2 before and 1 behind; the
+            # cost is equal
             new = [nn.Conv2d(shape.shape[1], layer[1], layer[2], layer[3], padding=layer[2] // 2), nn.ReLU()]
         elif layer[0] == "pool":
             new = [nn.MaxPool2d(layer[1], layer[2])]

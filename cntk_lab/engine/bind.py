@@ -65,7 +65,10 @@ class NativePlan:
         self._source = source_of(plan)
         self.guards = Guards() if settings.flag("checked") else None
         self._slots = slots_of(
-            plan, plan.steps, share=self.guards is None, written_at={t: i for i, s in enumerate(self.steps) if s for t in s.writes_early()}
+            plan,
+            plan.steps,
+            share=self.guards is None,
+            written_at={t: i for i, s in enumerate(self.steps) if s for t in s.writes_early()},
         )
         self._slot_of = {b: i for i, slot in enumerate(self._slots) for b in slot.buffers}
         self._arena: list[Any] = [np.empty(0, np.uint8)] * len(self._slots)
@@ -172,7 +175,7 @@ class Binding:
         self._first: list[Callable[[Run], None]] = []
         self.scalars = _side_by_side([b for b in plan.buffers if b.role == "scalar"])
         """Element type -> the memory of all scalars of that type, in the order of their buffers."""
-        placed = {name: 0 for name in self.scalars}
+        placed = dict.fromkeys(self.scalars, 0)
         for b in plan.buffers:
             own = native._source.get(b.id, b.id)
             role = plan.buffers[own].role
@@ -209,7 +212,9 @@ class Binding:
         return self.native.padded(self.rows[symbol]) if symbol else 1
 
     def clear_behind(self, buffer: int) -> list[int] | None:
-        """The row that sets what lies behind a buffer's last row to zero, up to the padded count; None if nothing does."""
+        """The row that sets what lies behind a buffer's last row to zero, up to the padded count; None if nothing
+        does.
+        """
         own = self.native._source.get(buffer, buffer)
         b = self.native.plan.buffers[buffer]
         rows = self.rows[b.rows]

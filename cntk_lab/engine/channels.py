@@ -1,11 +1,13 @@
 """Channels last: images of convolution chains are kept as (rows x spatial axes x channels) inside a plan.
 
 Convolutions run several times faster on that layout than on CNTK's (channels first), and formulas do not care: their
-domain is permuted with them. Convolutions and poolings name the operands that may lie so (``backends/cpu/rows``); formulas between
-them follow; where another step touches such a value, an :class:`Order` step stands at the border. Parameters stay as they are.
-The pass works on the plan alone: sizes stay symbolic, and every tier runs the result. Knows no operator by name.
+domain is permuted with them. Convolutions and poolings name the operands that may lie so (``backends/cpu/rows``);
+formulas between them follow; where another step touches such a value, an :class:`Order` step stands at the border.
+Parameters stay as they are. The pass works on the plan alone: sizes stay symbolic, and every tier runs the result.
+Knows no operator by name.
 
-Idea: layout propagation of oneDNN's graph compilers; here with one fixed layout instead of blocked ones, which measured equal.
+Idea: layout propagation of oneDNN's graph compilers; here with one fixed layout instead of blocked ones, which
+measured equal.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from cntk_lab.formula.kernel import Kernel, Operand
 from cntk_lab.tensor.shape import FREE, Shape
 
 Images = Callable[[Call, Plan], dict[str, int]]
-"""Of a step, the operands (``result`` for what it writes) that may be images, and their buffers; empty if it does not care."""
+"""Of a step, the operands (``result`` for what it writes) that may be images, and their buffers; empty if it does not
+care."""
 
 
 def channels_last(plan: Plan, images: Images) -> Plan:
@@ -79,10 +82,22 @@ def _choose(plan: Plan, images: Images) -> set[int]:
 
     def may(number: int) -> bool:
         b = buffers[number]
-        return b.role == "temporary" and bool(b.rows) and not b.sparse and len(b.shape) > 1 and FREE not in b.shape and number not in in_loops and number not in shared
+        return (
+            b.role == "temporary"
+            and bool(b.rows)
+            and not b.sparse
+            and len(b.shape) > 1
+            and FREE not in b.shape
+            and number not in in_loops
+            and number not in shared
+        )
 
     chosen = {
-        n for s in plan.steps if isinstance(s, Call) for n in images(s, plan).values() if may(n) and not _neutral(buffers[n].shape)
+        n
+        for s in plan.steps
+        if isinstance(s, Call)
+        for n in images(s, plan).values()
+        if may(n) and not _neutral(buffers[n].shape)
     }
     while True:
         before = len(chosen)
@@ -113,7 +128,9 @@ def _bound(plan: Plan, s: Map) -> set[int] | None:
 
 
 def _permuted_maps(plan: Plan, chosen: set[int]) -> set[int]:
-    """The formulas that are permuted: those on chosen buffers, and those without order that share operands with them."""
+    """The formulas that are permuted: those on chosen buffers, and those without order that share operands with
+    them.
+    """
     maps = {i: s for i, s in enumerate(plan.steps) if isinstance(s, Map)}
     bound = {i: _bound(plan, s) for i, s in maps.items()}
     fits = {i: own for i, own in bound.items() if own is not None and own <= chosen}
@@ -121,7 +138,9 @@ def _permuted_maps(plan: Plan, chosen: set[int]) -> set[int]:
     touched = {n for i in result for n in (*maps[i].reads, *maps[i].writes)}
     while True:
         more = {
-            i for i in fits if i not in result and touched & {*maps[i].reads, *maps[i].writes} and len(maps[i].kernel.domain) > 1
+            i
+            for i in fits
+            if i not in result and touched & {*maps[i].reads, *maps[i].writes} and len(maps[i].kernel.domain) > 1
         }
         if not more:
             return result
@@ -141,7 +160,9 @@ def _permute(kernel: Kernel) -> Kernel:
 
     formulas = e.map_axes([f for _, f in kernel.outputs], move)
     outputs = tuple((moved(o), f) for (o, _), f in zip(kernel.outputs, formulas, strict=True))
-    return Kernel(last(kernel.domain), kernel.rows, tuple(map(moved, kernel.inputs)), outputs, kernel.dtype, kernel.in_place)
+    return Kernel(
+        last(kernel.domain), kernel.rows, tuple(map(moved, kernel.inputs)), outputs, kernel.dtype, kernel.in_place
+    )
 
 
 class _Borders:

@@ -142,7 +142,9 @@ def _merge(plan: Plan, a: Map, b: Map) -> Map | None:
     used = [n for n in dict.fromkeys(e.inputs_of(formulas)) if n in operands]
     if len(used) + len(outputs) > _MOST_OPERANDS:
         return None
-    if not _row_sums_end(formulas, [o for o, _ in outputs], ka.rows) and _row_sums(formulas) - _row_sums(f for _, f in ka.outputs):
+    if not _row_sums_end(formulas, [o for o, _ in outputs], ka.rows) and _row_sums(formulas) - _row_sums(
+        f for _, f in ka.outputs
+    ):
         return None
     kernel = Kernel(
         domain,
@@ -164,10 +166,12 @@ def _words(step: Map) -> int:
 
 def _row_sums(formulas: Iterable[e.Expr]) -> set[e.Expr]:
     """The sums over rows in formulas."""
-    return {x for x in e.topological(formulas) if x.op == "reduce" and isinstance(x.data, tuple) and e.ROWS in x.data[1]}
+    return {
+        x for x in e.topological(formulas) if x.op == "reduce" and isinstance(x.data, tuple) and e.ROWS in x.data[1]
+    }
 
 
-def _row_sums_end(formulas: Iterable[e.Expr], outputs: list[Operand], rows: bool) -> bool:  # noqa: FBT001
+def _row_sums_end(formulas: Iterable[e.Expr], outputs: list[Operand], rows: bool) -> bool:
     """Whether sums over rows are only used in results without rows (else the rows would be passed over twice)."""
     if not rows:
         return True

@@ -1,7 +1,8 @@
 """Guard zones: memory of a native plan with a known pattern before and behind it, looked at after every native row.
 
-Raw addresses mean that a wrong one is a crash, or worse, silently wrong numbers. With the option ``checked`` every buffer of a plan has
-memory of its own between two zones, and a row that writes into a zone is named. Slow: for tests and for hunting.
+Raw addresses mean that a wrong one is a crash, or worse, silently wrong numbers. With the option ``checked`` every
+buffer of a plan has memory of its own between two zones, and a row that writes into a zone is named. Slow: for tests
+and for hunting.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ class Guards:
         count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         raw = np.full(count + 2 * _ZONE + 64, _PATTERN, np.uint8)
         start = _ZONE + (-(raw.ctypes.data + _ZONE)) % 64
-        self._zones += [(f"before {name}", raw[start - _ZONE : start]), (f"behind {name}", raw[start + count : start + count + _ZONE])]
+        self._zones += [
+            (f"before {name}", raw[start - _ZONE : start]),
+            (f"behind {name}", raw[start + count : start + count + _ZONE]),
+        ]
         raw[start : start + count] = 0xFF
         return raw[start : start + count].view(dtype).reshape(shape)
 

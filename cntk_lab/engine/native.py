@@ -109,7 +109,9 @@ def native_steps(plan: Plan) -> list[NativeStep | None]:
             if after is not None:
                 result[after] = Absorbed()
         elif isinstance(s, Order):
-            result[i] = OrderStep(plan, s) if plan.buffers[s.writes[0]].dtype == "float32" and onednn.available() else None
+            result[i] = (
+                OrderStep(plan, s) if plan.buffers[s.writes[0]].dtype == "float32" and onednn.available() else None
+            )
         elif isinstance(s, Call):
             result[i], after = call_step(plan, s, readers, kept)
             if after is not None:
@@ -126,8 +128,7 @@ def canonical(kernel: Kernel) -> Kernel:
     formulas = e.substitute([f for _, f in kernel.outputs], {old: e.input_(new) for old, new in names.items()})
     inputs = tuple(replace(o, name=names[o.name]) for o in kernel.inputs)
     outputs = tuple(
-        (replace(o, name=f"o{n}"), f)
-        for n, ((o, _), f) in enumerate(zip(kernel.outputs, formulas, strict=True))
+        (replace(o, name=f"o{n}"), f) for n, ((o, _), f) in enumerate(zip(kernel.outputs, formulas, strict=True))
     )
     in_place = tuple((f"o{n}", names[o.name]) for n, (o, _) in enumerate(kernel.outputs) if o.name in names)
     return Kernel(kernel.domain, kernel.rows, inputs, outputs, kernel.dtype, in_place)
@@ -168,10 +169,16 @@ class MapStep(NativeStep):
 
 
 def pitches(plan: Plan, step: Contract, x: Matrices) -> tuple[int, int, int] | None:
-    """Elements between the rows of the left matrix, the right one and the result, as they lie in memory; None if one is none."""
+    """Elements between the rows of the left matrix, the right one and the result, as they lie in memory; None if one
+    is none.
+    """
     spec = step.spec
     left, right = step.reads[:2][::-1] if x.swapped else step.reads[:2]
-    columns = ((left, x.m if x.transpose_left else x.k), (right, x.k if x.transpose_right else x.n), (step.writes[0], x.n))
+    columns = (
+        (left, x.m if x.transpose_left else x.k),
+        (right, x.k if x.transpose_right else x.n),
+        (step.writes[0], x.n),
+    )
     found = []
     for number, letters in columns:
         b = plan.buffers[number]
@@ -223,7 +230,9 @@ class BatchedStep(NativeStep):
             strides_c=(c, 1),
             beta=1.0 if len(self.step.reads) > 2 else 0.0,
         )
-        bound = primitive.bind({"source": binder.address(left), "weights": binder.address(right), "target": binder.address(target)})
+        bound = primitive.bind(
+            {"source": binder.address(left), "weights": binder.address(right), "target": binder.address(target)}
+        )
         binder.keep(bound)
         return [executor.primitive_row(bound.row())]
 
@@ -253,7 +262,13 @@ class GemmStep(NativeStep):
     def rows(self, binder: Binder) -> list[list[int]]:
         """A oneDNN primitive, or a cblas product where that is small; few row counts need a primitive of their own."""
         x, spec = self.matrices, self.step.spec
-        rows = binder.padded(self.step.rows) if self.step.rows and binder.rows[self.step.rows] else 0 if self.step.rows else 1
+        rows = (
+            binder.padded(self.step.rows)
+            if self.step.rows and binder.rows[self.step.rows]
+            else 0
+            if self.step.rows
+            else 1
+        )
         m, n, k = (size_of(letters, spec, rows) for letters in (x.m, x.n, x.k))
         made = self._product(binder, m, n, k)
         if "r" in x.k and made:
@@ -318,7 +333,14 @@ def _finish(
     own = step.writes[0]
     plain: tuple[tuple[int | None, tuple[str, ...], int], None] = ((None, (), own), None)
     after = readers.get(own, [])
-    if len(after) != 1 or own in kept or len(step.reads) > 2 or plan.buffers[own].whole is not None or plan.buffers[own].dtype != "float32" or not onednn.available():
+    if (
+        len(after) != 1
+        or own in kept
+        or len(step.reads) > 2
+        or plan.buffers[own].whole is not None
+        or plan.buffers[own].dtype != "float32"
+        or not onednn.available()
+    ):
         return plain
     consumer = plan.steps[after[0]]
     if not isinstance(consumer, Map):

@@ -1,9 +1,9 @@
 """Recurrences on the native tier: a loop's body becomes one small table that the executor runs slab by slab.
 
-Sequences are split over threads once for the whole loop: each thread takes a range of the sorted sequences through all time
-steps, so that its rows of every slab are contiguous. Addresses and row counts of a slab are patched into the table by the
-executor itself; another set of lengths only needs another matrix of slabs. Any body works whose steps are delays, products
-with parameters, and formulas; an LSTM is only a body whose formulas happened to fuse into one.
+Sequences are split over threads once for the whole loop: each thread takes a range of the sorted sequences through all
+time steps, so that its rows of every slab are contiguous. Addresses and row counts of a slab are patched into the
+table by the executor itself; another set of lengths only needs another matrix of slabs. Any body works whose steps are
+delays, products with parameters, and formulas; an LSTM is only a body whose formulas happened to fuse into one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,14 @@ def loop_step(plan: Plan, step: Loop) -> LoopStep | None:
                 return None
         elif isinstance(s, Contract):
             x = as_matrices(s.spec)
-            fits = x is not None and pitches(plan, s, x) is not None and not x.swapped and "r" in x.m and is_static(s.spec) and not x.transpose_left
+            fits = (
+                x is not None
+                and pitches(plan, s, x) is not None
+                and not x.swapped
+                and "r" in x.m
+                and is_static(s.spec)
+                and not x.transpose_left
+            )
             if not fits or plan.buffers[s.writes[0]].dtype not in ("float32", "float64") or s.reads[1] in inside:
                 return None
         elif not isinstance(s, Delay) or plan.buffers[s.writes[0]].dtype not in ("float32", "float64"):
@@ -190,7 +197,17 @@ class BoundLoop:
         n, k = size_of(x.n, step.spec, 1), size_of(x.k, step.spec, 1)
         a, b, c = (self.binder.address(i) for i in (left, right, target))
         block = blas.gemm_block(
-            1, n, k, a=a, b=b, c=c, transpose_b=x.transpose_right, beta=float(len(step.reads) > 2), lda=lda, ldb=ldb, ldc=ldc
+            1,
+            n,
+            k,
+            a=a,
+            b=b,
+            c=c,
+            transpose_b=x.transpose_right,
+            beta=float(len(step.reads) > 2),
+            lda=lda,
+            ldb=ldb,
+            ldc=ldc,
         )
         self._kept.append(block)
         later += [

@@ -1,8 +1,8 @@
 """Parts: slices and pieces put together are no copies but a matter of addresses; transposes are a matter of letters.
 
-* A slice along one static axis becomes a *part*: a buffer that lies in the memory of another one, with that one's distance
-  between rows. Pieces that are put together are written where they belong. So the gates of a recurrent cell are read straight
-  from the product of all four, and the heads of attention straight from the projections.
+* A slice along one static axis becomes a *part*: a buffer that lies in the memory of another one, with that one's
+  distance between rows. Pieces that are put together are written where they belong. So the gates of a recurrent cell
+  are read straight from the product of all four, and the heads of attention straight from the projections.
 * The gradients of slices that together cover a value are put together instead of being padded and summed.
 * A transposed operand of a product only changes the order of its letters.
 * A product whose result is added to a value that nobody else needs is added onto it.
@@ -27,8 +27,9 @@ from cntk_lab.tensor.shape import FREE, Shape
 class Shaping:
     """What a step on whole arrays does to places only.
 
-    ``kind`` is ``slice`` (along ``axis`` from ``begin``), ``unslice`` (its gradient), ``join`` (along ``axis``), ``unjoin``
-    (the piece that is number ``begin``), ``transpose`` (``order``) or ``untranspose``. Negative axes count from the end.
+    ``kind`` is ``slice`` (along ``axis`` from ``begin``), ``unslice`` (its gradient), ``join`` (along ``axis``),
+    ``unjoin`` (the piece that is number ``begin``), ``transpose`` (``order``) or ``untranspose``. Negative axes count
+    from the end.
     """
 
     kind: str
@@ -96,7 +97,9 @@ class _Pass:
         if b.role != "temporary" or number in self.taken or number in self.kept or FREE in b.shape or b.sparse:
             return False
         touching = [*self.readers.get(number, ()), *([self.writer[number]] if number in self.writer else [])]
-        return all(isinstance(s, (Map, Contract)) or (isinstance(s, Call) and self.says(s) is not None) for s in touching)
+        return all(
+            isinstance(s, (Map, Contract)) or (isinstance(s, Call) and self.says(s) is not None) for s in touching
+        )
 
     # ---- transposes
 
@@ -104,7 +107,12 @@ class _Pass:
         result = []
         for s in steps:
             what = self.says(s) if isinstance(s, Call) else None
-            if not isinstance(s, Call) or what is None or not what.kind.endswith("transpose") or not self._letters(s, what):
+            if (
+                not isinstance(s, Call)
+                or what is None
+                or not what.kind.endswith("transpose")
+                or not self._letters(s, what)
+            ):
                 result.append(s)
         return result
 
@@ -175,7 +183,13 @@ class _Pass:
         for r in s.reads:
             c = self.writer.get(r)
             what = self.says(c) if isinstance(c, Call) else None
-            if what is None or what.kind != "unslice" or not isinstance(c, Call) or len(self.readers[r]) != 1 or r in self.kept:
+            if (
+                what is None
+                or what.kind != "unslice"
+                or not isinstance(c, Call)
+                or len(self.readers[r]) != 1
+                or r in self.kept
+            ):
                 return None
             axes.add(what.axis)
             calls.append((what.begin, c))
@@ -223,7 +237,13 @@ class _Pass:
             return False
         source, target = s.reads[s.names.index(name)], s.writes[0]
         a, b = self.plan.buffers[source], self.plan.buffers[target]
-        same = a.rows == b.rows and len(a.shape) == len(b.shape) and a.dtype == b.dtype and not a.sparse and FREE not in a.shape
+        same = (
+            a.rows == b.rows
+            and len(a.shape) == len(b.shape)
+            and a.dtype == b.dtype
+            and not a.sparse
+            and FREE not in a.shape
+        )
         axis = what.axis % max(1, len(a.shape))
         aligned = same and all(x == y for i, (x, y) in enumerate(zip(a.shape, b.shape, strict=True)) if i != axis)
         return aligned and source not in self.taken and self._free(target)
@@ -239,8 +259,12 @@ class _Pass:
             len(set(s.reads)) == len(s.reads)
             and FREE not in whole.shape
             and sum(p.shape[axis] for p in pieces if len(p.shape) == len(whole.shape)) == whole.shape[axis]
-            and all(p.rows == whole.rows and p.dtype == whole.dtype and len(p.shape) == len(whole.shape) for p in pieces)
-            and all(x == y for p in pieces for i, (x, y) in enumerate(zip(p.shape, whole.shape, strict=True)) if i != axis)
+            and all(
+                p.rows == whole.rows and p.dtype == whole.dtype and len(p.shape) == len(whole.shape) for p in pieces
+            )
+            and all(
+                x == y for p in pieces for i, (x, y) in enumerate(zip(p.shape, whole.shape, strict=True)) if i != axis
+            )
             and all(map(self._free, s.reads))
             and all(n in self.writer for n in s.reads)
         )
@@ -282,10 +306,17 @@ class _Pass:
                 continue
             here = [buffers[n] for n in (product, other, target)]
             alike = len({(b.rows, b.shape, b.dtype) for b in here}) == 1
-            alone = all(len(self.readers.get(n, ())) == 1 and n not in self.kept and n not in self.taken for n in (product, other))
+            alone = all(
+                len(self.readers.get(n, ())) == 1 and n not in self.kept and n not in self.taken
+                for n in (product, other)
+            )
             made = self.writer.get(other)
             if (
-                alike and alone and here[1].role == "temporary" and isinstance(made, (Map, Contract)) and target not in self.taken
+                alike
+                and alone
+                and here[1].role == "temporary"
+                and isinstance(made, (Map, Contract))
+                and target not in self.taken
                 and self._before(made, c, steps)
             ):
                 return c, other

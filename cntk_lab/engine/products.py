@@ -27,6 +27,10 @@ def contraction(spec: Contraction) -> Callable[[Any, Any, Any], Any]:
     out = spec.out
 
     def product(xp: Any, x: Any, y: Any) -> Any:
+        with np.errstate(all="ignore"):  # as in formulas: infinities and NaN are told by who looks at results
+            return quiet(xp, x, y)
+
+    def quiet(xp: Any, x: Any, y: Any) -> Any:
         if isinstance(x, SparseRows) or isinstance(y, SparseRows):
             return sparse_product(xp, x, y, spec)
         if spec.ranks and FREE in spec.sizes.values():

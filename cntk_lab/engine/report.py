@@ -32,9 +32,21 @@ def _tier(step: Step, own: NativeStep | None) -> str:
         return "NumPy" + _cost(step, own)
     if isinstance(own, Absorbed):
         return "done by the step before"
-    name = {MapStep: "kernel", LoopStep: "native loop", CallStep: "oneDNN", OrderStep: "oneDNN", BatchedStep: "oneDNN"}.get(type(own), "")
+    name = {
+        MapStep: "kernel",
+        LoopStep: "native loop",
+        CallStep: "oneDNN",
+        OrderStep: "oneDNN",
+        BatchedStep: "oneDNN",
+    }.get(type(own), "")
     if isinstance(own, GemmStep):
-        name = "oneDNN or cblas by size" if onednn.available() and blas.probe() is not None else "oneDNN" if onednn.available() else "cblas"
+        name = (
+            "oneDNN or cblas by size"
+            if onednn.available() and blas.probe() is not None
+            else "oneDNN"
+            if onednn.available()
+            else "cblas"
+        )
     return (name or "native") + _cost(step, own)
 
 

@@ -7,7 +7,7 @@ same interpreter runs on CuPy arrays with a GPU backend's kernels. Native tiers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +33,7 @@ from cntk_lab.engine.plan import (
     View,
 )
 from cntk_lab.engine.products import contraction
-from cntk_lab.errors import DataError, SequenceError
+from cntk_lab.errors import SequenceError
 from cntk_lab.formula.print_numpy import numpy_function
 from cntk_lab.graph.opdef import needs
 from cntk_lab.tensor.layout import Layout

@@ -1,4 +1,5 @@
-"""Which steps on whole arrays only move elements: what slices, splices and transposes say of themselves to the pass ``parts``.
+"""Which steps on whole arrays only move elements: what slices, splices and transposes say of themselves to the pass
+``parts``.
 
 A registry by operator and role, as the backends' registries of native rows are; the pass itself knows no names.
 """

@@ -1,8 +1,8 @@
 """Sharing: sums over all rows that several formulas need are computed once and kept.
 
-The statistics of batch normalization stand in its forward formula and again in each of its gradients; every one would pass over
-all rows for them. Expressions are interned, so the same sum is the same object wherever it stands: the first kernel that
-computes it stores it, the others read it. Runs after fusing; knows no operator.
+The statistics of batch normalization stand in its forward formula and again in each of its gradients; every one would
+pass over all rows for them. Expressions are interned, so the same sum is the same object wherever it stands: the first
+kernel that computes it stores it, the others read it. Runs after fusing; knows no operator.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def _read(s: Map, known: dict[e.Expr, Operand]) -> None:
     inputs = (*(o for o in k.inputs if o.name in names), *new)
     if not any(o.rows for o in inputs):
         return
-    s.kernel = Kernel(k.domain, k.rows, inputs, tuple((o, f) for (o, _), f in zip(k.outputs, formulas, strict=True)), k.dtype)
+    s.kernel = Kernel(
+        k.domain, k.rows, inputs, tuple((o, f) for (o, _), f in zip(k.outputs, formulas, strict=True)), k.dtype
+    )
     s.reads = tuple(int(o.name[1:]) for o in inputs)
 
 

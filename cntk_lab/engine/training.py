@@ -143,7 +143,9 @@ class Program:
         return 1
 
     def _plain_inputs(self) -> list[tuple[Variable, np.dtype[Any], tuple[int, ...]]]:
-        """Inputs whose data can be taken as they are if they are arrays of the right kind; none if one is of another sort."""
+        """Inputs whose data can be taken as they are if they are arrays of the right kind; none if one is of another
+        sort.
+        """
         types = [(v, v.type) for v in self.arguments]
         if any(t.sparse or row_symbol(t.axes or ()) != "#" or FREE in t.dims for _, t in types):
             return []
@@ -195,7 +197,10 @@ class Program:
             del self._shortcuts[count]
         run = self._run(bound, scalars)
         plan = self.plan
-        totals = [float(to_host(run.arrays[plan.outputs[f"total {i}"]]).reshape(())) for i in range(1 if self.metric is None else 2)]
+        totals = [
+            float(to_host(run.arrays[plan.outputs[f"total {i}"]]).reshape(()))
+            for i in range(1 if self.metric is None else 2)
+        ]
         values = {
             v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=True) for i, v in enumerate(self.outputs)
         }

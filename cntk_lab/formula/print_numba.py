@@ -1,15 +1,17 @@
-"""Kernel to a CPU loop nest: Python text in the words of ``backends/cpu/words.py``, which numba compiles to vector code.
+"""Kernel to a CPU loop nest: Python text in the words of ``backends/cpu/words.py``, which numba compiles to vector
+code.
 
-The printed function ``kernel(block, thread, threads, phase)`` gets the address of an int64 argument block: addresses of the
-inputs, addresses of the outputs, number of rows, address of scratch memory. Sizes are literals; only the rows are a number
-read from the block. Arrays are dense and do not overlap, except the pairs of ``Kernel.in_place``.
+The printed function ``kernel(block, thread, threads, phase)`` gets the address of an int64 argument block: addresses
+of the inputs, addresses of the outputs, number of rows, address of scratch memory. Sizes are literals; only the rows
+are a number read from the block. Arrays are dense and do not overlap, except the pairs of ``Kernel.in_place``.
 
-How a kernel becomes loops. Neighbouring axes that all operands treat alike become one. The first axis (the rows, if there
-are any) is the *outer* loop, split over threads. A reduction that includes it is *global*: each thread keeps partial
-results, which the next phase combines in the order of threads, so that the same threads give the same bits. All other
-reductions are *inner*: one row is walked in several passes while it stays in cache; costly values needed by two passes are
-kept in a buffer of one row. What depends on no row (updates of biases, norms) is done by one thread between the phases.
-So softmax, cross-entropy, gradients with their column sums, batch statistics and learners' updates are one scheme.
+How a kernel becomes loops. Neighbouring axes that all operands treat alike become one. The first axis (the rows, if
+there are any) is the *outer* loop, split over threads. A reduction that includes it is *global*: each thread keeps
+partial results, which the next phase combines in the order of threads, so that the same threads give the same bits.
+All other reductions are *inner*: one row is walked in several passes while it stays in cache; costly values needed by
+two passes are kept in a buffer of one row. What depends on no row (updates of biases, norms) is done by one thread
+between the phases. So softmax, cross-entropy, gradients with their column sums, batch statistics and learners' updates
+are one scheme.
 
 Knows no arrays, no numba and no plans. Idea: Halide's separation of formula and schedule.
 """

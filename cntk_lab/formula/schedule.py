@@ -112,7 +112,8 @@ class Schedule:
                 b = groups[-1][-1]
                 alike = all(self._is_full(o, a) == self._is_full(o, b) for o in operands)
                 alike = alike and all((a in r) == (b in r) for r in reduced)
-                alike = alike and not any(o.whole and isinstance(a, int) and o.whole[a] != kernel.domain[a] for o in operands)
+                cut = isinstance(a, int) and any(o.whole and o.whole[a] != kernel.domain[a] for o in operands)
+                alike = alike and not cut
             if alike:
                 groups[-1].append(a)
             else:
@@ -275,7 +276,7 @@ class Schedule:
                 (level_of(self.roots[i]), "store", self.roots[i], i, self._operand_axes(self.kernel.outputs[i][0]))
             )
         last = max((p[0] for p in placed), default=0)
-        for i, (at, kind, e, out, over) in enumerate(placed):
+        for i, (_, kind, e, out, over) in enumerate(placed):
             if out >= 0 and self.kernel.outputs[out][0].name in in_place:
                 placed[i] = (last, kind, e, out, over)
         s.passes = [[] for _ in range(last + 1)]
@@ -303,7 +304,7 @@ class Schedule:
             if name is None:
                 continue
             operand = self.kernel.inputs[self.inputs[name]]
-            if (operand.shape, operand.rows, operand.dtype, operand.whole) != (out.shape, out.rows, out.dtype, out.whole):
+            if any(getattr(operand, name) != getattr(out, name) for name in ("shape", "rows", "dtype", "whole")):
                 raise Unsupported(f"{out.name!r} overwrites {name!r}, which has another shape or type")
         written: set[str] = set()
         for s in stages:

@@ -1,1 +1,3 @@
-"""The CPU: NumPy as the reference, generated kernels and oneDNN where they are faster. Nothing heavy loads at import."""
+"""The CPU: NumPy as the reference, generated kernels and oneDNN where they are faster. Nothing heavy loads at
+import.
+"""

@@ -7,12 +7,13 @@ Usage (everything is an address; whoever builds a table keeps the arrays behind 
     table[1] = gemm_row(gemm_block(m, n, k, a=..., b=..., c=...))   # cblas, argument block as in blas.py
     table[2] = primitive_row(bound.row())                           # oneDNN, see onednn.py
     table[3] = loop_row(loop)                                       # slabs, see Loop
-    executor = load()                  # a Handle-like object; executor.ready() / executor.wait(); compiled once per machine
-    failed = executor.run(table)       # -1, or the number of the first row whose library call reported an error
+    executor = load()                  # a Handle-like object; executor.ready() / executor.wait(); compiled once per
+    machine failed = executor.run(table)       # -1, or the number of the first row whose library call reported an error
     failed = executor.run(table, times)  # the same, adding each row's nanoseconds to times[int64 n]
 
-Row: ``kind, a, b, c, d, e, f, skip``. Binding changes fields by plain NumPy: ``table[1:4, 2] = base + offsets``, or better
-the argument blocks, kept as one int64 array for the whole plan so that one vectorised expression patches all of them.
+Row: ``kind, a, b, c, d, e, f, skip``. Binding changes fields by plain NumPy: ``table[1:4, 2] = base + offsets``, or
+better the argument blocks, kept as one int64 array for the whole plan so that one vectorised expression patches all of
+them.
 
 ==========  ==========================================================================================================
 kind        fields
@@ -28,17 +29,19 @@ FILL        a = to, b = bytes: fills with zeros
 ==========  ==========================================================================================================
 
 A kernel's argument block is ``[inputs..., outputs..., rows, scratch]`` (print_numba.Code says the order and the size of
-the scratch memory). A kernel runs in ``phases``; with more than one thread all threads enter once and meet at a barrier between
-phases.
+the scratch memory). A kernel runs in ``phases``; with more than one thread all threads enter once and meet at a
+barrier between phases.
 
 **Loops** (recurrences over slabs): each thread takes its share of the sequences through all steps. For every thread
-there is a sub-table with blocks of its own, a matrix ``slabs`` (steps x columns, int64; whatever counts and offsets the body
-needs: first row, number of rows, first row of the step before, ...) and a list of patches ``(field address, base, factor,
-column, mode)``: before step s the field becomes ``base + factor * slabs[s, column]`` (mode AFFINE) or the int64 found *at*
-that address (mode LOOKUP: a table of primitives by number of rows). A row with ``skip`` = column + 1 does nothing in a
-step where that column is 0. Inside a loop kernels and primitives run on the thread that owns the sub-table. Loops nest.
+there is a sub-table with blocks of its own, a matrix ``slabs`` (steps x columns, int64; whatever counts and offsets
+the body needs: first row, number of rows, first row of the step before, ...) and a list of patches ``(field address,
+base, factor, column, mode)``: before step s the field becomes ``base + factor * slabs[s, column]`` (mode AFFINE) or
+the int64 found *at* that address (mode LOOKUP: a table of primitives by number of rows). A row with ``skip`` = column
++ 1 does nothing in a step where that column is 0. Inside a loop kernels and primitives run on the thread that owns the
+sub-table. Loops nest.
 
-This module knows no formulas and no graphs. Idea: a threaded-code interpreter; CUDA graphs' "record once, patch, replay".
+This module knows no formulas and no graphs. Idea: a threaded-code interpreter; CUDA graphs' "record once, patch,
+replay".
 """
 
 from __future__ import annotations
@@ -97,19 +100,22 @@ def kernel(table, count, context, times):
                 if b == 8:
                     call_dgemm(ld_i64(context, 3, -1), 101, ld_i64(a, 0, -1), ld_i64(a, 1, -1), ld_i64(a, 2, -1),
                         ld_i64(a, 3, -1), ld_i64(a, 4, -1), bits(ld_i64(a, 5, -1)), ld_i64(a, 6, -1), ld_i64(a, 7, -1),
-                        ld_i64(a, 8, -1), ld_i64(a, 9, -1), bits(ld_i64(a, 10, -1)), ld_i64(a, 11, -1), ld_i64(a, 12, -1))
+                        ld_i64(a, 8, -1), ld_i64(a, 9, -1), bits(ld_i64(a, 10, -1)), ld_i64(a, 11, -1), ld_i64(a, 12,
+                        -1))
                 else:
                     call_sgemm(ld_i64(context, 2, -1), 101, ld_i64(a, 0, -1), ld_i64(a, 1, -1), ld_i64(a, 2, -1),
-                        ld_i64(a, 3, -1), ld_i64(a, 4, -1), to_f32(bits(ld_i64(a, 5, -1))), ld_i64(a, 6, -1), ld_i64(a, 7, -1),
-                        ld_i64(a, 8, -1), ld_i64(a, 9, -1), to_f32(bits(ld_i64(a, 10, -1))), ld_i64(a, 11, -1), ld_i64(a, 12, -1))
+                        ld_i64(a, 3, -1), ld_i64(a, 4, -1), to_f32(bits(ld_i64(a, 5, -1))), ld_i64(a, 6, -1), ld_i64(a,
+                        7, -1), ld_i64(a, 8, -1), ld_i64(a, 9, -1), to_f32(bits(ld_i64(a, 10, -1))), ld_i64(a, 11, -1),
+                        ld_i64(a, 12, -1))
             elif b == 8:
                 call_dgemm32(ld_i64(context, 3, -1), 101, ld_i64(a, 0, -1), ld_i64(a, 1, -1), ld_i64(a, 2, -1),
                     ld_i64(a, 3, -1), ld_i64(a, 4, -1), bits(ld_i64(a, 5, -1)), ld_i64(a, 6, -1), ld_i64(a, 7, -1),
                     ld_i64(a, 8, -1), ld_i64(a, 9, -1), bits(ld_i64(a, 10, -1)), ld_i64(a, 11, -1), ld_i64(a, 12, -1))
             else:
                 call_sgemm32(ld_i64(context, 2, -1), 101, ld_i64(a, 0, -1), ld_i64(a, 1, -1), ld_i64(a, 2, -1),
-                    ld_i64(a, 3, -1), ld_i64(a, 4, -1), to_f32(bits(ld_i64(a, 5, -1))), ld_i64(a, 6, -1), ld_i64(a, 7, -1),
-                    ld_i64(a, 8, -1), ld_i64(a, 9, -1), to_f32(bits(ld_i64(a, 10, -1))), ld_i64(a, 11, -1), ld_i64(a, 12, -1))
+                    ld_i64(a, 3, -1), ld_i64(a, 4, -1), to_f32(bits(ld_i64(a, 5, -1))), ld_i64(a, 6, -1), ld_i64(a, 7,
+                    -1), ld_i64(a, 8, -1), ld_i64(a, 9, -1), to_f32(bits(ld_i64(a, 10, -1))), ld_i64(a, 11, -1),
+                    ld_i64(a, 12, -1))
         elif kind == 4:
             if call_set_handle(ld_i64(context, 1, -1), a, b) != 0 and failed < 0:
                 failed = i
@@ -139,7 +145,8 @@ def kernel(table, count, context, times):
                 st_u8(a, j, 0, 0)
         if times != 0:
             call_clock(ld_i64(context, 11, -1), 1, context + 96)
-            st_i64(times, i, ld_i64(times, i, -1) + ld_i64(context, 12, -1) * 1000000000 + ld_i64(context, 13, -1) - start, -1)
+            st_i64(times, i, ld_i64(times, i, -1) + ld_i64(context, 12, -1) * 1000000000 + ld_i64(context, 13, -1) -
+            start, -1)
     return failed
 """
 """The interpreter of tables: ``int64(table, rows, context, times or 0)``."""

@@ -4,10 +4,11 @@
 llvmlite alone in milliseconds (numba itself is never imported by a program that only runs kernels); otherwise a child
 process compiles it, because numba's compiler holds the interpreter lock and would make training and notebook stutter.
 
-The cache folder belongs to the user (mode 0700); an entry's name is the hash of everything it depends on: source, words,
-versions of numba and llvmlite, and the processor. Entries are object code with a checksum, written to a temporary
-name and renamed, so several processes may share the folder; a folder that is full or read-only costs time, nothing else.
-A kernel that does not compile is reported once; its handle never becomes ready and the caller stays with NumPy.
+The cache folder belongs to the user (mode 0700); an entry's name is the hash of everything it depends on: source,
+words, versions of numba and llvmlite, and the processor. Entries are object code with a checksum, written to a
+temporary name and renamed, so several processes may share the folder; a folder that is full or read-only costs time,
+nothing else. A kernel that does not compile is reported once; its handle never becomes ready and the caller stays with
+NumPy.
 
 This module knows no formulas and no plans.
 """

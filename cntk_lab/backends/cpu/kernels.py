@@ -1,11 +1,12 @@
-"""Faster CPU versions of single operators, by operator name: convolution and pooling with their gradients, through oneDNN.
+"""Faster CPU versions of single operators, by operator name: convolution and pooling with their gradients, through
+oneDNN.
 
-``find(name)`` gives a function ``f(*arrays, **attributes, out=None)`` on dense float32 arrays (batch, channels, spatial...)
-that does what the operator's NumPy version does; ``None`` where oneDNN is missing. The same functions make rows for the
-executor: ``plan(...)`` instead of the call gives a :class:`Rows` whose data addresses can be set at bind.
+``find(name)`` gives a function ``f(*arrays, **attributes, out=None)`` on dense float32 arrays (batch, channels,
+spatial...) that does what the operator's NumPy version does; ``None`` where oneDNN is missing. The same functions make
+rows for the executor: ``plan(...)`` instead of the call gives a :class:`Rows` whose data addresses can be set at bind.
 
-Attributes: ``strides``, ``lower_pad``, ``upper_pad``, ``dilation`` (one entry per spatial axis), ``groups``; ``pooling_window``,
-``kind`` ("max", "average", "average_including_padding").
+Attributes: ``strides``, ``lower_pad``, ``upper_pad``, ``dilation`` (one entry per spatial axis), ``groups``;
+``pooling_window``, ``kind`` ("max", "average", "average_including_padding").
 
 Knows arrays and oneDNN, no nodes and no plans.
 """
@@ -140,12 +141,13 @@ def plan_convolution(
         window: the geometry.
         bias: whether there is a bias.
         post: words (relu, tanh, logistic) applied to the result.
-        last: roles of images that lie channels last; if there is one, the primitive computes in that order, and images that lie
+        last: roles of images that lie channels last; if there is one, the primitive computes in that order, and images
+        that lie
             otherwise are reordered.
 
     Returns:
-        Rows with operands source, weights, target (bias); for "data" source_gradient, weights, target_gradient; for "weights"
-        source, weights_gradient, target_gradient (bias_gradient).
+        Rows with operands source, weights, target (bias); for "data" source_gradient, weights, target_gradient; for
+        "weights" source, weights_gradient, target_gradient (bias_gradient).
     """
     primitive = onednn.convolution(what, window, plain=False, last=bool(last), bias=bias, post=post)
     bound = primitive.bind()
@@ -189,7 +191,12 @@ def plan_pooling(what: str, kind: str, window: Window, last: frozenset[str] = fr
     before: list[Bound] = []
     after: list[Bound] = []
     kept: list[Array] = []
-    shapes = {"source": window.source, "source_gradient": window.source, "target": window.target(), "target_gradient": window.target()}
+    shapes = {
+        "source": window.source,
+        "source_gradient": window.source,
+        "target": window.target(),
+        "target_gradient": window.target(),
+    }
     for role in primitive.roles:
         if role in last or role not in shapes:
             continue
@@ -271,7 +278,9 @@ def convolution_input_gradient(
     groups: int = 1,
     out: Array | None = None,
 ) -> Array:
-    """Gradient of :func:`convolution` with respect to x, of shape ``x_shape``; also the transposed convolution of dy."""
+    """Gradient of :func:`convolution` with respect to x, of shape ``x_shape``; also the transposed convolution of
+    dy.
+    """
     w = _window(x_shape, weights.shape[2:], strides, lower_pad, upper_pad, dilation, groups, weights.shape[0])
     dx = _into(out, w.source)
     if dy.size and dx.size:

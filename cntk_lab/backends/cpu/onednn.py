@@ -60,7 +60,9 @@ class _ExecArg(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a tensor of float32 lies in memory: by strides (in elements), or ``strides=None`` = as the primitive likes."""
+    """How a tensor of float32 lies in memory: by strides (in elements), or ``strides=None`` = as the primitive
+    likes.
+    """
 
     dims: tuple[int, ...]
     strides: tuple[int, ...] | None = None
@@ -230,7 +232,8 @@ class Primitive:
     """One oneDNN primitive: what it computes is fixed, its data is not.
 
     ``roles`` are the names of its arguments; ``descriptor(role)`` the memory descriptor, ``size(role)`` its bytes and
-    ``is_layout(role, layout)`` whether an array of that layout can be given as it is (else a :func:`reorder` is needed).
+    ``is_layout(role, layout)`` whether an array of that layout can be given as it is (else a :func:`reorder` is
+    needed).
     """
 
     def __init__(
@@ -329,9 +332,19 @@ def _make(key: tuple[Any, ...]) -> Primitive:
 
 
 def _matmul(
-    library: _Library, m: int, n: int, k: int, a: Any, b: Any, c: Any, bias: bool, post: tuple[str, ...], beta: float, batch: Any = None
+    library: _Library,
+    m: int,
+    n: int,
+    k: int,
+    a: Any,
+    b: Any,
+    c: Any,
+    bias: bool,
+    post: tuple[str, ...],
+    beta: float,
+    batch: Any = None,
 ) -> Primitive:
-    lies = {"source": ((m, k), a), "weights": ((k, n), b), "target": ((m, n), c)}
+    lies: dict[str, tuple[tuple[int, ...], Any]] = {"source": ((m, k), a), "weights": ((k, n), b), "target": ((m, n), c)}
     if batch is not None:
         count, *apart = batch
         # an operand that all products share has one entry along the batch
@@ -378,7 +391,8 @@ def matmul(
         bias: whether an argument "bias" (n) is added.
         post: words among relu, tanh, logistic, applied last.
         beta: factor of what the target held before.
-        batch: number of products that are done side by side, and how many elements lie between the sources, weights and targets
+        batch: number of products that are done side by side, and how many elements lie between the sources, weights
+        and targets
             of neighbouring ones (0: they share it).
 
     Returns:
@@ -426,7 +440,9 @@ class Window:
         return (self.maps, self.source[1] // self.groups, *self.kernel)
 
     def grouped_weights(self) -> tuple[int, ...]:
-        """The same memory as oneDNN sees it: (groups, maps / groups, channels / groups, window...) if there are groups."""
+        """The same memory as oneDNN sees it: (groups, maps / groups, channels / groups, window...) if there are
+        groups.
+        """
         maps, *rest = self.weights()
         return (maps, *rest) if self.groups == 1 else (self.groups, maps // self.groups, *rest)
 

@@ -30,7 +30,8 @@ class Request:
         attributes: the operator's resolved attributes.
         bias: whether a bias per channel is added to the result.
         post: activation applied to the result.
-        last: operands that lie with their channels behind the spatial axes (``shapes`` name the channels first all the same).
+        last: operands that lie with their channels behind the spatial axes (``shapes`` name the channels first all the
+        same).
     """
 
     shapes: Shapes
@@ -126,7 +127,9 @@ def _convolution(request: Request) -> Rows | None:
     if window is None:
         return None
     names = {"source": "operand", "weights": "convolution_map", "target": "result"}
-    return _renamed(kernels.plan_convolution("forward", window, request.bias, request.post, _last(request, names)), names)
+    return _renamed(
+        kernels.plan_convolution("forward", window, request.bias, request.post, _last(request, names)), names
+    )
 
 
 @rows_for("convolution.gradient.operand")

@@ -26,8 +26,8 @@ _chosen = 0
 @functools.cache
 def gomp() -> ctypes.CDLL | None:
     """GNU's OpenMP runtime, or None where it cannot be loaded."""
-    # libgomp reads it while it loads. On a shared machine a thread that spins for its default (300 000 rounds) holds the
-    # core the other one waits for: 2-thread kernels took 10 ms instead of 0.2 on two cores with other work.
+    # libgomp reads it while it loads. On a shared machine a thread that spins for its default (300 000 rounds) holds
+    # the core the other one waits for: 2-thread kernels took 10 ms instead of 0.2 on two cores with other work.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     for name in ("libgomp.so.1", ctypes.util.find_library("gomp")):
         if not name:

@@ -1,4 +1,5 @@
-"""Whole plans on the native tier give what NumPy gives, with each pass on and off: slices, pieces, images, attention, ragged rows."""
+"""Whole plans on the native tier give what NumPy gives, with each pass on and off: slices, pieces, images, attention,
+ragged rows."""
 
 import numpy as np
 import pytest
@@ -32,7 +33,11 @@ def lstm(x, inputs, n):
 
 def recurrent():
     x = C.sequence.input_variable(3, needs_gradient=True)
-    return lstm(x, 3, 5), x, [[_rng.normal(size=(n, 3)).astype(np.float32) for n in ns] for ns in ((4, 1, 7), (2,), (3, 3, 3, 3))]
+    return (
+        lstm(x, 3, 5),
+        x,
+        [[_rng.normal(size=(n, 3)).astype(np.float32) for n in ns] for ns in ((4, 1, 7), (2,), (3, 3, 3, 3))],
+    )
 
 
 def attention():
@@ -116,7 +121,9 @@ def test_gates_are_read_from_the_product_and_their_gradients_written_into_it():
     assert found.count(Join) == 1
     assert not any(isinstance(s, Call) for s in all_steps(plan.steps))
     forward, backward = (s for s in plan.steps if isinstance(s, Loop))
-    assert len([s for s in forward.body if not isinstance(s, Part)]) == 4  # two delays, a product onto the inputs, a formula
+    assert (
+        len([s for s in forward.body if not isinstance(s, Part)]) == 4
+    )  # two delays, a product onto the inputs, a formula
     assert len([s for s in backward.body if not isinstance(s, Join)]) <= 5
 
 
@@ -125,7 +132,11 @@ def test_attention_has_no_copies():
     assert not any(isinstance(s, Call) for s in plan.steps)
     assert found.count(Join) == 4
     native = execute.native_of(plan)
-    assert all(own is not None for s, own in zip(plan.steps, native.steps, strict=True) if not isinstance(s, (Part, Join)) and s.kind != "View")
+    assert all(
+        own is not None
+        for s, own in zip(plan.steps, native.steps, strict=True)
+        if not isinstance(s, (Part, Join)) and s.kind != "View"
+    )
 
 
 def test_statistics_of_batch_normalization_are_computed_once():
