@@ -246,10 +246,8 @@ def main() -> int:
         results.append(measure(WORKLOADS[name], commands, options.rounds, options.window))
         r = results[-1]
         times = "  ".join(f"{TITLES[n]} {_milliseconds(e)}" for n, e in r["engines"].items())
-        print(
-            f"{name:12} {times}  torch {_ratio(r['ahead_of_torch'], r['bars'][0])}  CNTK {_ratio(r['ahead_of_cntk'], r['bars'][1])}",
-            flush=True,
-        )
+        ahead = [_ratio(r[f"ahead_of_{n}"], bar) for n, bar in zip(("torch", "cntk"), r["bars"], strict=True)]
+        print(f"{name:12} {times}  torch {ahead[0]}  CNTK {ahead[1]}", flush=True)
         for n, e in r["engines"].items():
             if "reason" in e:
                 print(f"{'':12} {TITLES[n]}: {e['reason']}", flush=True)

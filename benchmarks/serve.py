@@ -6,6 +6,7 @@ Standard input: one number of seconds per line; standard output: one JSON object
 one per window with the seconds per step). Runs on Python 3.6 too, for CNTK 2.7. Knows nothing of the other engines.
 """
 
+# ruff: noqa: PTH100, PTH120 (Python 3.6 runs this)
 import json
 import os
 import resource

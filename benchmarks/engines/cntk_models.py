@@ -32,9 +32,15 @@ def _dense(C, x, columns, act):
 
 def _stepper(C, model, loss, w, feeds):
     from_learners = C.learners
-    rate = from_learners.learning_parameter_schedule_per_sample(_RATE / 64) if hasattr(from_learners, "learning_parameter_schedule_per_sample") else C.learning_rate_schedule(_RATE / 64, C.UnitType.sample)
+    rate = (
+        from_learners.learning_parameter_schedule_per_sample(_RATE / 64)
+        if hasattr(from_learners, "learning_parameter_schedule_per_sample")
+        else C.learning_rate_schedule(_RATE / 64, C.UnitType.sample)
+    )
     if w.sizes.get("momentum"):
-        learner = from_learners.momentum_sgd(model.parameters, rate, from_learners.momentum_schedule(w.momentum), unit_gain=False)
+        learner = from_learners.momentum_sgd(
+            model.parameters, rate, from_learners.momentum_schedule(w.momentum), unit_gain=False
+        )
     else:
         learner = from_learners.sgd(model.parameters, rate)
     trainer = C.train.Trainer(None, (loss, None), [learner])
@@ -78,7 +84,12 @@ def _normal(C, x):
     n = x.shape[0]
     statistics = [C.constant(np.zeros(n, np.float32)), C.constant(np.ones(n, np.float32))]
     return C.batch_normalization(
-        x, C.parameter((n,), init=np.ones(n, np.float32)), _zeros(C, n), statistics[0], statistics[1], spatial=True,
+        x,
+        C.parameter((n,), init=np.ones(n, np.float32)),
+        _zeros(C, n),
+        statistics[0],
+        statistics[1],
+        spatial=True,
         running_count=C.constant(0.0),
     )
 
@@ -124,7 +135,10 @@ def _tagger(C, w, batches):
     z = C.times(h, _weight(C, w.hidden, w.classes)) + _zeros(C, w.classes)
     loss = C.cross_entropy_with_softmax(z, y)
     feeds = [
-        {x: C.Value.one_hot([s.tolist() for s in b[0]], w.vocabulary), y: C.Value.one_hot([s.tolist() for s in b[1]], w.classes)}
+        {
+            x: C.Value.one_hot([s.tolist() for s in b[0]], w.vocabulary),
+            y: C.Value.one_hot([s.tolist() for s in b[1]], w.classes),
+        }
         for b in batches
     ]
     return _stepper(C, z, loss, w, feeds)
@@ -169,6 +183,11 @@ def _chain(C, w, batches):
 
 
 _BUILDERS = {
-    "dense": _mlp, "convnet": _convnet, "resnet": _resnet, "classifier": _classifier, "tagger": _tagger,
-    "transformer": _transformer, "chain": _chain,
+    "dense": _mlp,
+    "convnet": _convnet,
+    "resnet": _resnet,
+    "classifier": _classifier,
+    "tagger": _tagger,
+    "transformer": _transformer,
+    "chain": _chain,
 }

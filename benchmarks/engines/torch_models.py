@@ -37,7 +37,11 @@ def _fed(w, batch):
     if w.kind == "classifier":
         sequences, _, labels = batch
         lengths = torch.tensor([len(s) for s in sequences])
-        return pad_sequence([torch.from_numpy(s) for s in sequences], batch_first=True), lengths, torch.from_numpy(labels)
+        return (
+            pad_sequence([torch.from_numpy(s) for s in sequences], batch_first=True),
+            lengths,
+            torch.from_numpy(labels),
+        )
     if w.kind == "tagger":
         words, labels = batch
         lengths = torch.tensor([len(s) for s in words])
@@ -83,10 +87,15 @@ def _convnet(w):
 class _Block(nn.Module):
     def __init__(self, inputs, maps, stride):
         super().__init__()
-        self.one, self.two = nn.Conv2d(inputs, maps, 3, stride, 1, bias=False), nn.Conv2d(maps, maps, 3, 1, 1, bias=False)
+        self.one, self.two = (
+            nn.Conv2d(inputs, maps, 3, stride, 1, bias=False),
+            nn.Conv2d(maps, maps, 3, 1, 1, bias=False),
+        )
         self.n1, self.n2 = nn.BatchNorm2d(maps), nn.BatchNorm2d(maps)
         self.skip = (
-            nn.Identity() if stride == 1 else nn.Sequential(nn.Conv2d(inputs, maps, 1, 2, bias=False), nn.BatchNorm2d(maps))
+            nn.Identity()
+            if stride == 1
+            else nn.Sequential(nn.Conv2d(inputs, maps, 1, 2, bias=False), nn.BatchNorm2d(maps))
         )
 
     def forward(self, x):
@@ -104,7 +113,9 @@ def _resnet(w):
 
 
 def _classifier(w):
-    model = nn.ModuleDict({"lstm": nn.LSTM(w.inputs, w.hidden, batch_first=True), "out": nn.Linear(w.hidden, w.classes)})
+    model = nn.ModuleDict(
+        {"lstm": nn.LSTM(w.inputs, w.hidden, batch_first=True), "out": nn.Linear(w.hidden, w.classes)}
+    )
 
     def loss_of(x, lengths, y):
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
@@ -115,10 +126,13 @@ def _classifier(w):
 
 
 def _tagger(w):
-    model = nn.ModuleDict({
-        "embed": nn.Embedding(w.vocabulary, w.embedding), "lstm": nn.LSTM(w.embedding, w.hidden, batch_first=True),
-        "out": nn.Linear(w.hidden, w.classes),
-    })
+    model = nn.ModuleDict(
+        {
+            "embed": nn.Embedding(w.vocabulary, w.embedding),
+            "lstm": nn.LSTM(w.embedding, w.hidden, batch_first=True),
+            "out": nn.Linear(w.hidden, w.classes),
+        }
+    )
 
     def loss_of(x, lengths, y):
         packed = pack_padded_sequence(model["embed"](x), lengths, batch_first=True, enforce_sorted=False)
@@ -169,5 +183,10 @@ def _chain(compiled, batches):
 
 
 _MODELS = {
-    "dense": _mlp, "convnet": _convnet, "resnet": _resnet, "classifier": _classifier, "tagger": _tagger, "transformer": _transformer,
+    "dense": _mlp,
+    "convnet": _convnet,
+    "resnet": _resnet,
+    "classifier": _classifier,
+    "tagger": _tagger,
+    "transformer": _transformer,
 }

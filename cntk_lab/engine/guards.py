@@ -49,5 +49,5 @@ class Guards:
                 raise ExecutionError(
                     f"{len(written)} bytes {name} were overwritten, from byte {int(written[0])} of the guard zone on",
                     where=after,
-                    fix="this is a bug of the native tier: report the model; settings.set_option('native', False) avoids it",
+                    fix="a bug of the native tier: report the model; settings.set_option('native', False) avoids it",
                 )

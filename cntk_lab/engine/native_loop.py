@@ -8,6 +8,7 @@ delays, products with parameters, and formulas; an LSTM is only a body whose for
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -267,7 +268,7 @@ class BoundLoop:
         offsets, live = layout.offsets[:-1], layout.live
         order = np.arange(layout.longest)[::-1] if self.owner.step.reverse else np.arange(layout.longest)
         result = []
-        for lo, hi in zip(edges, edges[1:], strict=False):
+        for lo, hi in itertools.pairwise(edges):
             slabs = np.zeros((layout.longest, self.owner.columns), np.int64)
             count = np.clip(live, lo, hi) - lo
             slabs[:, _COUNT], slabs[:, _ROW] = count, offsets + lo

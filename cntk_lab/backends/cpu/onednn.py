@@ -344,7 +344,7 @@ def _matmul(
     beta: float,
     batch: Any = None,
 ) -> Primitive:
-    lies: dict[str, tuple[tuple[int, ...], Any]] = {"source": ((m, k), a), "weights": ((k, n), b), "target": ((m, n), c)}
+    lies: dict[str, tuple[Any, Any]] = {"source": ((m, k), a), "weights": ((k, n), b), "target": ((m, n), c)}
     if batch is not None:
         count, *apart = batch
         # an operand that all products share has one entry along the batch
