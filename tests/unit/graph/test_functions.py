@@ -88,7 +88,8 @@ def test_functions_are_written_as_in_cntk(x, s):
     assert str(C.plus(x, 3)) == "Plus(x: Tensor[2]) -> Tensor[2]"
     assert str(C.times(x, W)) == "Times(x: Tensor[2]) -> Tensor[3]"
     assert str(C.times(x, W) + 1) == "Composite(x: Tensor[2]) -> Tensor[3]"
-    assert str(C.combine([x, s])) == "Combine(x: Tensor[2], s: Sequence[Tensor[2]]) -> Tuple[Tensor[2], Sequence[Tensor[2]]]"
+    both = "Combine(x: Tensor[2], s: Sequence[Tensor[2]]) -> Tuple[Tensor[2], Sequence[Tensor[2]]]"
+    assert str(C.combine([x, s])) == both
     assert str(C.placeholder(name="q") + 1) == "Plus(q: Sequence[tensor]) -> Sequence[tensor]"
     assert str(C.plus(C.input_variable((), dtype="float64"), 1)) == "Plus(np.float64) -> np.float64"
     assert str(C.layers.Dense(4, name="h")(x)) == "h: Dense(x: Tensor[2]) -> Tensor[4]"
@@ -172,6 +173,10 @@ def test_attributes_have_the_names_of_files_and_the_order_of_python():
     image = C.input_variable((1, 5, 5))
     kernel = C.constant(np.ones((1, 2, 2), np.float32))
     found = C.convolution(kernel, image, auto_padding=[False, True]).root_function.attributes
-    assert (found["autoPadding"], found["strides"], found["kernelShape"]) == ([False, False, True], (1, 1, 1), (1, 2, 2))
+    assert (found["autoPadding"], found["strides"], found["kernelShape"]) == (
+        [False, False, True],
+        (1, 1, 1),
+        (1, 2, 2),
+    )
     assert C.dropout(image, 0.5, 42).root_function.attributes == {"dropoutRate": 0.5, "rngSeed": 42, "rngOffset": 0}
     assert C.dropout(image, 0.5, 42).attributes == {}

@@ -11,7 +11,17 @@ from cntk_lab.internal import sanitize, utils
 
 @pytest.mark.parametrize(
     ("given", "number"),
-    [(np.float32, 1), ("float", 1), (float, 2), ("double", 2), (np.float16, 4), (np.int8, 5), ("int16", 6), (1, 1), (None, 0)],
+    [
+        (np.float32, 1),
+        ("float", 1),
+        (float, 2),
+        ("double", 2),
+        (np.float16, 4),
+        (np.int8, 5),
+        ("int16", 6),
+        (1, 1),
+        (None, 0),
+    ],
 )
 def test_element_types_become_cntk_numbers(given, number):
     assert sanitize.sanitize_dtype_cntk(given) == number
