@@ -2,7 +2,8 @@
 
 from cntk_lab.io import MinibatchData
 from cntk_lab.train import distributed, trainer
-from cntk_lab.train._function import test_function, train_function
+from cntk_lab.train._function import average_function as test_function
+from cntk_lab.train._function import train_function
 from cntk_lab.train.distributed import (
     Communicator,
     DistributedLearner,

@@ -104,8 +104,8 @@ def train_function(
 
     Args:
         criterion: loss, or function with the outputs loss and metric.
-        minibatch_source: tuple of arrays, CSR matrices or lists of sequences in the order of ``criterion.arguments``, or
-            a source of minibatches.
+        minibatch_source: tuple of arrays, CSR matrices or lists of sequences in the order of ``criterion.arguments``,
+            or a source of minibatches.
         minibatch_size: samples in a minibatch; a number or a ``minibatch_size_schedule``.
         streams: streams of the source in the order of ``criterion.arguments``.
         model_inputs_to_streams: {argument: stream}, instead of ``streams``.
@@ -161,7 +161,7 @@ def train_function(
     return result
 
 
-def test_function(
+def average_function(
     criterion: Function,
     minibatch_source: Any,
     minibatch_size: Any = 32,
@@ -173,8 +173,8 @@ def test_function(
 
     Args:
         criterion: metric, or function with the outputs loss and metric.
-        minibatch_source: tuple of arrays, CSR matrices or lists of sequences in the order of ``criterion.arguments``, or
-            a source of minibatches that ends.
+        minibatch_source: tuple of arrays, CSR matrices or lists of sequences in the order of ``criterion.arguments``,
+            or a source of minibatches that ends.
         minibatch_size: samples in a minibatch; a number or a ``minibatch_size_schedule``.
         streams: streams of the source in the order of ``criterion.arguments``.
         model_inputs_to_streams: {argument: stream}, instead of ``streams``.
@@ -207,9 +207,6 @@ def test_function(
     evaluator.summarize_test_progress()
     assert collector.test is not None
     return collector.test
-
-
-test_function.__test__ = False  # type: ignore[attr-defined]  # not one of pytest's tests
 
 
 def _source_and_streams(criterion: Function, source: Any, streams: Any, mapping: Any, endless: bool) -> tuple[Any, Any]:

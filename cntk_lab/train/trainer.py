@@ -23,7 +23,6 @@ from cntk_lab.train._checkpoint import save_pair, settle, state_of
 from cntk_lab.train._evaluator import Writer, writers_of
 from cntk_lab.train._step import Stepper, check_learners, criterion_of, ends_sweep, function_of, is_empty
 
-
 _RANDOM_STREAMS = "cntk_lab_random_streams"
 """Name in the external state under which random streams are kept; CNTK passes it on as the user's."""
 

@@ -576,6 +576,6 @@ def training_session(
     Source: CNTK 2.7 ``train.training_session``.
     """
     return TrainingSession(
-        trainer, mb_source, mb_size, model_inputs_to_streams, max_samples, progress_frequency, checkpoint_config, cv_config,
-        test_config,
+        trainer, mb_source, mb_size, model_inputs_to_streams, max_samples, progress_frequency, checkpoint_config,
+        cv_config, test_config,
     )  # fmt: skip

@@ -57,16 +57,16 @@ def test_values_are_shown_and_wrong_commands_are_answered_with_help() -> None:
 
 
 def test_quitting_calls_what_was_given() -> None:
-    class Quit(Exception):
+    class QuitError(Exception):
         pass
 
     def leave() -> None:
-        raise Quit
+        raise QuitError
 
     model, x, _ = _debugged("q\n", exit_func=leave)
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - user functions' errors are wrapped
+    with pytest.raises(Exception) as caught:
         model.eval({x: ONE})
-    assert isinstance(caught.value, Quit) or isinstance(caught.value.__cause__, Quit)
+    assert isinstance(caught.value, QuitError) or isinstance(caught.value.__cause__, QuitError)
 
 
 def test_debugged_models_share_their_parameters_and_keep_several_outputs() -> None:
