@@ -63,6 +63,7 @@ def _start(folder: Path, keep: str) -> Any:
     )
 
 
+@pytest.mark.timeout(60 * (KILLS + 2))
 def test_killed_training_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
     """Kills come at random moments; half of them while a checkpoint is written."""
     whole = tmp_path / "whole"
@@ -84,6 +85,8 @@ def test_killed_training_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
             lines -= line.strip() == wanted
             if not lines:
                 break
+        else:  # it ended before the moment came
+            assert process.wait() == 0
         until = time.perf_counter() + chance.uniform(0, 0.01)
         while time.perf_counter() < until:
             pass
