@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cntk_lab.errors import SignatureError
+from cntk_lab.errors import AttributeValueError, SignatureError
 from cntk_lab.graph import infer, walk
 from cntk_lab.graph.block import Block
 from cntk_lab.graph.node import Node
@@ -134,11 +134,16 @@ def method_of(method: Any) -> CloneMethod:
     """A cloning method given as name or member.
 
     Raises:
-        ValueError: if there is no such method.
+        AttributeValueError: if there is no such method.
     """
     if isinstance(method, CloneMethod):
         return method
-    return CloneMethod(getattr(method, "value", method))
+    try:
+        return CloneMethod(getattr(method, "value", method))
+    except ValueError:
+        raise AttributeValueError(
+            f"there is no cloning method {method!r:.60}", fix="use 'share', 'clone' or 'freeze'"
+        ) from None
 
 
 def clone(function: Function, method: Any, substitutions: Mapping[Any, Any] | None) -> Function:
@@ -151,6 +156,9 @@ def clone(function: Function, method: Any, substitutions: Mapping[Any, Any] | No
     copier = _Copier(method_of(method))
     for old, new in (substitutions or {}).items():
         copier.variables[id(_variable(old))] = _variable(new)
+    for leaf in walk.leaves([_variable(new) for new in (substitutions or {}).values()]):
+        if leaf.is_input:  # what the substitutes read stays what it is where this graph reads it too
+            copier.variables.setdefault(id(leaf), leaf)
     root = function.node
     done = copier.nodes(root.outputs if not _passes_through(root) else root.inputs)
     if _passes_through(root):

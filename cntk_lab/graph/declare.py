@@ -98,7 +98,7 @@ def _public(op: OpDef, function: Callable[..., Any]) -> Callable[..., Any]:
         given: list[Any] = []
         for p in op.operands:
             given.extend(values[p.name]) if p.variadic else given.append(values[p.name])
-        while given and given[-1] is None:
+        while given and given[-1] is None and op.operands[min(len(given), len(op.operands)) - 1].default is None:
             given.pop()
         attributes = {n: values[n] for n, p in zip(names, op.parameters, strict=True) if not p.operand}
         return use(op, given, attributes, values.get("name", ""))
@@ -156,7 +156,8 @@ def as_operands(op: OpDef, given: Sequence[Any]) -> list[Variable]:
             result.append(g.output)
         elif g is None or isinstance(g, (str, bytes, dict, set)) or callable(g):
             raise SignatureError(
-                f"{op.name}: operand {position} is {g!r:.60}: expected a variable, a Function, a number or an array",
+                f"{op.name}: operand {position} is {g!r:.60}",
+                fix="give a variable, a Function, a number or an array",
             )
         else:
             constant = Constant(constant_array(g, dtype))

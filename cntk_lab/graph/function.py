@@ -246,10 +246,10 @@ class Function(Operable):
         return found[0] if found else None
 
     def find_all_with_name(self, name: str, depth: int = 0) -> list[Any]:
-        """All functions and leaf variables of that name; ``depth`` levels of blocks are opened (-1: all)."""
+        """All primitive functions and leaf variables of that name; ``depth`` levels of blocks are opened (-1: all)."""
         roots = self.node.outputs
         hits = walk.search(roots, lambda thing: thing.name == name, depth)
-        return [Function.of(h) if isinstance(h, Node) else h for h in hits]
+        return [Function.of(h, composite=False) if isinstance(h, Node) else h for h in hits]
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Change an attribute that may change after the graph is built: ``dropoutRate`` or ``rngSeed``."""

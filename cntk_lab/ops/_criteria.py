@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cntk_lab.axis import Axis
-from cntk_lab.errors import AttributeValueError
+from cntk_lab.errors import AttributeValueError, ShapeError
 from cntk_lab.formula import expr as e
 from cntk_lab.graph import walk
 from cntk_lab.graph.declare import composite, elementwise
@@ -25,7 +25,7 @@ from cntk_lab.ops._reductions import (
     static_axes,
 )
 from cntk_lab.ops._softmax import hardmax, softmax_of
-from cntk_lab.tensor.shape import Shape
+from cntk_lab.tensor.shape import Shape, broadcast, text
 
 Operand = Any
 
@@ -51,7 +51,14 @@ def _log(x: e.Expr) -> e.Expr:
 # ---- cross entropies
 
 
-def _kept(output: TensorType, axis: Any) -> Shape:
+def _kept(output: TensorType, target: TensorType, axis: Any) -> Shape:
+    try:
+        broadcast(output.dims, target.dims)
+    except ShapeError:
+        raise ShapeError(
+            f"cross entropy: the output has the shape {text(output.dims)}, the target {text(target.dims)}",
+            fix="give both the same shape: one number for each class",
+        ) from None
     if isinstance(axis, Axis) and axis == Axis.all_static_axes():
         return ()
     gone = static_axes(axis, output.rank)
@@ -60,7 +67,7 @@ def _kept(output: TensorType, axis: Any) -> Shape:
 
 _AXIS_FACTS: dict[str, Any] = {
     "operands": ("output", "target"),
-    "shape": lambda output, axis: _kept(output, axis),
+    "shape": _kept,
     "resolve": lambda output, axis: {"along": static_axes(axis, output.rank)},
     "samples": (
         Sample(((3,), (3,))),

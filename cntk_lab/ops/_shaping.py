@@ -172,7 +172,8 @@ def _squeeze_resolve(x: TensorType, axes: Any) -> dict[str, Any]:
         if x.dims[i] != 1:
             raise ShapeError(
                 f"squeeze: cannot squeeze a static axis whose dimension (={x.dims[i]}) is not 1: axis {i} of "
-                f"{text(x.dims)}"
+                f"{text(x.dims)}",
+                fix="squeeze axes of length 1, or reduce the axis",
             )
     return {"gone": gone}
 
@@ -319,7 +320,9 @@ def _transpose_resolve(x: TensorType, perm: Any) -> dict[str, Any]:
         )
     order = [p + n if p < 0 else p for p in items]
     if len(set(order)) != n:
-        raise AxisError(f"transpose: duplicate item in permutation {tuple(items)}")
+        raise AxisError(
+            f"transpose: duplicate item in permutation {tuple(items)}", fix=f"name each axis once, from 0 to {n - 1}"
+        )
     front = x.rank - n  # a short permutation is one of the last axes
     return {"order": (*range(front), *(front + p for p in order))}
 
