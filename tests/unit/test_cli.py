@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cntk_lab import __version__, datasets, tutorials
+from cntk_lab import __version__, datasets, settings, tutorials
+from cntk_lab.backends.cpu import jit
 from cntk_lab.cli import _demo, _doctor, _lab, main
 from cntk_lab.datasets import Images, ImageSet
 from cntk_lab.errors import NotAvailableError, TrainingError
@@ -30,11 +31,11 @@ def digits(monkeypatch):
             image[row : row + 6, column : column + 3] = 255
         return Images(pixels, labels, tuple("0123456789"))
 
-    asked = []
+    asked, made = [], ImageSet("MNIST", half(200), half(100))
 
     def mnist(offline=None):
         asked.append(offline)
-        return ImageSet("MNIST", half(200), half(100))
+        return made
 
     monkeypatch.setattr(datasets, "mnist", mnist)
     return asked
@@ -147,9 +148,17 @@ def test_the_demo_trains_draws_and_ends_with_the_test_error(model, digits, tmp_p
     assert (tmp_path / "new" / "curves.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-def test_the_same_seed_gives_the_same_error(digits, tmp_path, capsys):
-    errors = [_demo.run_demo(tmp_path, model="mlp", epochs=1, seed=seed) for seed in (5, 5)]
-    assert errors[0] == errors[1]
+@pytest.mark.parametrize("native", [False, True])
+def test_the_same_seed_gives_the_same_error(native, digits, tmp_path, capsys):
+    errors = []
+    with settings.option(native=native):
+        for _ in range(3):
+            errors.append(_demo.run_demo(tmp_path, model="mlp", epochs=1, seed=5))
+            jit.finish(
+                100
+            )  # NumPy serves while kernels compile, and rounds otherwise: the first run may differ by that
+    assert errors[1] == errors[2]
+    assert native or errors[0] == errors[1]
 
 
 def test_a_loss_that_is_no_number_is_named(digits, tmp_path, monkeypatch):
