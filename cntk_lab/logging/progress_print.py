@@ -11,9 +11,13 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
+from cntk_lab.logging._tensorboard import TensorBoardProgressWriter
 from cntk_lab.logging._writer import NEVER, ProgressWriter, Range, Sums, TrainingSummaryProgressCallback
 
-__all__ = ["ProgressPrinter", "ProgressWriter", "TrainingSummaryProgressCallback", "log_number_of_parameters"]
+__all__ = [
+    "ProgressPrinter", "ProgressWriter", "TensorBoardProgressWriter", "TrainingSummaryProgressCallback",
+    "log_number_of_parameters",
+]  # fmt: skip
 
 _HEADER = (
     " average      since    average      since      examples\n"
