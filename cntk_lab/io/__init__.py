@@ -9,7 +9,12 @@ from cntk_lab.io._ctf import CTFDeserializer
 from cntk_lab.io._image import Base64ImageDeserializer, ImageDeserializer
 from cntk_lab.io._memory import MinibatchSourceFromData
 from cntk_lab.io._source import MinibatchSource
-from cntk_lab.io._speech import HTKFeatureDeserializer, HTKMLFBinaryDeserializer, HTKMLFDeserializer
+from cntk_lab.io._speech import (
+    HTKFeatureDeserializer,
+    HTKMLFBinaryDeserializer,
+    HTKMLFDeserializer,
+    LatticeDeserializer,
+)
 from cntk_lab.io._streams import (
     DEFAULT_RANDOMIZATION_WINDOW_IN_CHUNKS,
     FULL_DATA_SWEEP,
@@ -27,7 +32,8 @@ from cntk_lab.io._user import UserDeserializer, UserMinibatchSource
 __all__ = [
     "DEFAULT_RANDOMIZATION_WINDOW_IN_CHUNKS", "FULL_DATA_SWEEP", "INFINITELY_REPEAT", "Base64ImageDeserializer",
     "CBFDeserializer", "CTFDeserializer", "DatasetDeserializer", "HTKFeatureDeserializer", "HTKMLFBinaryDeserializer",
-    "HTKMLFDeserializer", "ImageDeserializer", "MinibatchData", "MinibatchSource", "MinibatchSourceConfig",
+    "HTKMLFDeserializer", "ImageDeserializer",
+    "LatticeDeserializer", "MinibatchData", "MinibatchSource", "MinibatchSourceConfig",
     "MinibatchSourceFromData", "Record", "Report", "StreamConfiguration", "StreamDef", "StreamDefs",
     "StreamInformation", "StreamReport", "TableDeserializer", "UserDeserializer", "UserMinibatchSource", "check",
     "sequence_to_cntk_text_format", "transforms", "write_cbf",

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cntk_lab.errors import NotAvailableError, ReaderError
+from cntk_lab.io import _resample
 
 Pixels = NDArray[np.float32]
 VIEWS: Final = 10
@@ -213,6 +214,8 @@ def _resize(image: Any, width: int, height: int, interpolation: str) -> Any:
     if interpolation == "nearest":
         down, across = (np.arange(n) * (m / n) for n, m in ((height, rows), (width, columns)))
         found = array[down.astype(np.int64)][:, across.astype(np.int64)]
+    elif interpolation == "linear" and array.dtype == np.uint8 and (fast := _linear(array, width, height)) is not None:
+        found = fast
     else:
         found = _weigh(_weigh(array, *_taps(rows, height, interpolation), 0), *_taps(columns, width, interpolation), 1)
         if not isinstance(image, np.ndarray):
@@ -220,6 +223,11 @@ def _resize(image: Any, width: int, height: int, interpolation: str) -> Any:
     if not isinstance(image, np.ndarray):
         found = found[:, :, ::-1]
     return np.ascontiguousarray(found, np.float32)
+
+
+def _linear(array: NDArray[np.uint8], width: int, height: int) -> Pixels | None:
+    down, across = _taps(array.shape[0], height, "linear"), _taps(array.shape[1], width, "linear")
+    return _resample.bilinear(np.ascontiguousarray(array), down, across)
 
 
 def _weigh(array: NDArray[Any], index: NDArray[np.int64], weight: Pixels, axis: int) -> Pixels:

@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cntk_lab.errors import AttributeValueError, ReaderError
+from cntk_lab.errors import AttributeValueError, NotAvailableError, ReaderError
 from cntk_lab.io._declare import Chunk, Deserializer, Keys, MemoryChunk, Reader, deserializer
 from cntk_lab.io._defects import Defect, Defects
 from cntk_lab.io._mlf import Labels, read_binary_mlf, read_mlf, read_states
@@ -125,6 +125,31 @@ def HTKMLFBinaryDeserializer(streams: Mapping[str, Any]) -> Deserializer:
     Source: CNTK 2.7 ``io.HTKMLFBinaryDeserializer``.
     """
     return Deserializer("HTKMLFBinaryDeserializer", {"input": _mlf_input("HTKMLFBinaryDeserializer", streams)})
+
+
+def LatticeDeserializer(lattice_index_file: str, streams: Mapping[str, Any]) -> Deserializer:
+    """Refuses: lattices serve sequence training of speech models only, whose operator CNTK Lab does not have.
+
+    Args:
+        lattice_index_file: list of lattices.
+        streams: StreamDefs.
+
+    Raises:
+        NotAvailableError: always.
+
+    Example:
+        >>> LatticeDeserializer("lattices.toc", {})
+        Traceback (most recent call last):
+        cntk_lab.errors.NotAvailableError: lattices.toc: lattices cannot be read
+        ...
+
+    Source: CNTK 2.7 ``io.LatticeDeserializer``.
+    """
+    del streams
+    raise NotAvailableError(
+        f"{lattice_index_file}: lattices cannot be read",
+        fix="train on frame labels: HTKMLFDeserializer, or CTC on phones",
+    )
 
 
 def _mlf_input(type_: str, streams: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

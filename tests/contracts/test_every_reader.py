@@ -218,7 +218,8 @@ def test_reading_ahead_changes_nothing(make):
 
 
 def test_workers_together_get_what_one_gets(make):
-    whole = [sequences(m) for m in iter(lambda s=make(max_sweeps=2): s.next_minibatch(5), {})]
+    only = make(max_sweeps=2)
+    whole = [sequences(m) for m in iter(lambda: only.next_minibatch(5), {})]
     for k in range(2):
         source = make(max_sweeps=2)
         for expected in whole:

@@ -20,7 +20,7 @@ FIELDS = [Field(b"a", "a", 2, False), Field(b"b", "b", 3, True)]
 
 # what CNTK takes by accident: characters it does not look at (it drops bytes below 33, signs of them included)
 STRICTER = {"|a 1 2\x00 |b 0:1", "|a 1 2 é |b 0:1"}
-# what CNTK refuses and means nothing wrong: names beyond ASCII, "1.e3", lines of comments, streams on lines of their own
+# what CNTK refuses and means nothing wrong: names beyond ASCII, "1.e3", lines of comments, streams on own lines
 MILDER = {"|a 1 2 |é 3 |b 0:1", "1.e3", "comment lines", "streams on other lines"}
 
 
@@ -87,8 +87,8 @@ def test_the_two_parsers_agree_on_any_line():
         pytest.skip("numba is not installed")
     assert _ctf_native._handle().wait(120)
     random = np.random.default_rng(5)
-    pieces = ["|a ", "|b ", "|a", "|c ", "|#", "1", "2.5", "-3e2", "0:1", "2:-1.5", "3:1", " ", "  ", "\t", "7", ":", ".", "x",
-              "e5", "+", "\r", "|", "12 ", "0 ", "1e", "1.e3", "00"]  # fmt: skip
+    pieces = ["|a ", "|b ", "|a", "|c ", "|#", "1", "2.5", "-3e2", "0:1", "2:-1.5", "3:1", " ", "  ", "\t", "7", ":", ".",
+              "x", "e5", "+", "\r", "|", "12 ", "0 ", "1e", "1.e3", "00"]  # fmt: skip
     lines = ["".join(random.choice(pieces, random.integers(0, 12))).encode() for _ in range(1100)]
     text = b"\n".join(lines) + b"\n"
     ends = np.cumsum([len(line) + 1 for line in lines])
@@ -161,10 +161,10 @@ def test_max_errors_leaves_out_that_many_sequences_and_tells_each(tmp_path, pars
     path = tmp_path / "data.txt"
     path.write_text("0 |a 1 2\n0 |a x 4\n1 |a 5 6\n2 |a 7 8 9\n3 |a 0 0\n")
     deserializer = CTFDeserializer(str(path), StreamDefs(a=StreamDef(field="a", shape=2)))
+    source = MinibatchSource(deserializer, randomize=False, max_sweeps=2, max_errors=2, prefetch=0)
     with pytest.warns(LabWarning) as told:
-        source = MinibatchSource(deserializer, randomize=False, max_sweeps=2, max_errors=2, prefetch=0)
-        found = [source.next_minibatch(100)[source.streams.a].asarray().tolist()]
-    assert found == [[[[5.0, 6.0]], [[0.0, 0.0]]] * 2]
+        found = source.next_minibatch(100)[source.streams.a].asarray().tolist()
+    assert found == [[[5.0, 6.0]], [[0.0, 0.0]]] * 2
     assert [str(t.message).split(": ")[1].rsplit("data.txt", 1)[1] for t in told] == [
         ":2:6, stream 'a'",
         ":4:10, stream 'a'",

@@ -91,7 +91,8 @@ def test_the_mean_is_subtracted(map_file, tmp_path):
     values = " ".join(str(v) for v in np.arange(72))
     (tmp_path / "mean.xml").write_text(
         "<?xml version='1.0'?><opencv_storage><Channel>3</Channel><Row>4</Row><Col>6</Col>"
-        f"<MeanImg type_id='opencv-matrix'><rows>1</rows><cols>72</cols><dt>f</dt><data>{values}</data></MeanImg></opencv_storage>"
+        f"<MeanImg type_id='opencv-matrix'><rows>1</rows><cols>72</cols><dt>f</dt><data>{values}</data></MeanImg>"
+        "</opencv_storage>"
     )
     image, _ = first(map_file, [transforms.mean(str(tmp_path / "mean.xml"))])
     expected = PICTURE[:, :, ::-1].astype(np.float32) - np.arange(72).reshape(4, 6, 3)
