@@ -132,6 +132,13 @@ def measure(workload: Workload, commands: dict[str, list[str] | None], rounds: i
     return result
 
 
+def _load_note() -> list[str]:
+    """How busy the machine was, if known: more tasks than cores distort every engine, most those that spin."""
+    if not hasattr(os, "getloadavg"):
+        return []
+    return [f"- load average at the end: {os.getloadavg()[0]:.1f} tasks on {os.cpu_count()} cores"]
+
+
 def _milliseconds(entry: dict[str, Any]) -> str:
     if "step" not in entry:
         return "–"
@@ -148,7 +155,10 @@ def _ratio(value: float | None, bar: float | None) -> str:
 
 def markdown(results: list[dict[str, Any]], head: dict[str, str]) -> str:
     """The table that people read."""
-    names = list(results[0]["engines"])
+    names = [n for n in TITLES if any(n in r["engines"] for r in results)]
+    for r in results:
+        for n in names:
+            r["engines"].setdefault(n, {"reason": "not measured in this run"})
     lines = ["# Training steps, side by side", "", ", ".join(f"{k} {v}" for k, v in head.items()), ""]
     lines.append(
         "Milliseconds per training step, feeding included (median over windows); ratios are medians over rounds."
@@ -183,7 +193,7 @@ def markdown(results: list[dict[str, Any]], head: dict[str, str]) -> str:
         ]
         lines.append(f"| {r['title']} | " + " | ".join(cells) + " |")
     missing = {(n, e["reason"]) for r in results for n, e in r["engines"].items() if "reason" in e}
-    lines += ["", *(f"- {TITLES[n]}: {reason}" for n, reason in sorted(missing))]
+    lines += ["", *(f"- {TITLES[n]}: {reason}" for n, reason in sorted(missing)), *_load_note()]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -225,6 +235,16 @@ def head_of(results: list[dict[str, Any]]) -> dict[str, str]:
     return head
 
 
+def _with_earlier(results: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
+    """Results of this run and of other workloads measured on the same day, in the order of the table.
+
+    Each workload is one run of all its engines, so workloads may be measured one after the other.
+    """
+    found = json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else []
+    by_name = {r["workload"]: r for r in (*found, *results)}
+    return [by_name[name] for name in WORKLOADS if name in by_name]
+
+
 def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -256,6 +276,7 @@ def main() -> int:
     head = head_of(results)
     options.output.mkdir(parents=True, exist_ok=True)
     stem = options.output / f"training-{head['date']}"
+    results = _with_earlier(results, stem.with_suffix(".json"))
     stem.with_suffix(".md").write_text(markdown(results, head), encoding="utf-8")
     stem.with_suffix(".json").write_text(json.dumps({"head": head, "results": results}, indent=1), encoding="utf-8")
     reason = plot(results, stem.with_suffix(".png"))
