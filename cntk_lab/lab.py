@@ -1,19 +1,26 @@
-"""The door of the notebook: ``from cntk_lab import lab``, then ``lab.show(model)``.
+"""The door of the notebook: ``from cntk_lab import lab``, then ``lab.show(model)`` and ``lab.train(...)``.
 
 Verbs that each give a widget with a documented Python interface. Nothing below this file knows of it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from cntk_lab.errors import NotAvailableError
 from cntk_lab.graph.function import Function
 from cntk_lab.widgets import of_function
 
 if TYPE_CHECKING:
+    from cntk_lab.learners._learner import Learner
+    from cntk_lab.train._control import Change
+    from cntk_lab.train._history import History
     from cntk_lab.widgets.graph_view import GraphView
+    from cntk_lab.widgets.monitor import TrainingMonitor
 
-__all__ = ["show"]
+__all__ = ["read_run", "show", "train"]
 
 
 def show(model: Function, other: Function | None = None) -> GraphView:
@@ -40,3 +47,101 @@ def show(model: Function, other: Function | None = None) -> GraphView:
         >>> view.save("model.svg")  # doctest: +SKIP
     """
     return of_function.view_of(model) if other is None else of_function.difference_of(model, other)  # type: ignore[no-any-return]
+
+
+def train(
+    what: Any,
+    data: Any,
+    learner: Learner | Iterable[Learner] | None = None,
+    *,
+    model: Any = None,
+    streams: Mapping[Any, Any] | None = None,
+    validation: Any = None,
+    minibatch_size: int = 32,
+    max_epochs: int | None = None,
+    max_samples: int | None = None,
+    max_steps: int | None = None,
+    shuffle: bool = True,
+    seed: int = 0,
+    name: str = "",
+    file: str | os.PathLike[str] | None = None,
+    changes: Sequence[Change] = (),
+    doctor: bool = True,
+) -> TrainingMonitor:
+    """Training that goes on by itself while the notebook stays free: returns at once.
+
+    Shown at the end of a cell it is a monitor with curves, progress and buttons. ``await`` on it keeps later cells
+    waiting; ``wait()`` does the same in a script. Pausing, watching and the doctor change no number.
+
+    Args:
+        what: a Trainer; or a criterion: loss, (loss, metric) or a function with these outputs.
+        data: {input or its name: array or list of sequences}; a tuple of these in the order of the inputs; a source of
+            minibatches (with ``streams``); a list of minibatches; or a function that gives an iterator of them.
+        learner: one or several, for a criterion.
+        model: the network, for a criterion; what ``trainer.model`` gives.
+        streams: {input: stream}, for a source.
+        validation: data as above, looked at after each sweep.
+        minibatch_size: samples or sequences in a minibatch.
+        max_epochs: sweeps over the data; 1 if there is no limit at all.
+        max_samples: samples in all.
+        max_steps: minibatches in all.
+        shuffle: whether arrays are dealt out in a new order in each sweep.
+        seed: of these orders.
+        name: of the run, in legends and files.
+        file: where to write the run's history while it grows, as JSON lines.
+        changes: of an earlier run (``history.changes``), to be made again at the same steps.
+        doctor: whether to look for what is wrong, in one part in 200 of the time.
+
+    Returns:
+        A ``TrainingMonitor``: ``pause``, ``resume``, ``step``, ``stop``, ``set_learning_rate``, ``rewind``, ``fork`` and
+        ``compare`` work on it from Python; ``monitor.run.history`` has all numbers.
+
+    Raises:
+        NotAvailableError: if ipywidgets and anywidget are missing, or the front end was not built.
+        SignatureError: if a criterion comes without learners, or a trainer with them.
+        AttributeValueError: if the data do not belong to the criterion, or a limit is not positive.
+        TrainingError: if another run of the same trainer is at work.
+
+    Example:
+        >>> from cntk_lab import lab
+        >>> run = lab.train((loss, error), (X, Y), sgd(loss.parameters, 0.1), max_epochs=10)  # doctest: +SKIP
+        >>> run.set_learning_rate(0.01)  # doctest: +SKIP
+        >>> await run  # doctest: +SKIP
+    """
+    try:
+        from cntk_lab.widgets.monitor import TrainingMonitor
+    except ModuleNotFoundError as error:
+        raise NotAvailableError(
+            f"no live view: the package {error.name} is missing", fix="pip install ipywidgets anywidget"
+        ) from error
+    from cntk_lab.train._start import run_of
+
+    run = run_of(
+        what, data, learner, model=model, streams=streams, validation=validation, minibatch_size=minibatch_size,
+        max_epochs=max_epochs, max_samples=max_samples, max_steps=max_steps, shuffle=shuffle, seed=seed, name=name,
+        file=file, changes=changes, doctor=doctor,
+    )  # fmt: skip
+    monitor = TrainingMonitor(run)
+    run.start()
+    return monitor
+
+
+def read_run(path: str | os.PathLike[str]) -> History:
+    """The history of a run from its file, to look at, to compare and to repeat.
+
+    Args:
+        path: of a file that ``lab.train(file=...)`` or ``run.save`` wrote.
+
+    Returns:
+        A ``History``: ``loss``, ``metric``, ``validation``, ``changes`` and more.
+
+    Raises:
+        FormatError: if the file is of another format, or damaged.
+
+    Example:
+        >>> from cntk_lab import lab
+        >>> lab.train(trainer, data, changes=lab.read_run("run.jsonl").changes)  # doctest: +SKIP
+    """
+    from cntk_lab.train._history import read
+
+    return read(path)

@@ -1,4 +1,4 @@
-"""What the notebook shows: the live graph view, and pictures of graphs that need no browser.
+"""What the notebook shows: the live graph view, the training monitor, and pictures that need no browser.
 
 The widgets load ipywidgets when they are first used; pictures and texts (``display``) do not need it.
 """
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cntk_lab.widgets.graph_view import GraphView as GraphView
+    from cntk_lab.widgets.monitor import TrainingMonitor as TrainingMonitor
 
-__all__ = ["GraphView"]
+__all__ = ["GraphView", "TrainingMonitor"]
 
 
 def __getattr__(name: str) -> Any:
@@ -18,4 +19,8 @@ def __getattr__(name: str) -> Any:
         from cntk_lab.widgets.graph_view import GraphView
 
         return GraphView
+    if name == "TrainingMonitor":
+        from cntk_lab.widgets.monitor import TrainingMonitor
+
+        return TrainingMonitor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

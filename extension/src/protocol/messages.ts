@@ -43,11 +43,47 @@ export interface Exported {
   content: string;
 }
 
+/** Asked: that a run does something; ``step`` is how many for "step", where to for "rewind" and "fork". */
+export interface Act {
+  kind: 'act';
+  run: number;
+  action: 'pause' | 'resume' | 'step' | 'stop' | 'rewind' | 'fork' | 'checkpoint' | 'rate';
+  step: number;
+}
+
+/** Asked: another learning rate or momentum from the next minibatch on. */
+export interface SetRate {
+  kind: 'set';
+  run: number;
+  what: 'learning_rate' | 'momentum';
+  value: number;
+}
+
+/** Asked: the curves of all runs from their beginning; they come as messages of their own. */
+export interface ShowAll {
+  kind: 'all';
+}
+
+/** Answered: it was done, or begun; with words for the user where there is something to say. */
+export interface Done {
+  kind: 'done';
+  message: string;
+}
+
+/** Told without being asked: a piece of a run's curves. The buffer holds float32 loss, then metric, of ``count`` buckets of ``width`` steps each, the first of which is number ``first``; what was known from there on is replaced. */
+export interface Curve {
+  kind: 'curve';
+  run: number;
+  width: number;
+  first: number;
+  count: number;
+}
+
 /** Answered: why a request cannot be met, in words for the user. */
 export interface Failed {
   kind: 'failed';
   message: string;
 }
 
-export type Request = Inspect | Export;
-export type Reply = Inspected | Exported | Failed;
+export type Request = Inspect | Export | Act | SetRate | ShowAll;
+export type Reply = Inspected | Exported | Done | Failed;

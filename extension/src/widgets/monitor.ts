@@ -1,0 +1,50 @@
+// anywidget entry: the training monitor.
+import type { AnyModel, RenderProps } from '@anywidget/types';
+import { Channel, type Wire } from '../protocol/channel';
+import type { Curve, Reply } from '../protocol/messages';
+import { type Details, MonitorPane, type RunState } from '../view/monitorPane';
+
+interface State {
+  runs: RunState[];
+  details: Record<string, Details>;
+  notice: string;
+}
+
+const words = (reply: Reply): string => (reply.kind === 'done' ? reply.message : '');
+
+async function render({ model, el }: RenderProps<State>): Promise<() => void> {
+  const channel = new Channel(model as unknown as Wire);
+  const pane = new MonitorPane({
+    act: async (run, action, step) => words(await channel.ask({ kind: 'act', run, action, step })),
+    set: async (run, what, value) => words(await channel.ask({ kind: 'set', run, what, value }))
+  });
+  el.append(pane.element);
+  const told = (content: unknown, buffers: DataView[]): void => {
+    const curve = content as Partial<Curve>;
+    const view = buffers?.[0];
+    if (curve.kind !== 'curve' || curve.run === undefined || !view) return;
+    // a copy: buffers may lie at any address
+    const values = new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength) as ArrayBuffer);
+    pane.take(curve.run, curve.width ?? 1, curve.first ?? 0, values);
+  };
+  const custom = told as Parameters<AnyModel<State>['on']>[1];
+  const show = () => pane.setRuns(model.get('runs'), model.get('details'));
+  const listeners: Record<string, () => void> = {
+    'change:runs': show,
+    'change:details': show,
+    'change:notice': () => pane.say(model.get('notice'))
+  };
+  model.on('msg:custom', custom);
+  for (const [event, listener] of Object.entries(listeners)) model.on(event as 'change:runs', listener);
+  show();
+  if (model.get('notice')) pane.say(model.get('notice'));
+  channel.ask({ kind: 'all' }).catch(() => pane.say('The kernel does not answer: the run is shown as it was.', true));
+  return () => {
+    model.off('msg:custom', custom);
+    for (const [event, listener] of Object.entries(listeners)) model.off(event as 'change:runs', listener);
+    channel.dispose();
+    pane.dispose();
+  };
+}
+
+export default { render };

@@ -1,0 +1,221 @@
+"""The training monitor in a real JupyterLab and a real browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser"), pytest.mark.timeout(240)]
+
+MODEL = """
+import time, numpy as np
+import cntk_lab as C
+from cntk_lab import lab
+from cntk_lab.layers import Dense, Sequential
+from cntk_lab.learners import momentum_sgd, learning_parameter_schedule as schedule
+rng = np.random.default_rng(0)
+X = rng.normal(size=(4000, 20)).astype(np.float32)
+Y = np.eye(3, dtype=np.float32)[np.argmax(X[:, :3] + 0.8 * rng.normal(size=(4000, 3)), axis=1)]
+x, y = C.input_variable(20, name="x"), C.input_variable(3, name="y")
+z = Sequential([Dense(64, activation=C.relu), Dense(3)])(x)
+criterion = (C.cross_entropy_with_softmax(z, y), C.classification_error(z, y))
+learner = momentum_sgd(z.parameters, schedule(0.02, 0), 0.9)
+"""
+START = "run = lab.train(criterion, (X[:3000], Y[:3000]), learner, model=z, validation=(X[3000:], Y[3000:]), {options})\nrun"
+BUSY = START.format(options="max_epochs=100000, name='first'")
+
+
+@pytest.fixture
+def training(open_notebook, run_cell):
+    """training(name, *cells) -> page with a run at work in cell 1; cells after it wait."""
+
+    def go(name, *cells, start=BUSY):
+        page = open_notebook(name, [MODEL, start, *cells])
+        run_cell(page, 0)
+        page.wait_for_timeout(100)
+        run_cell(page, 1)
+        page.locator(".cntk-monitor").wait_for(timeout=60_000)
+        return page
+
+    return go
+
+
+def at_least(page, steps):
+    page.wait_for_function("n => Number(document.querySelector('.cntk-monitor')?.dataset.step) >= n", arg=steps)
+
+
+def status(page, words):
+    page.locator(f".cntk-monitor[data-status='{words}']").wait_for()
+
+
+def press(page, name):
+    page.locator(".cntk-monitor").get_by_role("button", name=name, exact=True).click()
+
+
+def printed(page, cell, run_cell):
+    """What a cell prints."""
+    run_cell(page, cell)
+    output = page.locator(".jp-Cell").nth(cell).locator(".jp-OutputArea-output")
+    output.wait_for()
+    return output.text_content().strip()
+
+
+def test_curves_move_and_the_buttons_steer_the_run(training, run_cell, screenshot):
+    page = training("steer.ipynb", "print(run.run.history.changes, run.run.step)")
+    at_least(page, 2000)
+    assert page.locator(".cntk-chart:visible").count() == 2
+    assert int(page.locator(".cntk-monitor").get_attribute("data-points")) > 100
+    page.wait_for_timeout(1500)
+    screenshot(page, "monitor-running")
+    press(page, "Pause")
+    status(page, "paused")
+    before = int(page.locator(".cntk-monitor").get_attribute("data-step"))
+    press(page, "Step")
+    page.wait_for_function("n => Number(document.querySelector('.cntk-monitor').dataset.step) === n", arg=before + 1)
+    page.get_by_label("Learning rate", exact=True).fill("0.005")
+    page.keyboard.press("Enter")
+    page.locator(".cntk-notice", has_text="learning rate 0.005 from the next minibatch on").wait_for()
+    press(page, "Resume")
+    status(page, "running")
+    at_least(page, before + 500)
+    assert page.get_by_label("Learning rate", exact=True).input_value() == "0.005"
+    press(page, "Stop")
+    status(page, "stopped")
+    told = printed(page, 2, run_cell)
+    assert told.startswith(f"[Change(step={before + 1}, kind='learning_rate', value=0.005, learner=None)]")
+    assert page.errors == []
+
+
+def test_stop_pause_and_rates_act_within_100_ms_at_full_speed(training, run_cell, capsys):
+    """The time from the click in the browser to the last minibatch under the old order, by one clock."""
+    watch = """
+seen = {}
+run.run.pause = (lambda f: lambda: (seen.setdefault('pause', time.time()), f()))(run.run.pause)
+run.run.stop = (lambda f: lambda: (seen.setdefault('stop', time.time()), f()))(run.run.stop)
+one = run.run._one
+def timed(*given):
+    one(*given)
+    seen['last'] = time.time()
+    if run.run.trainer.parameter_learners[0].learning_rate() == 0.004: seen.setdefault('rate', time.time())
+run.run._one = timed
+print('watching')
+"""
+    page = training("fast.ipynb", watch, "print(seen['last'])", "print(seen['rate'])", "print(seen['last'])")
+    at_least(page, 1000)
+    assert printed(page, 2, run_cell) == "watching"
+    page.evaluate("""() => { globalThis.clicks = {};
+        document.querySelector('.cntk-monitor').addEventListener('click', e => {
+            if (e.target.tagName === 'BUTTON') clicks[e.target.textContent] = performance.timeOrigin + performance.now(); }, true);
+        document.querySelector('[aria-label="Learning rate"]').addEventListener('keydown', e => {
+            if (e.key === 'Enter') clicks.rate = performance.timeOrigin + performance.now(); }, true); }""")
+    press(page, "Pause")
+    status(page, "paused")
+    pause = float(printed(page, 3, run_cell)) - page.evaluate("clicks.Pause") / 1000
+    press(page, "Resume")
+    status(page, "running")
+    page.get_by_label("Learning rate", exact=True).fill("0.004")
+    page.keyboard.press("Enter")
+    page.locator(".cntk-notice", has_text="0.004").wait_for()
+    rate = float(printed(page, 4, run_cell)) - page.evaluate("clicks.rate") / 1000
+    press(page, "Stop")
+    status(page, "stopped")
+    stop = float(printed(page, 5, run_cell)) - page.evaluate("clicks.Stop") / 1000
+    with capsys.disabled():
+        print(f"\nlast minibatch after pause {1000 * pause:.0f} ms, stop {1000 * stop:.0f} ms; new rate after {1000 * rate:.0f} ms")
+    assert max(pause, rate, stop) < 0.1
+
+
+def test_await_keeps_run_all_in_order_and_the_buttons_alive(training, run_cell):
+    page = training("await.ipynb", "await run\nprint('after', run.run.status)")
+    at_least(page, 500)
+    run_cell(page, 2)
+    page.wait_for_timeout(300)
+    press(page, "Stop")
+    page.locator(".jp-OutputArea-output", has_text="after stopped").wait_for()
+    assert page.errors == []
+
+
+def test_rewind_and_fork_draw_two_runs(training, run_cell, screenshot):
+    start = START.format(options="max_steps=3000, name='first'")
+    page = training("fork.ipynb", "print(run.run.name, run.run.history.loss[:1000] == first.history.loss[:1000])", start="first = None\n" + start.replace("\nrun", "\nfirst = run.run\nrun"))
+    status(page, "finished")
+    page.get_by_label("Step to go back to").fill("1000")
+    press(page, "Fork")
+    page.locator(".cntk-notice", has_text="first+ goes on from step 1000").wait_for()
+    assert page.get_by_label("Run that the buttons are for").locator("option").count() == 2
+    status(page, "paused")
+    page.get_by_label("Learning rate", exact=True).fill("0.2")
+    page.keyboard.press("Enter")
+    press(page, "Resume")
+    status(page, "finished")
+    assert printed(page, 2, run_cell) == "first+ True"
+    screenshot(page, "monitor-fork")
+    page.get_by_label("Logarithmic scale").check()
+    page.wait_for_timeout(300)
+    screenshot(page, "monitor-log")
+    assert page.errors == []
+
+
+def test_a_page_that_was_closed_shows_the_whole_history_again(training, run_cell, lab):
+    page = training("closed.ipynb", "run", start=START.format(options="max_steps=1500"))
+    status(page, "finished")
+    points = page.locator(".cntk-monitor").get_attribute("data-points")
+    page.evaluate("() => { jupyterapp.commands.execute('docmanager:save'); }")
+    run_cell(page, 2)
+    page.locator(".cntk-monitor").nth(1).wait_for()
+    page.wait_for_function("p => document.querySelectorAll('.cntk-monitor')[1].dataset.points === p", arg=points)
+    page.wait_for_timeout(500)
+    assert page.errors == []
+
+
+def test_the_saved_notebook_holds_the_curves_of_the_whole_run(training, lab):
+    import json
+
+    page = training("saved.ipynb", start=START.format(options="max_steps=800, name='kept'"))
+    status(page, "finished")
+    page.wait_for_timeout(500)
+    page.evaluate("() => { jupyterapp.commands.execute('docmanager:save'); }")
+    for _ in range(100):
+        book = json.loads((lab.root / "saved.ipynb").read_text())
+        outputs = book["cells"][1]["outputs"]
+        text = "".join(outputs[0]["data"]["text/plain"]) if outputs else ""
+        if "step 800" in text:
+            break
+        page.wait_for_timeout(100)
+    assert text.startswith("kept: step 800, loss")
+    assert "step 800" in "".join(outputs[0]["data"]["image/svg+xml"])
+
+
+def test_the_doctor_names_the_node_and_the_run_is_held(training, screenshot):
+    start = """
+bad = C.exp(C.times(z, np.full((3, 1), 30, np.float32)), name="too large")
+run = lab.train(C.reduce_sum(bad), {x: X}, momentum_sgd(z.parameters, schedule(0.5, 0), 0.9), model=z, max_epochs=50)
+run"""
+    page = training("doctor.ipynb", start=start)
+    page.locator(".cntk-findings li", has_text="not finite").wait_for()
+    status(page, "paused")
+    assert "is the first node that is not finite" in page.locator(".cntk-findings li").first.text_content() or "were not finite after" in page.locator(".cntk-findings li").first.text_content()
+    screenshot(page, "monitor-doctor")
+    assert page.errors == []
+
+
+def test_axe_finds_nothing_and_dark_is_drawn(training, screenshot):
+    rules = ROOT / "extension/node_modules/axe-core/axe.min.js"
+    if not rules.exists():
+        pytest.skip("axe-core is not installed: npm install in extension/")
+    page = training("axe-monitor.ipynb", start=START.format(options="max_steps=1000"))
+    status(page, "finished")
+    for theme in ("JupyterLab Light", "JupyterLab Dark"):
+        page.evaluate("theme => { jupyterapp.commands.execute('apputils:change-theme', {theme}); }", theme)
+        page.wait_for_selector(f"body[data-jp-theme-name='{theme}']", state="attached")
+        page.locator("#jupyterlab-splash").wait_for(state="detached")
+        page.wait_for_timeout(500)
+        page.add_script_tag(path=str(rules))
+        found = page.evaluate("async () => (await axe.run('.cntk-lab')).violations.map(v => [v.id, v.nodes[0].html])")
+        assert found == []
+        screenshot(page, f"monitor-{theme.split()[1].lower()}")
+    page.evaluate("() => { jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'}); }")
+    page.wait_for_selector("body[data-jp-theme-light='true']", state="attached")
