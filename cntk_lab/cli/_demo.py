@@ -19,7 +19,10 @@ import numpy.typing as npt
 
 import cntk_lab as C
 from cntk_lab import datasets
+from cntk_lab.default_options import default_options
 from cntk_lab.errors import NotAvailableError, TrainingError
+from cntk_lab.graph.function import Function
+from cntk_lab.graph.variable import Variable
 from cntk_lab.tensor.randomness import reset_random_seed
 from cntk_lab.widgets import display, of_function
 
@@ -45,7 +48,7 @@ class Recipe:
         decay: weight of the L2 penalty.
     """
 
-    build: Callable[[], C.Function]
+    build: Callable[[], Function]
     epochs: int
     rate: float
     decay: float
@@ -60,9 +63,9 @@ class Curves:
     test_error: list[float] = field(default_factory=list)
 
 
-def convnet() -> C.Function:
+def convnet() -> Function:
     """Two convolutions of 8 and 16 filters, 5 x 5, which halve the picture twice, and a dense layer (10 outputs)."""
-    with C.default_options(activation=C.relu, pad=True):
+    with default_options(activation=C.relu, pad=True):
         return C.layers.Sequential(
             [
                 C.layers.Convolution2D((5, 5), 8, strides=2, name="first_conv"),
@@ -72,9 +75,9 @@ def convnet() -> C.Function:
         )
 
 
-def mlp() -> C.Function:
+def mlp() -> Function:
     """Two dense layers of 400 units and one of 10 outputs."""
-    with C.default_options(activation=C.relu):
+    with default_options(activation=C.relu):
         return C.layers.Sequential(
             [
                 C.layers.Dense(400, name="first_hidden"),
@@ -122,7 +125,7 @@ def run_demo(
 
 
 def train(
-    z: C.Function, x: C.Variable, y: C.Variable, recipe: Recipe, digits: datasets.ImageSet, epochs: int, seed: int
+    z: Function, x: Variable, y: Variable, recipe: Recipe, digits: datasets.ImageSet, epochs: int, seed: int
 ) -> Curves:
     """Train a model and measure it on the test images after each epoch; see :func:`run_demo`."""
     count = len(digits.train)
@@ -167,7 +170,7 @@ def minibatches(images: datasets.Images, random: np.random.Generator) -> Iterato
         yield np.roll(pixels[chosen], (down, right), (2, 3)), labels[chosen]
 
 
-def test_error(trainer: C.Trainer, x: C.Variable, y: C.Variable, images: datasets.Images) -> float:
+def test_error(trainer: C.Trainer, x: Variable, y: Variable, images: datasets.Images) -> float:
     """The share of images that get a wrong label."""
     labels, wrong = images.one_hot(), 0.0
     for start in range(0, len(images), TEST_MINIBATCH):
