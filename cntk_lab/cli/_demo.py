@@ -66,25 +66,27 @@ class Curves:
 def convnet() -> Function:
     """Two convolutions of 8 and 16 filters, 5 x 5, which halve the picture twice, and a dense layer (10 outputs)."""
     with default_options(activation=C.relu, pad=True):
-        return C.layers.Sequential(
+        model: Function = C.layers.Sequential(
             [
                 C.layers.Convolution2D((5, 5), 8, strides=2, name="first_conv"),
                 C.layers.Convolution2D((5, 5), 16, strides=2, name="second_conv"),
                 C.layers.Dense(10, activation=None, name="classify"),
             ]
         )
+    return model
 
 
 def mlp() -> Function:
     """Two dense layers of 400 units and one of 10 outputs."""
     with default_options(activation=C.relu):
-        return C.layers.Sequential(
+        model: Function = C.layers.Sequential(
             [
                 C.layers.Dense(400, name="first_hidden"),
                 C.layers.Dense(400, name="second_hidden"),
                 C.layers.Dense(10, activation=None, name="classify"),
             ]
         )
+    return model
 
 
 RECIPES: Final = {
