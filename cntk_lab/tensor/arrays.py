@@ -16,7 +16,7 @@ from cntk_lab import device as devices
 from cntk_lab.device import DeviceDescriptor
 from cntk_lab.errors import DataError, ShapeError
 from cntk_lab.tensor import dtype as dtypes
-from cntk_lab.tensor.shape import Shape, text
+from cntk_lab.tensor.shape import Shape, size, text
 from cntk_lab.tensor.sparse import is_csr, is_sparse_matrix
 
 HostArray = NDArray[Any]
@@ -129,12 +129,14 @@ class NDArrayView:
         self.device = device or devices.use_default_device()
         self._data: Any = module_of(self.device).zeros(dims, dtypes.name_of(dtype))
         self._storage: Storage | None = None
+        self._given_shape: Shape | None = None
         self.is_read_only = False
 
     @classmethod
     def _wrap(cls, data: Any, device: DeviceDescriptor, storage: Storage | None = None) -> NDArrayView:
         view = cls.__new__(cls)
         view._data, view.device, view._storage, view.is_read_only = data, device, storage, False
+        view._given_shape = None
         return view
 
     @staticmethod
@@ -170,10 +172,28 @@ class NDArrayView:
         borrow: bool = False,
         shape: Shape | None = None,
     ) -> NDArrayView:
-        """A view of a SciPy CSR matrix."""
+        """A view of a SciPy CSR matrix.
+
+        Args:
+            csr_array: the matrix.
+            device: where it lives.
+            read_only: whether programs may change it.
+            borrow: whether to share the memory.
+            shape: of the view: the last dimension is the columns, the product of all others the rows.
+
+        Raises:
+            ShapeError: if the matrix has other numbers of rows and columns.
+        """
         if not is_csr(csr_array):
             raise SignatureTypeError(f"only csr_matrix is supported as sparse data, not {type(csr_array).__name__}")
+        if shape is not None and (size(shape[:-1]), shape[-1]) != tuple(csr_array.shape):
+            raise ShapeError(
+                f"a sparse matrix of {csr_array.shape[0]} rows and {csr_array.shape[1]} columns does not have "
+                f"the shape {text(shape)}",
+                fix="the last dimension is the columns, the product of all others the rows",
+            )
         view = NDArrayView._wrap(csr_array if borrow else csr_array.copy(), device or devices.cpu())
+        view._given_shape = None if shape is None else tuple(shape)
         view.is_read_only = read_only
         return view
 
@@ -190,7 +210,23 @@ class NDArrayView:
     @property
     def shape(self) -> Shape:
         """Shape of the array."""
-        return tuple(self._data.shape)
+        return tuple(self._data.shape) if self._given_shape is None else self._given_shape
+
+    def as_shape(self, shape: Shape) -> NDArrayView:
+        """A view of the same numbers under another shape.
+
+        Raises:
+            ShapeError: if the number of elements differs.
+        """
+        if size(shape) != size(self.shape):
+            raise ShapeError(
+                f"an array of shape {text(self.shape)} cannot be seen as {text(tuple(shape))}",
+                fix="both must have the same number of elements",
+            )
+        view = NDArrayView._wrap(self._data if self.is_sparse else self._data.reshape(shape), self.device)
+        view._given_shape = tuple(shape) if self.is_sparse else None
+        view.is_read_only = self.is_read_only
+        return view
 
     @property
     def dtype(self) -> type[Any]:

@@ -174,7 +174,7 @@ def _from_csr(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -
     from scipy import sparse
 
     has_sequence = len(type_.axes) > 1
-    parts = list(data) if isinstance(data, (list, tuple)) else [data]
+    parts = [_whole_rows(p, type_.dims) for p in (data if isinstance(data, (list, tuple)) else [data])]
     for p in parts:
         if p.shape[1] != size(type_.dims):
             _check((p.shape[1],), type_.dims, type_, name, p.shape)
@@ -186,6 +186,14 @@ def _from_csr(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -
     layout = _layout([p.shape[0] for p in parts] if has_sequence else [1] * matrix.shape[0], begins)
     rows = layout.pack_rows(SparseRows(matrix, type_.dims))
     return (rows if type_.sparse else rows.toarray()), layout
+
+
+def _whole_rows(matrix: Any, shape: Shape) -> Any:
+    """A matrix of one row for each sample or frame; rows may also be given along the last axis alone."""
+    lines = size(shape[:-1])
+    if len(shape) < 2 or min(shape) < 1 or matrix.shape[1] != shape[-1] or matrix.shape[0] % lines:
+        return matrix
+    return matrix.reshape((matrix.shape[0] // lines, size(shape))).tocsr()
 
 
 def _from_value(type_: Any, value: Value, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout | None]:
