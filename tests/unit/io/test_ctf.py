@@ -87,8 +87,8 @@ def test_the_two_parsers_agree_on_any_line():
         pytest.skip("numba is not installed")
     assert _ctf_native._handle().wait(120)
     random = np.random.default_rng(5)
-    pieces = ["|a ", "|b ", "|a", "|c ", "|#", "1", "2.5", "-3e2", "0:1", "2:-1.5", "3:1", " ", "  ", "\t", "7", ":", ".",
-              "x", "e5", "+", "\r", "|", "12 ", "0 ", "1e", "1.e3", "00"]  # fmt: skip
+    pieces = ["|a ", "|b ", "|a", "|c ", "|#", "1", "2.5", "-3e2", "0:1", "2:-1.5", "3:1", " ", "  ", "\t", "7", ":",
+              ".", "x", "e5", "+", "\r", "|", "12 ", "0 ", "1e", "1.e3", "00"]  # fmt: skip
     lines = ["".join(random.choice(pieces, random.integers(0, 12))).encode() for _ in range(1100)]
     text = b"\n".join(lines) + b"\n"
     ends = np.cumsum([len(line) + 1 for line in lines])

@@ -188,9 +188,9 @@ def test_a_user_deserializer_says_what_went_wrong(tmp_path):
             return super().get_chunk(chunk_id)
 
     source = MinibatchSource(Broken(), randomize=False)
-    assert [source.next_minibatch(1024)[source.streams.z].num_samples for _ in range(2)] == [1024, 1024]
+    assert [source.next_minibatch(512)[source.streams.z].num_samples for _ in range(3)] == [512] * 3
     with pytest.raises(ReaderError, match=r"Broken.get_chunk\(2\) raised OSError: disk on fire"):
-        source.next_minibatch(1024)
+        source.next_minibatch(512)
     with pytest.raises(AttributeValueError, match="cannot be joined"):
         MinibatchSource([Slices(), numbers(tmp_path)])
 
