@@ -65,6 +65,7 @@ def settings(
 def pads_of(
     dims: Shape, out: Shape, kernel: Shape, strides: Shape, dilation: Shape, same: Sequence[bool]
 ) -> dict[str, Any]:
+    """Resolved attributes of windows on spatial axes: sizes, distances, and paddings where the sizes are known."""
     known = min(dims) >= 0
     lower, upper = w.pads(dims, out, kernel, strides, dilation, same) if known else (None, None)
     return {

@@ -216,7 +216,10 @@ def user_function(user_func: Any) -> Any:
         GraphError: if the user's ``infer_outputs`` raises (also a RuntimeError).
 
     Example:
-        See :class:`UserFunction`.
+        >>> import cntk_lab as C
+        >>> f = C.plus(C.constant([1, 2]), 1)
+        >>> user_function(f) is f
+        True
 
     Source: CNTK 2.7 ``ops.functions.user_function``.
     """

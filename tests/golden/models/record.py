@@ -5,6 +5,8 @@ cases together, ``expected.json``: what the file's function gives when CNTK load
 the state that belongs to them. This file runs under CNTK 2.7 only; the tests read what it wrote.
 """
 
+# long: one table of models, a few lines each
+
 import json
 import os
 import sys

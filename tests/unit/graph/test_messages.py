@@ -1,5 +1,7 @@
 """Wrong input is answered in the user's words: what is wrong, where it was written, how to mend it. Whole messages."""
 
+# long: one table of messages, each whole
+
 # ruff: noqa: E501, ISC004 (messages stand here line by line)
 import re
 
