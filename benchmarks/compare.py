@@ -34,21 +34,25 @@ TITLES = {"lab": "CNTK Lab", "torch": "torch eager", "compile": "torch.compile",
 class Engine:
     """One engine's process for one workload; ``reason`` says why there is none."""
 
-    def __init__(self, name: str, workload: str, command: list[str] | None, timeout: float) -> None:
+    def __init__(self, name: str, workload: str, command: list[str] | None, threads: int) -> None:
         self.name, self.steps, self.peak = name, [], 0
         self.reason: str | None = "no command given (--cntk)" if command is None else None
         self.version, self.first = "", math.nan
+        self.clock = "step"
+        """Which time counts: ``step`` on the wall, ``cpu`` of the process."""
         self.process: subprocess.Popen[str] | None = None
         if command is None:
             return
-        del timeout
+        limits = (
+            dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CNTK_LAB_THREADS"), str(threads)) if threads else {}
+        )
         self.process = subprocess.Popen(
             [*command, str(HERE / "serve.py"), name, workload],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+            env={**os.environ, **limits, "PYTHONWARNINGS": "ignore"},
         )
 
     def ready(self) -> bool:
@@ -68,7 +72,7 @@ class Engine:
         answer = self._answer()
         if answer is None:
             return math.nan
-        self.steps.append(float(answer["step"]))
+        self.steps.append(float(answer[self.clock]))
         self.peak = int(answer["peak"])
         return self.steps[-1]
 
@@ -92,7 +96,14 @@ class Engine:
             self.process = None
 
 
-def measure(workload: Workload, commands: dict[str, list[str] | None], rounds: int, seconds: float) -> dict[str, Any]:
+def measure(
+    workload: Workload,
+    commands: dict[str, list[str] | None],
+    rounds: int,
+    seconds: float,
+    threads: int = 0,
+    clock: str = "step",
+) -> dict[str, Any]:
     """One workload on all engines, in turn.
 
     Args:
@@ -100,11 +111,15 @@ def measure(workload: Workload, commands: dict[str, list[str] | None], rounds: i
         commands: engine -> how its Python is started; None if it is not there.
         rounds: windows per engine.
         seconds: length of a window.
+        threads: threads each engine may use; 0 leaves that to the engine.
+        clock: ``step`` counts time on the wall, ``cpu`` the process's own time.
 
     Returns:
         Medians in seconds, ratios to CNTK Lab, peak memory in bytes, reasons for what is missing.
     """
-    engines = [Engine(name, workload.name, command, 300.0) for name, command in commands.items()]
+    engines = [Engine(name, workload.name, command, threads) for name, command in commands.items()]
+    for e in engines:
+        e.clock = clock
     running = [e for e in engines if e.ready()]
     for _ in range(rounds):
         for e in running:
@@ -253,6 +268,13 @@ def main() -> int:
     parser.add_argument("--window", type=float, default=0.25, help="seconds per window")
     parser.add_argument("--cntk", help="a command that runs Python with CNTK 2.7")
     parser.add_argument("--engines", default="lab,torch,compile,cntk", help="which engines, in order")
+    parser.add_argument("--threads", type=int, default=0, help="threads for each engine; 0: as it likes")
+    parser.add_argument(
+        "--cpu",
+        action="store_true",
+        help="count processor time, with one thread unless --threads says more: for machines with other work, which "
+        "distorts time on the wall",
+    )
     parser.add_argument("--output", type=Path, default=HERE / "results", help="folder for the tables; '-' writes none")
     options = parser.parse_args()
     unknown = [n for n in options.workloads if n not in WORKLOADS]
@@ -261,9 +283,12 @@ def main() -> int:
     names = options.engines.split(",")
     cntk = shlex.split(options.cntk) if options.cntk else None
     commands = {n: cntk if n == "cntk" else [sys.executable] for n in names}
+    clock = "cpu" if options.cpu else "step"
+    if options.cpu:
+        options.threads = options.threads or 1
     results = []
     for name in options.workloads or WORKLOADS:
-        results.append(measure(WORKLOADS[name], commands, options.rounds, options.window))
+        results.append(measure(WORKLOADS[name], commands, options.rounds, options.window, options.threads, clock))
         r = results[-1]
         times = "  ".join(f"{TITLES[n]} {_milliseconds(e)}" for n, e in r["engines"].items())
         ahead = [_ratio(r[f"ahead_of_{n}"], bar) for n, bar in zip(("torch", "cntk"), r["bars"], strict=True)]
@@ -275,7 +300,9 @@ def main() -> int:
         return 0
     head = head_of(results)
     options.output.mkdir(parents=True, exist_ok=True)
-    stem = options.output / f"training-{head['date']}"
+    head["threads"] = str(options.threads or "as each engine likes")
+    head["clock"] = "processor time" if options.cpu else "wall"
+    stem = options.output / f"training-{head['date']}{'-cpu' if options.cpu else ''}"
     results = _with_earlier(results, stem.with_suffix(".json"))
     stem.with_suffix(".md").write_text(markdown(results, head), encoding="utf-8")
     stem.with_suffix(".json").write_text(json.dumps({"head": head, "results": results}, indent=1), encoding="utf-8")

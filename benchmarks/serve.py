@@ -64,14 +64,19 @@ def main():
     tell(version=version, first=first)
     for line in sys.stdin:
         seconds, steps = float(line), 0
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         while True:
             step()
             steps += 1
             now = time.perf_counter()
             if now - start >= seconds:
                 break
-        tell(step=(now - start) / steps, steps=steps, peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+        tell(
+            step=(now - start) / steps,
+            cpu=(time.process_time() - busy) / steps,
+            steps=steps,
+            peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        )
 
 
 if __name__ == "__main__":
