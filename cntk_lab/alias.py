@@ -1,7 +1,8 @@
 """``import cntk_lab.alias`` makes ``import cntk`` give these very modules, so that CNTK programs run unchanged.
 
 Every import of ``cntk`` or ``cntk.x.y`` is answered with ``cntk_lab`` or ``cntk_lab.x.y``: the same module
-object, not a copy, so that classes and the state of the process are the same under both names. ``_cntk_py`` is ``cntk_lab.cntk_py``.
+object, not a copy, so that classes and the state of the process are the same under both names. ``_cntk_py`` is
+``cntk_lab.cntk_py``.
 
 Programs ask ``cntk.__version__`` for the version of the *interface* (Keras reads it as a number and wants 2.2 or more).
 From this import on, ``__version__`` therefore says "2.7", the version of CNTK whose interface this is; the version of

@@ -19,7 +19,9 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class StepFinished(Event):
-    """One training minibatch was done. ``loss`` and ``metric`` are sums over its ``samples``; ``seconds`` is its duration."""
+    """One training minibatch was done. ``loss`` and ``metric`` are sums over its ``samples``; ``seconds`` is its
+    duration.
+    """
 
     trainer: int
     step: int

@@ -1,8 +1,8 @@
 """Every environment variable and global switch, with default and meaning; the only module-level state beside
 registries.
 
-Read a switch as ``settings.threads()``; change it with :func:`set_option` (or ``with option(name=value):``). Values from
-the environment are read when first asked for, so that a test or a notebook can set them before.
+Read a switch as ``settings.threads()``; change it with :func:`set_option` (or ``with option(name=value):``). Values
+from the environment are read when first asked for, so that a test or a notebook can set them before.
 """
 
 from __future__ import annotations

@@ -177,7 +177,9 @@ def make_plan(wanted: Wanted, *, fused: bool, images: bool = False) -> Plan:
 
 
 def _sizes_follow(plan: Plan) -> bool:
-    """Whether the sizes of all kernels follow from the inputs; where the data decide, kernels must keep the operands that tell."""
+    """Whether the sizes of all kernels follow from the inputs; where the data decide, kernels must keep the operands
+    that tell.
+    """
     given = {prefix for b in plan.buffers if b.role == "input" for prefix in (b.rows, b.rows.partition(",")[0])} | {""}
     for s in all_steps(plan.steps):
         if isinstance(s, Map) and (FREE in s.kernel.domain or s.rows not in given):

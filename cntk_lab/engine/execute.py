@@ -134,7 +134,8 @@ class Bound:
         if before is not None and before != layout:
             raise DataError(
                 "Different minibatch layouts detected (difference in sequence lengths or count or start flags) in data "
-                f"specified for the Function's arguments: '{name}' has {_lengths(layout)}, another has {_lengths(before)}",
+                f"specified for the Function's arguments: '{name}' has {_lengths(layout)}, another has "
+                f"{_lengths(before)}",
                 fix="give all arguments with the same dynamic axes the same number of samples and the same lengths",
             )
         self.layouts[symbol] = layout
@@ -204,7 +205,8 @@ def _matched(variables: Sequence[Variable], arguments: Any, outputs: Sequence[Va
         names = ", ".join(str(v) for v in missing)
         of = ", ".join(v.name or v.uid for v in outputs)
         raise DataError(
-            f"Values for {len(missing)} required arguments '{names}', that the requested output(s) '{of}' depend on, have not been provided.",
+            f"Values for {len(missing)} required arguments '{names}', that the requested output(s) '{of}' "
+            "depend on, have not been provided.",
             fix="add them to the dictionary: {variable: data}",
         )
     for v in variables:

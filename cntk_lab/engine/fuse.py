@@ -53,7 +53,7 @@ def _fuse_list(plan: Plan, steps: list[Step], kept: set[int], judge: Judge) -> l
             s.reads = tuple(dict.fromkeys(r for t in s.body for r in t.reads if r not in set(written)))
             fused.append(s)
         elif isinstance(s, Map) and FREE not in s.kernel.domain:
-            _place(plan, fused, s, judge)
+            _place(fused, s, judge)
         else:
             fused.append(s)
     for _ in range(_ROUNDS):
@@ -62,7 +62,7 @@ def _fuse_list(plan: Plan, steps: list[Step], kept: set[int], judge: Judge) -> l
         again: list[Step] = []
         for s in fused:
             if isinstance(s, Map) and FREE not in s.kernel.domain:
-                _place(plan, again, s, judge)
+                _place(again, s, judge)
             else:
                 again.append(s)
         fused = again
@@ -71,7 +71,7 @@ def _fuse_list(plan: Plan, steps: list[Step], kept: set[int], judge: Judge) -> l
     return _store_only_needed(plan, fused, kept)
 
 
-def _place(plan: Plan, items: list[Step], step: Map, judge: Judge) -> None:
+def _place(items: list[Step], step: Map, judge: Judge) -> None:
     """Merge a step into the best earlier one, or put it at the end."""
     for i in range(len(items) - 1, max(-1, len(items) - 1 - _LOOK_BACK), -1):
         other = items[i]
@@ -81,7 +81,7 @@ def _place(plan: Plan, items: list[Step], step: Map, judge: Judge) -> None:
         moved_down = not moved_up and all(not _conflict(other, items[j]) for j in range(i + 1, len(items)))
         if not (moved_up or moved_down):
             continue
-        merged = _merge(plan, other, step)
+        merged = _merge(other, step)
         if merged is None or not (_plain(merged.kernel) or judge(merged.kernel)):
             continue
         if moved_up:
@@ -110,7 +110,7 @@ def _conflict(first: Step, second: Step) -> bool:
     return bool(a_writes & (set(second.reads) | b_writes) or set(first.reads) & b_writes)
 
 
-def _merge(plan: Plan, a: Map, b: Map) -> Map | None:
+def _merge(a: Map, b: Map) -> Map | None:
     """Both steps as one kernel, storing everything that either stores; None if they do not fit."""
     ka, kb = a.kernel, b.kernel
     if ka.rows and kb.rows and a.rows != b.rows:

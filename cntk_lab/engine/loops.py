@@ -107,7 +107,8 @@ def within_a_frame(part: list[Node]) -> list[Node]:
                 raise GraphError(
                     f"the graph has a cycle without a delay through {node.op_name}",
                     where_of(node),
-                    "a placeholder may be replaced by an output of the same graph only through past_value or future_value",
+                    "a placeholder may be replaced by an output of the same graph only through past_value or "
+                    "future_value",
                 )
             state[id(node)] = 1
             stack.append((node, True))

@@ -268,7 +268,9 @@ class Builder:
     def new(
         self, rows: RowSymbol, shape: Shape, dtype: str, role: str = "temporary", name: str = "", **more: Any
     ) -> int:
-        """A new buffer; returns its number. Dimensions left to be inferred are known only per minibatch, as free ones."""
+        """A new buffer; returns its number. Dimensions left to be inferred are known only per minibatch, as free
+        ones.
+        """
         shape = tuple(FREE if d < 0 else d for d in shape)
         self.buffers.append(Buffer(len(self.buffers), rows, shape, dtype, role, name, **more))
         return len(self.buffers) - 1

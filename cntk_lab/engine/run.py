@@ -96,7 +96,6 @@ class Run:
         """How many rows values of a row symbol have."""
         return 1 if not symbol else self.layouts[symbol].rows
 
-
     def adopt(self, symbol: RowSymbol, rows: Any, layout: Layout) -> Any:
         """Rows along dynamic axes that the data made; all values of these axes must agree.
 
@@ -106,7 +105,8 @@ class Run:
         before = self.layouts.get(symbol)
         if before is not None and before != layout:
             raise SequenceError(
-                f"two values with the dynamic axes [{symbol}] have sequences of different lengths: {before.lengths.tolist()[:8]} and "
+                f"two values with the dynamic axes [{symbol}] have sequences of different lengths: "
+                f"{before.lengths.tolist()[:8]} and "
                 f"{layout.lengths.tolist()[:8]}",
                 fix="give them different axes, or feed sequences long enough for both",
             )
@@ -173,7 +173,7 @@ class Interpreter:
                     target = run.arrays[w]
                     target[...] = result.reshape(target.shape)
                 else:
-                    _store(run, w, b, _shaped(result, b.shape, run))
+                    _store(run, w, b, _shaped(result, b.shape))
 
         return act
 
@@ -186,7 +186,7 @@ class Interpreter:
 
         def act(run: Run) -> None:
             result = product(run.xp, _slab(run, left, self.plan), _slab(run, right, self.plan))
-            result = _shaped(result, b.shape, run)
+            result = _shaped(result, b.shape)
             _store(run, w, b, result if onto is None else result + _slab(run, onto, self.plan))
 
         return act
@@ -255,7 +255,7 @@ class Interpreter:
         b = self.plan.buffers[w]
 
         def act(run: Run) -> None:
-            _store(run, w, b, _shaped(_slab(run, r, self.plan), b.shape, run))
+            _store(run, w, b, _shaped(_slab(run, r, self.plan), b.shape))
 
         return act
 
@@ -407,7 +407,7 @@ def _operand(run: Run, number: int, has_rows: bool, shape: Shape | None) -> Any:
     return array.reshape((array.shape[0], *shape))
 
 
-def _shaped(array: Any, shape: tuple[int, ...], run: Run) -> Any:
+def _shaped(array: Any, shape: tuple[int, ...]) -> Any:
     have = tuple(array.shape[1:])
     if len(have) == len(shape) and all(d in (h, FREE) for h, d in zip(have, shape, strict=True)):
         return array
@@ -439,7 +439,7 @@ def _store(run: Run, number: int, b: Any, value: Any) -> None:
     array[run.slab[1] : run.slab[2]] = value
 
 
-def unbroadcast(xp: Any, gradient: Any, rows: int | None, shape: tuple[int, ...]) -> Any:
+def unbroadcast(xp: Any, gradient: Any, rows: int | None, shape: tuple[int, ...]) -> Any:  # noqa: ARG001  (called alike for every array module)
     """A gradient summed over the axes along which its operand was repeated."""
     if not hasattr(gradient, "ndim") or isinstance(gradient, SparseRows):
         return gradient

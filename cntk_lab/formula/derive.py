@@ -9,7 +9,7 @@ operators and no arrays.
 
 Idea: reverse accumulation (Linnainmaa, 1970) on an interned graph, as in autograd; the guarded adjoints are our own.
 """
-# ruff: noqa: ARG005 - the rules of one table share one signature
+
 
 from __future__ import annotations
 

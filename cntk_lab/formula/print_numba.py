@@ -282,7 +282,7 @@ class _Writer:
             for at, groups in enumerate(s.passes):
                 for group in groups:
                     if any(x is e for x in p._cone([p._root(t) for t in group.targets], stop)):
-                        users.append((at, group))
+                        users.append((at, group))  # noqa: PERF401
             elements = BLOCK if self.flat else math.prod(p.static[a] for a in inner)
             first = next(
                 (g for at, g in users if at == users[0][0] and set(inner) <= set(g.over) and not g.guard), None
@@ -296,7 +296,7 @@ class _Writer:
 
     def _body(self) -> None:
         """All passes over one row."""
-        p, s = self.p, self.s
+        s = self.s
         self._row_pointers()
         ready: set[Expr] = set()
         for groups in s.passes:
@@ -418,7 +418,7 @@ class _Writer:
             f"st_{real}({name}, {index}, r_{kind_of(e)}(ld_{real}({name}, {index}, {scope}), to_{real}({x})), {scope})"
         )
 
-    def _finish(self, e: Expr, accumulator: str, group: Group) -> None:
+    def _finish(self, e: Expr, accumulator: str, group: Group) -> None:  # noqa: ARG002
         """The inner loops of a reduction are over: keep its result."""
         if self._is_global(e) or e in self.results:
             self._into_buffer(e, accumulator)
@@ -466,7 +466,8 @@ class _Writer:
         p, s = self.p, self.s
         if e in ready:
             buffer = s.kept[e]
-            return f"ld_{p.real}({buffer.split(':')[0]}, {self._index([a for a in s.inner if a in p.dep[e]])}, {self._scope(buffer)})"
+            index = self._index([a for a in s.inner if a in p.dep[e]])
+            return f"ld_{p.real}({buffer.split(':')[0]}, {index}, {self._scope(buffer)})"
         if e in self.results:
             result = self.results[e]
             if ":" not in result:
@@ -523,7 +524,8 @@ class _Writer:
     def _word(self, e: Expr, values: dict[Expr, str]) -> str:
         real = self.p.real
         if e.op == "where":
-            return f"sel({self._flag(e.args[0], values)}, {self._number(e.args[1], values)}, {self._number(e.args[2], values)})"
+            chosen, otherwise = self._number(e.args[1], values), self._number(e.args[2], values)
+            return f"sel({self._flag(e.args[0], values)}, {chosen}, {otherwise})"
         if e.op == "logical_and":
             return f"{self._flag(e.args[0], values)} & {self._flag(e.args[1], values)}"
         if e.op == "logical_or":

@@ -43,7 +43,9 @@ def elementwise(
 
 
 def tensor_op(*, cntk: CntkRule, **facts: Any) -> Callable[[F], F]:
-    """Declare an operator on whole arrays ``(rows x static shape)``: rules ``shape``, ``forward``, ``gradient`` and so on."""
+    """Declare an operator on whole arrays ``(rows x static shape)``: rules ``shape``, ``forward``, ``gradient`` and
+    so on.
+    """
     return _declare("tensor", cntk=cntk, **facts)
 
 

@@ -241,7 +241,9 @@ class Function(Operable):
         return cloning.replace_placeholders(self, {open_[0]: substitution})
 
     def find_by_name(self, name: str, depth: int = 0) -> Any:
-        """The first function or leaf variable of that name, or None; ``depth`` levels of blocks are opened (-1: all)."""
+        """The first function or leaf variable of that name, or None; ``depth`` levels of blocks are opened (-1:
+        all).
+        """
         found = self.find_all_with_name(name, depth)
         return found[0] if found else None
 
@@ -361,7 +363,9 @@ class Function(Operable):
 
     @staticmethod
     def register_udf_deserialize_callback(op_name: str, callback: Callable[..., Any]) -> None:
-        """Say what makes the user functions of that operator name when a model is loaded: ``callback(inputs, name, state)``."""
+        """Say what makes the user functions of that operator name when a model is loaded: ``callback(inputs, name,
+        state)``.
+        """
         symbol("register_user_function")(op_name, callback)
 
     # ---- words and pictures

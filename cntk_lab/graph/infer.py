@@ -164,7 +164,7 @@ def scope_of(node: Node, types: Iterable[TensorType]) -> dict[str, Any]:
     return scope
 
 
-def _common_dtype(node: Node, types: Sequence[TensorType]) -> str | None:
+def _common_dtype(node: Node, types: Sequence[TensorType]) -> str | None:  # noqa: ARG001
     if node.op.dtype is not None and "mixed" in needs(node.op.dtype):
         return None
     soft = [v for v in node.inputs if isinstance(v, _Valued) and v.soft]
@@ -203,9 +203,11 @@ def union_axes(node: Node, types: Sequence[TensorType], *, hopeful: int) -> tupl
             continue
         if len(best) > 1 and len(t.axes) > 1 and best != t.axes:
             raise AxisError(
-                f"{node.op_name}: operand '{v.name or v.uid}' has dynamic axes {format_axes(t.axes)}, the other operands "
+                f"{node.op_name}: operand '{v.name or v.uid}' has dynamic axes {format_axes(t.axes)}, the "
+                "other operands "
                 f"{format_axes(best)}: sequences of two different axes cannot be combined frame by frame",
-                fix="relabel one with sequence.reconcile: reconcile_dynamic_axes(x, like), or reduce/broadcast one of them",
+                fix=("relabel one with sequence.reconcile: reconcile_dynamic_axes(x, like), or "
+                    "reduce/broadcast one of them"),
             )
         if len(t.axes) > len(best):
             best = t.axes

@@ -23,7 +23,9 @@ Rule = Callable[..., Any]
 
 
 class Trait(enum.Enum):
-    """What the engine must know about an operator beyond its arithmetic. The engine asks for traits, never for names."""
+    """What the engine must know about an operator beyond its arithmetic. The engine asks for traits, never for
+    names.
+    """
 
     STRUCTURAL = "passes its operand through; no arithmetic"
     VIEW = "the operand's elements in the same order under another static shape"

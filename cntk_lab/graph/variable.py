@@ -169,7 +169,8 @@ class Variable(Operable):
     def __iter__(self) -> Any:
         raise TypeError(f"{self} is not iterable: take parts with slice() or [begin:end]")
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002  (whatever it is called with)
+        """Refuse: a variable is no function."""
         raise TypeError(f"{self} is a variable, not a function: it cannot be called")
 
     def __hash__(self) -> int:
@@ -267,7 +268,8 @@ class _Valued(Variable):
             shape = self.type.shape
             if not is_known(shape) or shape is None:
                 raise ShapeError(
-                    f"{self.kind} '{self._name or self.uid}' has no value yet: its shape {text(shape)} has unknown dimensions",
+                    f"{self.kind} '{self._name or self.uid}' has no value yet: its shape {text(shape)} has "
+                    "unknown dimensions",
                     fix="apply the layer to an input first, so that the dimensions are inferred",
                 )
             init, dtype = self._init, self.type.dtype or "float32"
@@ -293,7 +295,8 @@ class _Valued(Variable):
             self.resolve_shape(shape)
         if shape != self.type.shape and new.size != 1:
             raise ShapeError(
-                f"{self.kind} '{self._name or self.uid}' has shape {text(self.type.shape)}, the new value {text(shape)}",
+                f"{self.kind} '{self._name or self.uid}' has shape {text(self.type.shape)}, the new value "
+                f"{text(shape)}",
                 fix="give an array of the same shape",
             )
         self.storage.write(new)

@@ -39,7 +39,8 @@ def _times_shape(left: TensorType, right: TensorType, output_rank: int) -> Shape
     k = len(inner)
     if k > left.rank:
         raise ShapeError(
-            f"times: the right operand {text(right.shape)} sums over {k} axes, the left {text(left.shape)} has {left.rank}",
+            f"times: the right operand {text(right.shape)} sums over {k} axes, the left {text(left.shape)} "
+            f"has {left.rank}",
             fix=f"give the right operand {left.rank + output_rank} axes or fewer, or another output_rank",
         )
     have = left.dims[left.rank - k :]
@@ -47,7 +48,8 @@ def _times_shape(left: TensorType, right: TensorType, output_rank: int) -> Shape
         if x != w and min(x, w) >= 0:
             raise ShapeError(
                 f"times: inner dimensions differ: the left operand has {x} columns, the right {w} rows",
-                fix=f"give the right operand {x} rows, or let it be inferred: parameter((InferredDimension, {', '.join(map(str, outer))}))",
+                fix=(f"give the right operand {x} rows, or let it be inferred: parameter((InferredDimension, "
+                    f"{', '.join(map(str, outer))}))"),
             )
     return left.dims[: left.rank - k] + outer
 
@@ -146,7 +148,8 @@ def _transpose_shape(left: TensorType, right: TensorType) -> Shape:
         raise ShapeError(f"times_transpose: the right operand {text(right.shape)} is not a matrix or vector")
     if left.dims[-1] != rows[-1] and FREE not in (left.dims[-1], rows[-1]):
         raise ShapeError(
-            f"times_transpose: inner dimensions differ: the left operand has {left.dims[-1]} columns, the right {rows[-1]} columns",
+            f"times_transpose: inner dimensions differ: the left operand has {left.dims[-1]} columns, the "
+            f"right {rows[-1]} columns",
             fix=f"give the right operand {left.dims[-1]} columns",
         )
     return (*left.dims[:-1], rows[0])

@@ -199,7 +199,7 @@ def as_block(
     return compose.as_block(composite, block_arguments_map, block_op_name, block_instance_name)
 
 
-def as_composite(root_function: Function, name: str = "") -> Function:
+def as_composite(root_function: Function, name: str = "") -> Function:  # noqa: ARG001  (CNTK's signature)
     """The composite view of a primitive function.
 
     Args:

@@ -59,6 +59,7 @@ def convertible(array_dtype: np.dtype[Any]) -> None:
     """
     if array_dtype.name not in _CONVERTIBLE:
         raise DTypeError(
-            f"data of type {array_dtype.name} cannot be used: only integer, bool, float32, float64 and float16 are supported",
+            f"data of type {array_dtype.name} cannot be used: only integer, bool, float32, float64 and "
+            "float16 are supported",
             fix="convert it, for example with data.astype(numpy.float32)",
         )

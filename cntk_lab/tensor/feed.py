@@ -179,7 +179,8 @@ def _from_csr(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -
         if p.shape[1] != size(type_.dims):
             _check((p.shape[1],), type_.dims, type_, name, p.shape)
             raise DataError(
-                f"sparse data for '{name}' have {p.shape[1]} columns, its shape {text(type_.dims)} has {size(type_.dims)} elements"
+                f"sparse data for '{name}' have {p.shape[1]} columns, its shape {text(type_.dims)} has "
+                f"{size(type_.dims)} elements"
             )
     matrix = parts[0] if len(parts) == 1 else sparse.vstack(parts, format="csr")
     matrix = matrix.astype(type_.dtype)

@@ -89,7 +89,7 @@ def broadcast(*shapes: Shape) -> Shape:
         dim = 1
         for shape in shapes:
             d = shape[position] if -position <= len(shape) else 1
-            if d == dim or d == 1:
+            if d in (dim, 1):
                 continue
             if dim == 1 or dim in (INFERRED, FREE) or d in (INFERRED, FREE):
                 dim = d if (dim == 1 or d > 0) else dim

@@ -100,7 +100,8 @@ class Value:
                 )
         if any(len(one) % per for one in lists):
             raise DataError(
-                f"one_hot: a sample of shape {shape} takes {per} class numbers, there are {[len(one) for one in lists][:8]}",
+                f"one_hot: a sample of shape {shape} takes {per} class numbers, there are "
+                f"{[len(one) for one in lists][:8]}",
                 fix="give whole samples",
             )
         indices = np.array([-1 if i == ONE_HOT_SKIP else i for i in flat], np.int64)

@@ -60,9 +60,7 @@ def test_what_users_call_shows_an_example(path: Path) -> None:
         for element in ast.walk(node.value)
         if isinstance(element, ast.Constant) and isinstance(element.value, str)
     }
-    missing = [
-        name for name, node in public(tree) if name in exported and ">>>" not in (ast.get_docstring(node) or "")
-    ]
+    missing = [name for name, node in public(tree) if name in exported and ">>>" not in (ast.get_docstring(node) or "")]
     assert missing == []
 
 

@@ -1,7 +1,7 @@
 """Files stay under 600 lines, functions under 60; nothing names a machine or a package registry.
 
-What must be longer says why in a comment that starts with ``long:``: a file near its top, a function above or inside it.
-Docstrings of functions do not count.
+What must be longer says why in a comment that starts with ``long:``: a file near its top, a function above or
+inside it. Docstrings of functions do not count.
 """
 
 from __future__ import annotations

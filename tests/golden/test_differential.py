@@ -1,7 +1,7 @@
 """Models drawn at random compute what real CNTK 2.7 computed: outputs and gradients, in float32 and float64.
 
-The numbers were recorded once (``differential/record.py``); operators, shapes, broadcasting, ragged sequences and recurrences
-are drawn by ``differential/models.py``.
+The numbers were recorded once (``differential/record.py``); operators, shapes, broadcasting, ragged sequences and
+recurrences are drawn by ``differential/models.py``.
 """
 
 import importlib.util

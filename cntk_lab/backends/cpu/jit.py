@@ -46,7 +46,7 @@ _log = logging.getLogger("cntk_lab.native")
 
 
 class Handle:
-    """A kernel that is compiled or being compiled.
+    r"""A kernel that is compiled or being compiled.
 
     Example:
         >>> handle = request("def kernel(block, thread, threads, phase):\\n    pass\\n")
@@ -175,7 +175,7 @@ def _environment() -> str:
 
 
 def _key(source: str, signature: str) -> str:
-    return hashlib.sha256("\0".join([_environment(), signature, source]).encode()).hexdigest()
+    return hashlib.sha256(f"{_environment()}\0{signature}\0{source}".encode()).hexdigest()
 
 
 def _folder() -> Path | None:
@@ -309,7 +309,7 @@ class _Compiler:
         start = f"import sys; sys.path[:] = {sys.path!r}; from cntk_lab.backends.cpu.jit import serve; serve()"
         environment = {**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
         try:
-            self.child = subprocess.Popen(
+            self.child = subprocess.Popen(  # noqa: S603  (this Python, our own module)
                 [sys.executable, "-c", start],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

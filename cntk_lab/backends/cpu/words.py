@@ -1,19 +1,21 @@
 """The words of generated CPU kernels: typed loads and stores, selection, and elementary functions that vectorise.
 
-Generated sources (``formula/print_numba.py``, ``executor.py``) start with ``from cntk_lab.backends.cpu.words import *``;
-this module is therefore only imported where a kernel is *compiled* (a child process), never by a program that runs one:
-importing it imports numba. Its text is part of every kernel's cache key. It knows nothing of formulas or plans.
+Generated sources (``formula/print_numba.py``, ``executor.py``) start with ``from cntk_lab.backends.cpu.words import
+*``; this module is therefore only imported where a kernel is *compiled* (a child process), never by a program that
+runs one: importing it imports numba. Its text is part of every kernel's cache key. It knows nothing of formulas or
+plans.
 
-The functions follow IEEE: nan in, nan out; overflow is infinity; no comparison is assumed ordered. Only the additions of
-reductions may be reassociated (``add``/``mul`` words), so that compensated steps stay as they are written.
+The functions follow IEEE: nan in, nan out; overflow is infinity; no comparison is assumed ordered. Only the
+additions of reductions may be reassociated (``add``/``mul`` words), so that compensated steps stay as they are written.
 Every function is branch-free: LLVM turns a loop over it into vector code.
 
 Mathematics: exp by Cody-Waite reduction and Taylor series; log by the series of atanh((x-1)/(x+1)).
 """
 
-# mypy: disable-error-code="call-arg,call-overload,var-annotated,unreachable,attr-defined,arg-type,no-any-return,misc,operator,no-untyped-call"
+# mypy: disable-error-code="call-arg,call-overload,var-annotated,unreachable,attr-defined,arg-type"
+# mypy: disable-error-code="no-any-return,misc,operator,no-untyped-call"
 # numba calls an intrinsic without its first parameter, which type checkers cannot know
-# ruff: noqa: ARG001, ARG005, PLR0124
+# ruff: noqa: ARG001, PLR0124
 from __future__ import annotations
 
 from collections.abc import Callable

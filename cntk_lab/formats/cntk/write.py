@@ -236,7 +236,12 @@ class _Writer:
             tuple(self.variable_uid(v) for v in node.inputs),
             name=node.name,
             version=0,
-            user=records.UserRecord(kind.__module__, kind.__name__, getattr(function, "op_name", f"{kind.__module__}.{kind.__name__}"), state),
+            user=records.UserRecord(
+                kind.__module__,
+                kind.__name__,
+                getattr(function, "op_name", f"{kind.__module__}.{kind.__name__}"),
+                state,
+            ),
         )
 
 

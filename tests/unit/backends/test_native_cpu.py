@@ -1,3 +1,4 @@
+# ruff: noqa: E501, PTH110  (one case a line)
 """The native CPU tier: compiled kernels, the table executor, oneDNN, BLAS and threads against NumPy."""
 
 import itertools
@@ -111,7 +112,9 @@ def test_gemm_rows_multiply(engine, dtype):
         a = rng.standard_normal((k, m) if ta else (m, k)).astype(dtype)
         b = rng.standard_normal((n, k) if tb else (k, n)).astype(dtype)
         c = np.ones((m, n), dtype)
-        block = blas.gemm_block(m, n, k, a=a.ctypes.data, b=b.ctypes.data, c=c.ctypes.data, transpose_a=ta, transpose_b=tb, alpha=2, beta=3)
+        block = blas.gemm_block(
+            m, n, k, a=a.ctypes.data, b=b.ctypes.data, c=c.ctypes.data, transpose_a=ta, transpose_b=tb, alpha=2, beta=3
+        )
         assert engine.run(table(executor.gemm_row(block, c.itemsize))) == -1
         np.testing.assert_allclose(c, 2 * ((a.T if ta else a) @ (b.T if tb else b)) + 3, rtol=1e-4, atol=1e-4)
 
@@ -128,7 +131,9 @@ def test_copy_and_fill_reach_the_last_byte_and_no_further(engine):
 def test_a_loop_runs_each_share_step_by_step(engine, count):
     """h(t) = h(t-1) + x(t) over slabs of shrinking size, two shares of sequences; the first step has no predecessor."""
     h = input_("h")
-    step = numba_code(Kernel((), True, (Operand("x", (), True), Operand("h", (), True)), ((Operand("o", (), True), x + h),)))
+    step = numba_code(
+        Kernel((), True, (Operand("x", (), True), Operand("h", (), True)), ((Operand("o", (), True), x + h),))
+    )
     handle = jit.request(step.source)
     assert handle.wait(240), handle.failure
     lengths, shares, expected, kept = [[3, 2, 2], [4, 1]], [], [], []
@@ -136,12 +141,22 @@ def test_a_loop_runs_each_share_step_by_step(engine, count):
         live = [sum(n > t for n in own) for t in range(max(own))]
         first = np.concatenate([[0], np.cumsum(live)])
         a, o = np.arange(1.0, first[-1] + 1).astype(np.float32), np.zeros(first[-1] + 8, np.float32)
-        expected.append((o, [a[[first[t] for t in range(n)] + np.int64(i)].sum() for i, n in enumerate(own)], own, first))
+        expected.append(
+            (o, [a[[first[t] for t in range(n)] + np.int64(i)].sum() for i, n in enumerate(own)], own, first)
+        )
         block = np.zeros(step.fields(), np.int64)
         slabs = np.array([[first[t], live[t], first[t - 1] if t else first[-1], t] for t in range(len(live))], np.int64)
         at = block.ctypes.data
         body = table(executor.fill_row(o.ctypes.data, 0), executor.kernel_row(handle.address, at))
-        patches = np.array([[at, a.ctypes.data, 4, 0, 0], [at + 8, o.ctypes.data, 4, 2, 0], [at + 16, o.ctypes.data, 4, 0, 0], [at + 24, 0, 1, 1, 0]], np.int64)
+        patches = np.array(
+            [
+                [at, a.ctypes.data, 4, 0, 0],
+                [at + 8, o.ctypes.data, 4, 2, 0],
+                [at + 16, o.ctypes.data, 4, 0, 0],
+                [at + 24, 0, 1, 1, 0],
+            ],
+            np.int64,
+        )
         body[0, 7] = 4  # only where a step before exists
         shares.append(executor.Share(body, slabs, patches))
         kept += [a, block]
@@ -166,8 +181,12 @@ def test_onednn_products_take_bias_activation_and_sum(engine, post):
     rng = np.random.default_rng(3)
     a, b, bias, c = (rng.standard_normal(s).astype(np.float32) for s in ((7, 5), (11, 5), (11,), (7, 11)))
     expected = a @ b.T + bias + 0.5 * c
-    expected = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh, "logistic": lambda z: 1 / (1 + np.exp(-z))}.get((*post, "")[0], lambda z: z)(expected)
-    bound = onednn.matmul(7, 11, 5, transpose_b=True, bias=True, post=post, beta=0.5).bind({"source": a, "weights": b, "bias": bias})
+    expected = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh, "logistic": lambda z: 1 / (1 + np.exp(-z))}.get(
+        (*post, "")[0], lambda z: z
+    )(expected)
+    bound = onednn.matmul(7, 11, 5, transpose_b=True, bias=True, post=post, beta=0.5).bind(
+        {"source": a, "weights": b, "bias": bias}
+    )
     bound.set("target", c)
     assert engine.run(table(executor.primitive_row(bound.row()))) == -1
     np.testing.assert_allclose(c, expected, atol=2e-5)
@@ -179,9 +198,20 @@ def correlate(w, a, strides, lower, upper, dilation, groups):
     size = [(a.shape[2 + i] - (spatial[i] - 1) * dilation[i] - 1) // strides[i] + 1 for i in range(len(spatial))]
     y, c, m = np.zeros((a.shape[0], w.shape[0], *size)), a.shape[1] // groups, w.shape[0] // groups
     for k in itertools.product(*map(range, spatial)):
-        part = a[(slice(None), slice(None), *(slice(k[i] * dilation[i], k[i] * dilation[i] + (size[i] - 1) * strides[i] + 1, strides[i]) for i in range(len(k))))]
+        part = a[
+            (
+                slice(None),
+                slice(None),
+                *(
+                    slice(k[i] * dilation[i], k[i] * dilation[i] + (size[i] - 1) * strides[i] + 1, strides[i])
+                    for i in range(len(k))
+                ),
+            )
+        ]
         for g in range(groups):
-            y[:, g * m : (g + 1) * m] += np.einsum("mc,nc...->nm...", w[(slice(g * m, (g + 1) * m), slice(None), *k)], part[:, g * c : (g + 1) * c])
+            y[:, g * m : (g + 1) * m] += np.einsum(
+                "mc,nc...->nm...", w[(slice(g * m, (g + 1) * m), slice(None), *k)], part[:, g * c : (g + 1) * c]
+            )
     return y
 
 
@@ -194,7 +224,10 @@ def correlate(w, a, strides, lower, upper, dilation, groups):
 def test_convolution_and_its_gradients_are_adjoint(case):
     batch, channels, maps, spatial, window, strides, lower, upper, dilation, groups = case
     rng = np.random.default_rng(4)
-    a, w = (rng.standard_normal(s).astype(np.float32) for s in ((batch, channels, *spatial), (maps, channels // groups, *window)))
+    a, w = (
+        rng.standard_normal(s).astype(np.float32)
+        for s in ((batch, channels, *spatial), (maps, channels // groups, *window))
+    )
     attributes = {"strides": strides, "lower_pad": lower, "upper_pad": upper, "dilation": dilation, "groups": groups}
     expected = correlate(w, a, strides, lower, upper, dilation, groups)
     y = kernels.convolution(w, a, **attributes, out=np.empty(expected.shape, np.float32))

@@ -1,5 +1,7 @@
 """Plans: passes leave results alone, memory never overlaps, and another minibatch size is no new plan."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -48,7 +50,7 @@ def test_another_minibatch_size_is_no_new_plan():
 
 
 def test_fusing_leaves_one_formula_for_each_layer():
-    h, x, parameters = perceptron()
+    h, _, parameters = perceptron()
     plan = make_plan(Wanted(roots=(h.output,), gradients=tuple(parameters), training=True), fused=True)
     kinds = [s.kind for s in plan.steps]
     assert kinds.count("Contract") == 8  # three forward, three for weights, two backward
@@ -61,7 +63,7 @@ def test_memory_plan_never_overlaps_live_buffers():
     lives = lifetimes(plan, plan.steps)
     for slot in slots_of(plan, plan.steps):
         spans = sorted(lives[b] for b in slot.buffers)
-        assert all(first[1] < second[0] for first, second in zip(spans, spans[1:], strict=False))
+        assert all(first[1] < second[0] for first, second in itertools.pairwise(spans))
 
 
 def test_a_plan_prints_every_step():

@@ -86,7 +86,7 @@ def test_gradients_match_finite_differences(backward, fuse):
 
 
 def test_what_does_not_depend_on_the_loop_stays_outside():
-    h, x, (w, r, b, s) = network()
+    h, _, (w, r, b, s) = network()
     plan = plan_for(Wanted(roots=(h.output,), gradients=(w, r, b, s), training=True))
     loops = [step for step in plan.steps if isinstance(step, Loop)]
     assert [loop.reverse for loop in loops] == [False, True]

@@ -1,3 +1,4 @@
+# ruff: noqa: E501, RUF005, E731  (one case a line)
 """Generated CPU kernels give NumPy's numbers: every pattern of loops, any number of rows and threads, all special values."""
 
 import itertools
@@ -7,8 +8,30 @@ import numpy as np
 import pytest
 
 from cntk_lab.formula.expr import (
-    ROWS, coordinate, equal, exp, expm1, input_, isfinite, log, log1p, logical_and, logical_not, logical_or, make, maximum,
-    minimum, modulo, power, reduce, sigmoid, sign, softplus, sqrt, tanh, where,
+    ROWS,
+    coordinate,
+    equal,
+    exp,
+    expm1,
+    input_,
+    isfinite,
+    log,
+    log1p,
+    logical_and,
+    logical_not,
+    logical_or,
+    make,
+    maximum,
+    minimum,
+    modulo,
+    power,
+    reduce,
+    sigmoid,
+    sign,
+    softplus,
+    sqrt,
+    tanh,
+    where,
 )  # fmt: skip
 from cntk_lab.formula.kernel import Kernel, Operand
 from cntk_lab.formula.print_numba import Unsupported, numba_code, supported
@@ -18,7 +41,25 @@ jit = pytest.importorskip("cntk_lab.backends.cpu.jit")
 pytestmark = pytest.mark.skipif(jit.why_not() is not None, reason="no numba")
 
 x, y, b, w, v = map(input_, "xybwv")
-SPECIAL = [0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 1e-30, -1e-30, 1e30, -1e30, 88.0, 89.5, -88.0, -104.0, 0.5, 1e-4]
+SPECIAL = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    math.inf,
+    -math.inf,
+    math.nan,
+    1e-30,
+    -1e-30,
+    1e30,
+    -1e30,
+    88.0,
+    89.5,
+    -88.0,
+    -104.0,
+    0.5,
+    1e-4,
+]
 
 
 def op(name, *shape, rows=True, dtype="float32"):
@@ -67,7 +108,9 @@ def check(kernel, rows_list=(1, 7, 0, 100), threads_list=(1, 3), special=False, 
         got = run(kernel, arrays, rows, threads)
         for (operand, _), e, g in zip(kernel.outputs, expected, got, strict=True):
             scale = max(1.0, float(np.abs(e[np.isfinite(e)]).max(initial=0))) if not special else 1
-            np.testing.assert_allclose(g, e, rtol=tolerance, atol=tolerance * scale * (not special), err_msg=operand.name)
+            np.testing.assert_allclose(
+                g, e, rtol=tolerance, atol=tolerance * scale * (not special), err_msg=operand.name
+            )
 
 
 def softmax(e):
@@ -99,7 +142,7 @@ KERNELS = {
     "argmax": Kernel((9,), True, (op("x", 9),), ((op("o", 1), reduce("min", where(equal(x, reduce("max", x, [-1])), coordinate(-1), 99), [-1])),)),
     "layer_norm": Kernel((4, 6), True, (op("x", 4, 6),), ((op("o", 4, 6), (x - reduce("sum", x, [-1, -2]) / 24) / sqrt(reduce("sum", power(x - reduce("sum", x, [-1, -2]) / 24, 2), [-1, -2]) / 24 + 0.1)),)),
     "channel_softmax": Kernel((4, 6), True, (op("x", 4, 6),), ((op("o", 4, 6), exp(x - reduce("max", x, [-2])) / reduce("sum", exp(x - reduce("max", x, [-2])), [-2])),)),
-    "two_inner_axes": Kernel((4, 6), True, (op("x", 4, 6),), ((op("o", 4, 1), reduce("sum", x, [-1])), (op("q", 1, 6), reduce("max", x, [-2])),)),
+    "two_inner_axes": Kernel((4, 6), True, (op("x", 4, 6),), ((op("o", 4, 1), reduce("sum", x, [-1])), (op("q", 1, 6), reduce("max", x, [-2])))),
     "heads": Kernel((3, 4, 6), True, (op("x", 3, 4, 6),), ((op("o", 3, 4, 6), softmax(x)),)),
     "columns": Kernel((33,), True, (op("x", 33),), ((op("o", 33, rows=False), reduce("sum", x, [ROWS])), (op("m", 33, rows=False), reduce("max", x, [ROWS])))),
     "guarded": Kernel((3, 4), True, (op("x", 3, 4), op("y", 1, 4)), ((op("o", 3, 4), x + y), (op("s", 1, 4, rows=False), reduce("sum", y, [ROWS])))),
@@ -139,7 +182,12 @@ def test_float64_agrees_to_its_precision(name):
 
     k = KERNELS[name]
     wide = lambda o: dataclasses.replace(o, dtype="float64")
-    check(dataclasses.replace(k, dtype="float64", inputs=tuple(map(wide, k.inputs)), outputs=tuple((wide(o), e) for o, e in k.outputs)), rows_list=(7,))
+    check(
+        dataclasses.replace(
+            k, dtype="float64", inputs=tuple(map(wide, k.inputs)), outputs=tuple((wide(o), e) for o, e in k.outputs)
+        ),
+        rows_list=(7,),
+    )
 
 
 WORDS = {
@@ -147,7 +195,7 @@ WORDS = {
     "softplus": softplus(x), "sqrt": sqrt(x), "sign": sign(x), "max": maximum(x, y), "min": minimum(x, y), "pow": power(x, y),
     "mod": modulo(x, y), "where": where(x > y, x, log(y)), "and": logical_and(x, y), "or": logical_or(x > 0, y),
     "not": logical_not(x), "isfinite": isfinite(x) + (x <= y), "div": x / y, "square": power(x, 2), "abs": make("abs", -x),
-    **{n: make(n, x) for n in "sin cos tan asin acos atan sinh cosh asinh acosh atanh floor ceil".split()},
+    **{n: make(n, x) for n in ["sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "floor", "ceil"]},
     "reduce": reduce("max", x, [-1]) + reduce("min", y, [-1]), "sum": reduce("sum", x, [-1]), "prod": reduce("prod", x, [-1]),
 }  # fmt: skip
 
@@ -159,7 +207,13 @@ def test_every_word_agrees_also_on_special_values(dtype):
     ins = (op("x", 40, dtype=dtype), op("y", 40, dtype=dtype))
     for part in range(0, len(names), 9):
         outs = tuple((op(n, 40, dtype=dtype), WORDS[n]) for n in names[part : part + 9])
-        check(Kernel((40,), True, ins, outs, dtype), rows_list=(3,), threads_list=(1,), special=True, tolerance=2e-6 if dtype == "float32" else 1e-13)
+        check(
+            Kernel((40,), True, ins, outs, dtype),
+            rows_list=(3,),
+            threads_list=(1,),
+            special=True,
+            tolerance=2e-6 if dtype == "float32" else 1e-13,
+        )
 
 
 def test_own_functions_are_accurate_to_some_units_in_the_last_place():
@@ -168,10 +222,24 @@ def test_own_functions_are_accurate_to_some_units_in_the_last_place():
         points = np.concatenate([np.linspace(-80, 80, 4001), np.linspace(-1, 1, 4001), np.geomspace(1e-12, 1e12, 4000)])
         points = points.astype(dtype)[None]
         n = points.shape[1]
-        k = Kernel((n,), True, (op("x", n, dtype=dtype),), tuple((op(f"o{i}", n, dtype=dtype), e) for i, e in enumerate(ops)), dtype)
+        k = Kernel(
+            (n,),
+            True,
+            (op("x", n, dtype=dtype),),
+            tuple((op(f"o{i}", n, dtype=dtype), e) for i, e in enumerate(ops)),
+            dtype,
+        )
         wide = points.astype(np.longdouble)
         with np.errstate(all="ignore"):
-            exact = [np.exp(wide), 1 / (1 + np.exp(-wide)), np.tanh(wide), np.logaddexp(0, wide), np.expm1(wide), np.log(np.abs(wide)), np.log1p(np.abs(wide))]
+            exact = [
+                np.exp(wide),
+                1 / (1 + np.exp(-wide)),
+                np.tanh(wide),
+                np.logaddexp(0, wide),
+                np.expm1(wide),
+                np.log(np.abs(wide)),
+                np.log1p(np.abs(wide)),
+            ]
             for i, (g, e) in enumerate(zip(run(k, [points], 1, 1), exact, strict=True)):
                 near = np.asarray(e, dtype)
                 fine = np.isfinite(near) & (np.abs(near) > np.finfo(dtype).tiny)
