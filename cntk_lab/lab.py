@@ -93,8 +93,8 @@ def train(
         doctor: whether to look for what is wrong, in one part in 200 of the time.
 
     Returns:
-        A ``TrainingMonitor``: ``pause``, ``resume``, ``step``, ``stop``, ``set_learning_rate``, ``rewind``, ``fork`` and
-        ``compare`` work on it from Python; ``monitor.run.history`` has all numbers.
+        A ``TrainingMonitor``: ``pause``, ``resume``, ``step``, ``stop``, ``set_learning_rate``, ``rewind``, ``fork``
+        and ``compare`` work on it from Python; ``monitor.run.history`` has all numbers.
 
     Raises:
         NotAvailableError: if ipywidgets and anywidget are missing, or the front end was not built.
@@ -140,7 +140,7 @@ def read_run(path: str | os.PathLike[str]) -> History:
 
     Example:
         >>> from cntk_lab import lab
-        >>> lab.train(trainer, data, changes=lab.read_run("run.jsonl").changes)  # doctest: +SKIP
+        >>> lab.train(trainer, data, changes=read_run("run.jsonl").changes)  # doctest: +SKIP
     """
     from cntk_lab.train._history import read
 

@@ -28,7 +28,7 @@ Kind = Literal["learning_rate", "momentum"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A learner was given another rate: after which step (0: before the first), what, the value, and to which learner."""
+    """A learner was given another rate: after which step (0: before the first), what, the value, to which learner."""
 
     step: int
     kind: Kind
@@ -109,7 +109,7 @@ class Control:
             self._running.set()
 
     def proceed(self) -> bool:
-        """Wait while paused; then whether there shall be another minibatch. Asked before each minibatch, by one thread."""
+        """Wait while paused; then whether there shall be another minibatch. Asked before each, by one thread."""
         while True:
             while not self._running.wait(_POLL_SECONDS if self.idle else None):
                 if self.idle:

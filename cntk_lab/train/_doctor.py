@@ -141,7 +141,7 @@ class Doctor:
             for p, size in zip(weights, sizes, strict=True):
                 if size < VANISHED * most:
                     words = (
-                        f"the gradient of {_titled(p)} is {size:.1e} on average, that of the strongest layer {most:.1e}: "
+                        f"the gradient of {_titled(p)} is {size:.1e} on average, of the strongest layer {most:.1e}: "
                         "it vanishes on the way; try relu for sigmoid, batch normalization, or shortcuts"
                     )
                     found.append(("vanishing gradients", words, p.uid))
@@ -171,7 +171,7 @@ class Doctor:
         rate = self._trainer.parameter_learners[0].learning_rate()
         spread = abs(first - best) + 1e-12
         if not np.isfinite(now) or (now > 1.5 * abs(first) and now - best > 2 * spread):
-            words = f"the loss was {best:.4g} and is {now:.4g}: the learning rate {rate:g} is too high; rewind and lower it"
+            words = f"the loss was {best:.4g} and is {now:.4g}: the learning rate {rate:g} is too high: rewind"
             return [("learning rate too high", words, "")]
         if before is None or history.step - before[0] < count or now < 0.9 * first:
             return []
@@ -181,7 +181,7 @@ class Doctor:
         ]
         if max(moved) < TOO_SLOW:
             words = (
-                f"weights change by {max(moved):.0e} of their size in a step, and the loss has gone from {first:.4g} to "
+                f"weights change by {max(moved):.0e} of their size in a step, and the loss went from {first:.4g} to "
                 f"{now:.4g} only: the learning rate {rate:g} is too low"
             )
             return [("learning rate too low", words, "")]
@@ -209,15 +209,16 @@ class Doctor:
             bad = _count_bad(to_host(p.storage.array))  # type: ignore[attr-defined]
             if bad:
                 words = (
-                    f"{head}: {bad} of {int(np.prod(p.shape))} numbers of {_titled(p)} were not finite after the update of "
-                    f"step {step - 1}: its gradient, or the learning rate, is too large"
+                    f"{head}: {bad} of {int(np.prod(p.shape))} numbers of {_titled(p)} were not finite after the "
+                    f"update of step {step - 1}: its gradient, or the learning rate, is too large"
                 )
                 return Finding(step, "not finite", words, p.uid)
         for variable in (v for v in walk.flat_leaves([root]) if v.is_input):
             given = arguments.get(variable) if isinstance(arguments, Mapping) else None
             bad = _count_bad(given) if isinstance(given, np.ndarray) else 0
             if bad:
-                return Finding(step, "not finite", f"{head}: {bad} numbers of the data for {_titled(variable)} are not finite", variable.uid)
+                words = f"{head}: {bad} numbers of the data for {_titled(variable)} are not finite"
+                return Finding(step, "not finite", words, variable.uid)
         values = self._values(arguments, root)
         node = _first(values)
         if node is None:
@@ -225,7 +226,7 @@ class Doctor:
         return Finding(step, "not finite", f"{head}: {_reason(node, values, arguments)}", node.uid)
 
     def _values(self, arguments: Any, root: Variable) -> dict[int, tuple[Node, Any]]:
-        """Values of every node in training mode, in the order of computation: {id of the output: (node, rows)}."""
+        """Values of every node in training mode, in order of computation: {id of the output: (node, rows)}."""
         nodes = list(walk.flat_nodes([root]))
         wanted = [v for n in nodes for v in n.outputs]
         updates = [u for learner in self._trainer.parameter_learners for u in learner.idle_updates()]

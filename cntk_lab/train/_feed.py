@@ -50,7 +50,7 @@ class Feed(Protocol):
 
 
 class Arrays:
-    """Minibatches from arrays in memory, in a new order in each sweep; the order depends on the seed and the sweep only.
+    """Minibatches from arrays in memory, in a new order in each sweep, which depends on seed and sweep only.
 
     Args:
         data: {input: array (samples x shape) or list with an array (frames x shape) for each sequence}.
@@ -235,7 +235,9 @@ def _first(iterator: Iterator[Any]) -> Iterator[Any]:
         return
 
 
-def feed_of(data: Any, arguments: Sequence[Variable], streams: Mapping[Any, Any] | None, shuffle: bool, seed: int) -> Feed:
+def feed_of(
+    data: Any, arguments: Sequence[Variable], streams: Mapping[Any, Any] | None, shuffle: bool, seed: int
+) -> Feed:
     """The user's data as a feed.
 
     Args:
@@ -273,7 +275,7 @@ def feed_of(data: Any, arguments: Sequence[Variable], streams: Mapping[Any, Any]
         return Minibatches(lambda: iter(minibatches))
     raise AttributeValueError(
         f"data of type {type(data).__name__} give no minibatches",
-        fix="give {input: array}, (array, array), a minibatch source, a list of minibatches, or a function that makes an iterator",
+        fix="give {input: array}, (array, array), a source, a list of minibatches, or a function that iterates",
     )
 
 
@@ -284,4 +286,4 @@ def _input(key: Any, arguments: Sequence[Variable]) -> Any:
         if argument.name == key:
             return argument
     names = ", ".join(a.name for a in arguments if a.name) or "no names"
-    raise AttributeValueError(f"the criterion has no input {key!r}; its inputs are {names}", fix="use one of these names")
+    raise AttributeValueError(f"the criterion has no input {key!r}; its inputs are {names}", fix="use one of these")

@@ -248,14 +248,16 @@ def _take(history: History, entry: dict[str, Any]) -> None:
     elif kind == "load":
         history.load.append(Load(int(entry["step"]), _number(entry["samples_per_second"]), int(entry["memory"])))
     elif kind == "finding":
-        history.findings.append(Finding(int(entry["step"]), str(entry["sort"]), str(entry["words"]), str(entry["node"])))
+        words = [str(entry[name]) for name in ("sort", "words", "node")]
+        history.findings.append(Finding(int(entry["step"]), *words))
     elif kind == "cut":
         history.cut(int(entry["step"]))
     elif kind in ("rate", "change"):
         if entry["what"] not in KINDS:
             raise ValueError(f"there is no rate {entry['what']!r}")
         learner = entry["learner"]
-        change = Change(int(entry["step"]), entry["what"], _number(entry["value"]), None if learner is None else int(learner))
+        learner = None if learner is None else int(learner)
+        change = Change(int(entry["step"]), entry["what"], _number(entry["value"]), learner)
         (history.rates if kind == "rate" else history.changes).append(change)
     else:
         raise ValueError(f"there is no entry {kind!r}")

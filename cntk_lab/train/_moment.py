@@ -63,7 +63,9 @@ def changing(trainer: Trainer) -> list[Variable]:
     return list(found.values())
 
 
-def take(trainer: Trainer, variables: Sequence[Variable], feed: Feed, step: int, samples: int, seconds: float) -> Moment:
+def take(
+    trainer: Trainer, variables: Sequence[Variable], feed: Feed, step: int, samples: int, seconds: float
+) -> Moment:
     """The present moment; call it between minibatches."""
     state = state_of(trainer.loss_function.output.node)
     return Moment(

@@ -53,7 +53,8 @@ def find_rate(
     """
     if not 0 < low < high or steps < 10:
         raise AttributeValueError(
-            f"learning rates from {low:g} to {high:g} in {steps} steps cannot be tried", fix="0 < low < high, steps >= 10"
+            f"learning rates from {low:g} to {high:g} in {steps} steps cannot be tried",
+            fix="0 < low < high, steps >= 10",
         )
     here = take(trainer, variables, feed, 0, 0, 0.0)
     rates: list[float] = []
@@ -81,6 +82,7 @@ def find_rate(
         put_back(here, trainer, variables, feed)
     if len(losses) < 5:
         raise AttributeValueError(
-            f"the loss was not finite after {len(losses)} steps, already at rate {low:g}", fix="give a smaller low, or mend the model"
+            f"the loss was not finite after {len(losses)} steps, already at rate {low:g}",
+            fix="give a smaller low, or mend the model",
         )
     return RateSearch(tuple(rates), tuple(losses), rates[losses.index(min(losses))] / 10)

@@ -12,24 +12,24 @@ import asyncio
 import itertools
 import math
 import os
-import sys
 import threading
 import time
 import weakref
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
-from cntk_lab.engine.training import Program, Totals
-from cntk_lab.errors import AttributeValueError, DataError, TrainingError
+from cntk_lab.errors import AttributeValueError, TrainingError
 from cntk_lab.events import BUS, RunChanged
 from cntk_lab.train import _doctor
 from cntk_lab.train._control import Change, Control, Kind, make, running
 from cntk_lab.train._feed import Fed, Feed
-from cntk_lab.train._history import Finding, History, Load, Validation, cut_line, line_of
+from cntk_lab.train._history import Finding, History, Load, cut_line, line_of
+from cntk_lab.train._journal import Journal, memory_in_use
 from cntk_lab.train._moment import Moment, Shelf, changing, put_back, take, undisturbed
 from cntk_lab.train._rate_finder import RateSearch, find_rate
-from cntk_lab.train._step import criterion_of, evaluate
+from cntk_lab.train._validate import Validator
 from cntk_lab.train.trainer import Trainer
 
 TELL_SECONDS: Final = 0.2
@@ -60,7 +60,7 @@ class Run:
         memory: bytes for moments to go back to.
 
     Raises:
-        AttributeValueError: if a limit is not positive, or there is none at all and the data never end.
+        AttributeValueError: if a limit is not positive.
 
     Example:
         >>> import cntk_lab as C, numpy as np
@@ -90,8 +90,8 @@ class Run:
         doctor: bool = True,
         memory: int = 256 << 20,
     ) -> None:
-        limits = {"minibatch_size": minibatch_size, "max_epochs": max_epochs, "max_samples": max_samples, "max_steps": max_steps}
-        for limit, value in limits.items():
+        limits = {"max_epochs": max_epochs, "max_samples": max_samples, "max_steps": max_steps}
+        for limit, value in {"minibatch_size": minibatch_size, **limits}.items():
             if value is not None and value < 1:
                 raise AttributeValueError(f"{limit} is {value}", fix="give 1 or more")
         self.number = next(_numbers)
@@ -100,13 +100,11 @@ class Run:
         self.history = History(name or f"run {self.number}", trainer.evaluation_function is not None)
         self.error: BaseException | None = None
         self._status, self._control = "ready", Control(self._idle)
-        self._planned, self._validation = list(changes), list(validation)
+        self._planned, self._validator = list(changes), Validator(trainer, validation)
         self._doctor = _doctor.Doctor(trainer) if doctor else None
         self._variables = changing(trainer)
         self._memory, self._shelf = memory, Shelf(memory)
-        self._file = None if file is None else Path(file)
-        self._log: TextIO | None = None
-        self._logged = 0
+        self._journal = Journal(file)
         self._thread: threading.Thread | None = None
         self._lock = threading.RLock()
         self._samples, self._seconds, self._costs = 0, 0.0, 0.0
@@ -115,7 +113,6 @@ class Run:
         self._left: Moment | None = None
         self._told = ("", 0)
         self._rate = math.nan
-        self._validator: Program | None = None
 
     # --- what there is to see
 
@@ -250,7 +247,8 @@ class Run:
             raise
         if self.alive:
             raise TrainingError(f"{self.name} is not at its end after {timeout} s", fix="give it more time, or stop it")
-        self._raise()
+        if self.error is not None:
+            raise self.error
 
     def __await__(self) -> Generator[Any, None, Run]:
         """``await run`` ends when the run does; a notebook's cell with it keeps later cells waiting."""
@@ -263,7 +261,8 @@ class Run:
         except (asyncio.CancelledError, KeyboardInterrupt):
             self.stop()
             raise
-        self._raise()
+        if self.error is not None:
+            raise self.error
         return self
 
     def checkpoint(self) -> int:
@@ -296,9 +295,8 @@ class Run:
             self.history.cut(step)
             self._shelf.cut(step)
             self._left = None
-            self._write(cut_line(step))
-            self._logged = step
-            self._flush()
+            self._journal.cut(self.history, cut_line(step))
+            self._journal.flush(self.history)
             if not self.alive:
                 self._left = self._moment()
             self._tell("paused")
@@ -324,8 +322,8 @@ class Run:
             self._go_back(at)
             made = Run(
                 self.trainer, self.feed, minibatch_size=self.minibatch_size, max_epochs=self.max_epochs,
-                max_samples=self.max_samples, max_steps=self.max_steps, validation=self._validation,
-                name=name or f"{self.name}+", doctor=self._doctor is not None, memory=self._memory,
+                max_samples=self.max_samples, max_steps=self.max_steps, validation=self._validator.minibatches,
+                doctor=self._doctor is not None, memory=self._memory,
             )  # fmt: skip
             made.history = self.history.copy(at)
             made.history.name, made.history.parent, made.history.forked_at = name or f"{self.name}+", self.name, at
@@ -336,7 +334,8 @@ class Run:
             self._return_to(here)
             self._left = here
         self.stop()
-        self._join()
+        if self._thread is not None:
+            self._thread.join()
         return made
 
     def find_learning_rate(self, low: float = 1e-6, high: float = 10.0, steps: int = 100) -> RateSearch:
@@ -388,10 +387,8 @@ class Run:
             if status == "failed" and self.error is not None:
                 self._find([Finding(self.step, "error", f"{type(self.error).__name__}: {self.error}")])
             self._sample_load(force=True)
-            self._flush()
-            if self._log is not None:
-                self._log.close()
-                self._log = None
+            self._journal.flush(self.history)
+            self._journal.close()
         self._tell(status)
 
     def _train(self) -> str:
@@ -399,7 +396,7 @@ class Run:
         control, history = self._control, self.history
         if not self._shelf.steps:
             self._shelf.add(self._moment())
-        self._flush()
+        self._journal.flush(self.history)
         self._note_rates()
         clock = time.perf_counter
         next_tell = clock() + TELL_SECONDS
@@ -485,7 +482,7 @@ class Run:
         if self._doctor is not None and self._doctor.due(self._seconds, KEEP_SHARE):
             with undisturbed(self.trainer):
                 self._find(self._doctor.visit(self.history, fed.arguments, self._seconds))
-        self._flush()
+        self._journal.flush(self.history)
         self._tell("paused" if self._control.paused else "running")
 
     def _not_finite(self) -> None:
@@ -503,28 +500,16 @@ class Run:
             finally:
                 self._return_to(here)
         else:
-            words = f"the loss became {loss} at step {step}; the source cannot go back, so which node was first is not known"
+            words = f"the loss became {loss} at step {step}; the source cannot go back to see which node was first"
             finding = Finding(step, "not finite", words)
         self._find([finding])
         self._control.pause()
 
     def _validate(self) -> None:
-        """Averages over the validation data; nothing of the training is touched."""
-        if not self._validation:
-            return
-        criterion = criterion_of((self.trainer.loss_function, self.trainer.evaluation_function))
-        if self._validator is None:
-            self._validator = Program(criterion.loss, criterion.metric)
-        with undisturbed(self.trainer):
-            totals: list[Totals] = [evaluate(self._validator, arguments) for arguments in self._validation]
-        samples = sum(t.samples for t in totals)
-        if not samples:
-            raise DataError("the validation data have no samples", fix="give at least one")
-        loss, metric = (sum(v) / samples for v in ([t.loss for t in totals], [t.metric for t in totals]))
-        entry = Validation(self.step, loss, metric if self.history.has_metric else None)
-        self.history.validation.append(entry)
-        self._flush()
-        self._write(line_of(entry))
+        if self._validator.minibatches:
+            entry = self._validator.validate(self.step)
+            self.history.validation.append(entry)
+            self._write(line_of(entry))
 
     def _sample_load(self, force: bool = False) -> None:
         samples, seconds = self._last_load
@@ -534,13 +519,11 @@ class Run:
         self._last_load = (self._samples, self._seconds)
         entry = Load(self.step, (self._samples - samples) / passed, memory_in_use())
         self.history.load.append(entry)
-        self._flush()
         self._write(line_of(entry))
 
     def _find(self, findings: Sequence[Finding]) -> None:
         for finding in findings:
             self.history.findings.append(finding)
-            self._flush()
             self._write(line_of(finding))
 
     # --- inside
@@ -550,19 +533,11 @@ class Run:
         """Whether the run's thread is there: at work, or held."""
         return self._thread is not None and self._thread.is_alive()
 
-    def _join(self) -> None:
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
-
-    def _raise(self) -> None:
-        if self.error is not None:
-            raise self.error
-
     def _idle(self) -> None:
         """While training is held, by its thread: tell where it is held."""
         if self._control.paused and self._told != ("paused", self.step):
             with self._lock:
-                self._flush()
+                self._journal.flush(self.history)
             self._tell("paused")
 
     def _tell(self, status: str) -> None:
@@ -570,8 +545,13 @@ class Run:
         if BUS.heard(RunChanged):
             BUS.publish(RunChanged(self.number, status, self.step))
 
-    def _held(self) -> _Held:
-        return _Held(self)
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """While the block runs the run does nothing, wherever its thread is."""
+        if self.alive:
+            self.pause()
+        with self._lock:
+            yield
 
     def _take_trainer(self) -> None:
         """Put the trainer into this run's state, if another run was at work with it meanwhile."""
@@ -617,52 +597,4 @@ class Run:
         self._kept_at = min(self._kept_at, self._seconds)
 
     def _write(self, line: str) -> None:
-        if self._file is None:
-            return
-        if self._log is None:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            fresh = self._logged == 0 and self.step == 0 or not self._file.is_file()
-            self._log = self._file.open("w" if fresh else "a", encoding="utf-8")
-            if fresh:
-                self._log.write(self.history.head())
-                self._logged = 0
-        self._log.write(line)
-
-    def _flush(self) -> None:
-        """Write the steps done since the last time."""
-        if self._file is None:
-            return
-        first, end = self._logged, self.step
-        if end > first:
-            self._logged = end
-            self._write(self.history.block(first, end))
-        if self._log is not None:
-            self._log.flush()
-
-
-class _Held:
-    """While the block runs the run does nothing, wherever its thread is."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    def __enter__(self) -> None:
-        if self._run.alive:
-            self._run.pause()
-        self._run._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._run._lock.release()
-
-
-def memory_in_use() -> int:
-    """Bytes of memory this process has in use now (where the system does not say: at most so far)."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - read five times a second
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
-
+        self._journal.write(self.history, line)

@@ -47,7 +47,8 @@ class Thinned:
         if width != self.width or first >= len(self.loss) + 1:
             self.width, first = width, 0
         loss, metric = self._buckets(first, step)
-        self.loss, self.metric = np.concatenate([self.loss[:first], loss]), np.concatenate([self.metric[:first], metric])
+        self.loss = np.concatenate([self.loss[:first], loss])
+        self.metric = np.concatenate([self.metric[:first], metric])
         return first, loss, metric
 
     def _buckets(self, first: int, step: int) -> tuple[Numbers, Numbers]:
@@ -83,11 +84,12 @@ def svg(histories: Sequence[History], lines: Sequence[str]) -> str:
     head = 8 + 17 * len(lines)
     width, height = (LEFT + WIDTH) * len(charts) + 16, head + TOP + HEIGHT + BOTTOM + 8
     label = html.escape(" ".join(lines), quote=True)
-    out = [
+    start = (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{label}" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" style="background:#fff;max-width:100%;height:auto" '
         'font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#1b2733">'
-    ]
+    )
+    out = [start]
     for i, line in enumerate(lines):
         weight = ' font-weight="bold"' if i == 0 else ""
         out.append(f'<text x="10" y="{20 + 17 * i}"{weight}>{html.escape(line[:160])}</text>')
@@ -104,7 +106,8 @@ def _chart(histories: Sequence[History], kind: str, x: float, y: float) -> list[
         curves.append((colour, "", steps, means))
         checked = [(v.step, getattr(v, kind)) for v in history.validation if getattr(v, kind) is not None]
         if checked:
-            curves.append((colour, ' stroke-dasharray="5 3"', *map(np.array, zip(*checked, strict=True))))
+            pairs = np.array(checked, np.float64)
+            curves.append((colour, ' stroke-dasharray="5 3"', pairs[:, 0], pairs[:, 1]))
     finite = [v[np.isfinite(v)] for *_, v in curves]
     every = np.concatenate([*finite, np.zeros(0)])
     low, high = (float(every.min()), float(every.max())) if every.size else (0.0, 1.0)
@@ -115,7 +118,8 @@ def _chart(histories: Sequence[History], kind: str, x: float, y: float) -> list[
     for value in (low, (low + high) / 2, high):
         at = top + HEIGHT * (high - value) / (high - low)
         out.append(f'<path d="M{left:.1f} {at:.1f}h{WIDTH - 20}" stroke="#dde4eb" fill="none"/>')
-        out.append(f'<text x="{left - 6:.1f}" y="{at + 4:.1f}" text-anchor="end" font-size="11" fill="#516071">{value:.3g}</text>')
+        place = f'x="{left - 6:.1f}" y="{at + 4:.1f}" text-anchor="end" font-size="11" fill="#516071"'
+        out.append(f"<text {place}>{value:.3g}</text>")
     out.append(
         f'<text x="{left + WIDTH - 20:.1f}" y="{top + HEIGHT + 16:.1f}" text-anchor="end" font-size="11" '
         f'fill="#516071">step {last:,.0f}</text>'

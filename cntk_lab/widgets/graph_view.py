@@ -194,6 +194,8 @@ class GraphView(LabWidget):
                 path = write_picture(self._snapshot, Path(folder) / f"graph.{request.form}", request.opened)
                 content = base64.b64encode(path.read_bytes()).decode()
             return messages.Exported("exported", request.form, content)
+        if not isinstance(request, messages.Inspect):
+            return super().answer(request)
         uid = self._known(request.uid)
         parameters = [uid, *self._tree.hosted.get(uid, ())]
         found = [(self._tree.node[p]["name"] or p, self._values(p) if self._values else None) for p in parameters]

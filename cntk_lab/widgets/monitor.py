@@ -2,7 +2,8 @@
 
 Listens to ``events.RunChanged``, sends pieces of thinned curves and a short state a few times a second, and answers the
 buttons by plain calls. It takes no part in the training: without it the run is the same. State that Python owns:
-``runs`` (short, sent often), ``details`` (sent when they change), ``notice``; the browser's own: smoothing, scale, zoom, the step pointed at.
+``runs`` (short, sent often), ``details`` (sent when they change), ``notice``; the browser's own: smoothing, scale,
+zoom, the step pointed at.
 """
 
 from __future__ import annotations
@@ -179,7 +180,8 @@ class TrainingMonitor(LabWidget):
         if isinstance(request, messages.SetRate):
             run = self._run(request.run)
             (run.set_learning_rate if request.what == "learning_rate" else run.set_momentum)(request.value)
-            return messages.Done("done", f"{request.what.replace('_', ' ')} {request.value:g} from the next minibatch on")
+            what = request.what.replace("_", " ")
+            return messages.Done("done", f"{what} {request.value:g} from the next minibatch on")
         if isinstance(request, messages.Act):
             return self._act(self._run(request.run), request)
         return super().answer(request)
@@ -216,7 +218,8 @@ class TrainingMonitor(LabWidget):
                 words = f"{made.name} goes on from step {request.step}: change what you like, then resume"
             else:
                 found = run.find_learning_rate()
-                words = f"the loss falls fastest below {10 * found.suggestion:.2g}: try the learning rate {found.suggestion:.2g}"
+                best = found.suggestion
+                words = f"the loss was lowest at the rate {10 * best:.2g}: try the learning rate {best:.2g}"
         except LabError as error:
             words = str(error)
         self.notice = ""
@@ -341,8 +344,9 @@ class _Entry:
         self._counts = self._count()
         checks = history.validation
         every = -(-len(checks) // MOST_CHECKS) or 1
+        chosen = checks[(len(checks) - 1) % every :: every]
         return {
-            "validation": [[v.step, _finite(v.loss), _finite(v.metric)] for v in checks[(len(checks) - 1) % every :: every]],
+            "validation": [[v.step, _finite(v.loss), _finite(v.metric)] for v in chosen],
             "changes": [[c.step, c.kind, c.value] for c in history.changes[-MOST_TOLD:]],
             "findings": [[f.step, f.kind, f.words, f.node] for f in history.findings[-MOST_TOLD:]],
         }

@@ -121,7 +121,7 @@ export class Chart {
         height: HEIGHT,
         legend: { show: false },
         cursor: { sync: { key: this.group, setSeries: false }, drag: { x: true, y: false, dist: 6 }, points: { size: 6 } },
-        scales: { x: { time: false }, y: this.logarithmic ? { distr: 3, log: 10 } : { range: padded } },
+        scales: { x: { time: false }, y: this.logarithmic ? { distr: 3, log: 10, range: paddedLog } : { range: padded } },
         axes: [{ ...axis, size: 26, values: (_, ticks) => ticks.map(v => (Number.isInteger(v) ? v.toLocaleString('en') : '')) }, { ...axis, size: 52, values: (_, ticks) => ticks.map(v => (v === null ? '' : brief(v, 3))) }],
         series: [
           {},
@@ -198,6 +198,10 @@ export class Chart {
 function lastOf(curve: Line): number | null {
   for (let i = curve.y.length - 1; i >= 0; i--) if (curve.y[i] !== null) return curve.y[i] ?? null;
   return null;
+}
+
+function paddedLog(_: uPlot, low: number | null, high: number | null): [number, number] {
+  return low === null || high === null || low <= 0 ? [0.1, 1] : [low / 1.15, high * 1.15];
 }
 
 function padded(_: uPlot, low: number | null, high: number | null): [number, number] {

@@ -65,7 +65,7 @@ export class MonitorPane {
   private readonly rate = html('input', { type: 'text', inputmode: 'decimal', spellcheck: 'false', 'aria-label': 'Learning rate' });
   private readonly momentum = html('input', { type: 'text', inputmode: 'decimal', spellcheck: 'false', 'aria-label': 'Momentum' });
   private readonly momentumLabel = html('label', {}, 'momentum ', this.momentum);
-  private readonly smoothing = html('input', { type: 'range', min: 0, max: 0.99, step: 0.01, value: 0.6, 'aria-label': 'Smoothing of the curves' });
+  private readonly smoothing = html('input', { type: 'range', min: 0, max: 0.99, step: 0.01, value: 0.9, 'aria-label': 'Smoothing of the curves' });
   private readonly logarithmic = html('input', { type: 'checkbox', 'aria-label': 'Logarithmic scale' });
   private readonly at = html('input', { type: 'number', min: 0, step: 1, 'aria-label': 'Step to go back to' });
   private readonly charts: { loss: Chart; metric: Chart };
@@ -126,9 +126,15 @@ export class MonitorPane {
       }
     }, { signal });
     // a dark theme that comes later colours the canvases anew
-    const theme = new MutationObserver(() => {
+    // (twice: the theme's own style sheet arrives after its name)
+    const recolour = () => {
+      if (signal.aborted) return;
       this.charts.loss.redraw();
       this.charts.metric.redraw();
+    };
+    const theme = new MutationObserver(() => {
+      setTimeout(recolour, 30);
+      setTimeout(recolour, 500);
     });
     theme.observe(document.body, { attributes: true, attributeFilter: ['data-jp-theme-light', 'class'] });
     signal.addEventListener('abort', () => theme.disconnect());

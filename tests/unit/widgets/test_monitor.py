@@ -53,7 +53,8 @@ def from_browser(monitor, **request):
     """What the kernel answers to a request of the browser."""
     sent = []
     send, monitor.send = monitor.send, lambda content, buffers=None: sent.append((content, buffers))
-    monitor._handle_msg({"content": {"data": {"method": "custom", "content": {"number": 1, "request": request}}}, "buffers": []})
+    data = {"method": "custom", "content": {"number": 1, "request": request}}
+    monitor._handle_msg({"content": {"data": data}, "buffers": []})
     monitor.send = send
     return sent
 
@@ -117,12 +118,14 @@ def test_rates_from_the_browser_are_checked_and_recorded(monitor):
     for what, value in (("learning_rate", 1), ("momentum", 0.25)):
         [(answer, _)] = from_browser(monitor, kind="set", run=number, what=what, value=value)
         assert answer["reply"]["message"] == f"{what.replace('_', ' ')} {value:g} from the next minibatch on"
-    for what, value, words in (("learning_rate", -1.0, "learning rate -1 cannot be used"), ("momentum", 1, "momentum 1 cannot")):
+    refused = (("learning_rate", -1.0, "learning rate -1 cannot be used"), ("momentum", 1, "momentum 1 cannot be used"))
+    for what, value, words in refused:
         [(answer, _)] = from_browser(monitor, kind="set", run=number, what=what, value=value)
         assert words in answer["reply"]["message"]
         assert answer["reply"]["kind"] == "failed"
     finish(monitor)
-    assert [(c.step, c.kind, c.value) for c in monitor.history.changes] == [(0, "learning_rate", 1.0), (0, "momentum", 0.25)]
+    made = [(c.step, c.kind, c.value) for c in monitor.history.changes]
+    assert made == [(0, "learning_rate", 1.0), (0, "momentum", 0.25)]
 
 
 def test_a_request_for_an_unknown_run_is_refused(monitor):
@@ -209,7 +212,8 @@ def test_lab_train_returns_at_once_with_everything_it_needs(tmp_path):
     assert (made.run.status, made.run.step) == ("finished", 12)
     trainer = Trainer(None, *task()[::2])
     tuple_data = (X, X[:, :1])
-    again = lab.train(trainer, tuple_data, max_epochs=2, minibatch_size=10, changes=lab.read_run(tmp_path / "run.jsonl").changes)
+    changes = lab.read_run(tmp_path / "run.jsonl").changes
+    again = lab.train(trainer, tuple_data, max_epochs=2, minibatch_size=10, changes=changes)
     again.wait(60)
     assert list(again.history.loss) == list(made.history.loss)
     with pytest.raises(SignatureError, match="a criterion needs a learner"):
