@@ -90,7 +90,7 @@ def train(
         name: of the run, in legends and files.
         file: where to write the run's history while it grows, as JSON lines.
         changes: of an earlier run (``history.changes``), to be made again at the same steps.
-        doctor: whether to look for what is wrong, in one part in 200 of the time.
+        doctor: whether to look for what is wrong, in one part in 1000 of the time.
 
     Returns:
         A ``TrainingMonitor``: ``pause``, ``resume``, ``step``, ``stop``, ``set_learning_rate``, ``rewind``, ``fork``

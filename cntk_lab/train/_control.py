@@ -55,6 +55,7 @@ class Control:
         self._lock = threading.Lock()
         self._allowed = 0
         self._stopped = self._paused = False
+        self._free = True  # neither stopped nor paused: all that is asked of most minibatches
         self._asked: list[Change] = []
         self.idle = idle
 
@@ -71,19 +72,19 @@ class Control:
     def begin(self, *, paused: bool = False) -> None:
         """Be as at first, or held from the first minibatch on; rates that were asked for are kept."""
         with self._lock:
-            self._stopped, self._paused, self._allowed = False, paused, 0
+            self._stopped, self._paused, self._allowed, self._free = False, paused, 0, not paused
             (self._running.clear if paused else self._running.set)()
 
     def pause(self) -> None:
         """Hold training before its next minibatch."""
         with self._lock:
-            self._paused, self._allowed = True, 0
+            self._paused, self._allowed, self._free = True, 0, False
             self._running.clear()
 
     def resume(self) -> None:
         """Let training go on."""
         with self._lock:
-            self._paused, self._allowed = False, 0
+            self._paused, self._allowed, self._free = False, 0, not self._stopped
             self._running.set()
 
     def step(self, count: int = 1) -> None:
@@ -98,18 +99,20 @@ class Control:
         if count < 1:
             raise AttributeValueError(f"step: {count} minibatches cannot be done", fix="give 1 or more")
         with self._lock:
-            self._paused = True
+            self._paused, self._free = True, False
             self._allowed += count
             self._running.set()
 
     def stop(self) -> None:
         """End training before its next minibatch, as if all samples had been seen."""
         with self._lock:
-            self._stopped = True
+            self._stopped, self._free = True, False
             self._running.set()
 
     def proceed(self) -> bool:
         """Wait while paused; then whether there shall be another minibatch. Asked before each, by one thread."""
+        if self._free:
+            return True
         while True:
             while not self._running.wait(_POLL_SECONDS if self.idle else None):
                 if self.idle:

@@ -24,7 +24,7 @@ from cntk_lab.train._history import Finding, History
 from cntk_lab.train._step import evaluate
 from cntk_lab.train.trainer import Trainer
 
-FIRST_VISIT: Final = 1.0
+FIRST_VISIT: Final = 2.0
 """Seconds of training before the first visit, and at least between two."""
 DEAD_SHARE: Final = 0.4
 """Share of a layer's units that must be silent to be told of; in healthy networks a tenth may be."""

@@ -34,7 +34,7 @@ from cntk_lab.train.trainer import Trainer
 
 TELL_SECONDS: Final = 0.2
 """Between two events of a run."""
-KEEP_SHARE: Final = 200
+KEEP_SHARE: Final = 1000
 """Moments and the doctor's visits may take one part in this of the time."""
 
 _numbers = itertools.count(1)
@@ -56,7 +56,7 @@ class Run:
         name: in legends and files.
         file: where to write the history while it grows, as JSON lines.
         changes: of an earlier run, to be made again at the same steps.
-        doctor: whether to look for what is wrong; one part in 200 of the time at most.
+        doctor: whether to look for what is wrong; one part in 1000 of the time at most.
         memory: bytes for moments to go back to.
 
     Raises:
@@ -108,7 +108,7 @@ class Run:
         self._thread: threading.Thread | None = None
         self._lock = threading.RLock()
         self._samples, self._seconds, self._costs = 0, 0.0, 0.0
-        self._kept_at = self._checked_at = 0.0
+        self._kept_at = 0.0
         self._last_load = (0, 0.0)
         self._left: Moment | None = None
         self._told = ("", 0)
@@ -428,9 +428,8 @@ class Run:
         """Train on one minibatch and write it down."""
         trainer = self.trainer
         trainer.train_minibatch(fed.arguments, is_sweep_end=fed.ends_sweep)
-        count = trainer.previous_minibatch_sample_count
         metric = trainer.previous_minibatch_evaluation_average if self.history.has_metric else 0.0
-        self._samples += count
+        self._samples += trainer.previous_minibatch_sample_count
         self._seconds += time.perf_counter() - started
         self.history.append(self._samples, trainer.previous_minibatch_loss_average, metric, self._seconds)
 

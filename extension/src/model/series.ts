@@ -86,7 +86,7 @@ export function brief(value: number | null | undefined, digits = 4): string {
   if (value === null || value === undefined) return '–';
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2).replace('e+', 'e');
+  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return Number(value.toPrecision(Math.min(digits, 3))).toExponential().replace('e+', 'e');
   return String(Number(value.toPrecision(digits)));
 }
 
