@@ -337,7 +337,7 @@ def _open_parquet(path: Path) -> Any:
     try:
         arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError:
-        raise NotAvailableError("no pyarrow, which reads Parquet files", fix="pip install pyarrow") from None
+        raise NotAvailableError("no pyarrow, which reads Parquet files", fix="pip install cntk-lab[tables]") from None
     try:
         return parquet.ParquetFile(path)
     except (OSError, arrow.ArrowException) as error:
