@@ -40,7 +40,8 @@ def _batch_only(x: TensorType, what: str) -> tuple[Axis, ...]:
 
 def _to_sequence_axes(node: Any, x: TensorType, sequence_axis_name_prefix: str) -> tuple[Axis, ...]:
     batch = _batch_only(x, "to_sequence")
-    return (*batch, Axis(f"{sequence_axis_name_prefix}{walk.resolve(node.inputs[0]).uid}"))
+    makers = "_".join(walk.resolve(v).uid for v in node.inputs)  # other lengths of the same operand are another axis
+    return (*batch, Axis(f"{sequence_axis_name_prefix}{makers}"))
 
 
 def _frames_shape(x: TensorType, what: str) -> Shape:

@@ -210,7 +210,7 @@ def _read_convolution(attributes: Dictionary, count: int, ranks: Sequence[int]) 
     for pad in ("lowerPad", "upperPad"):
         refuse_explicit(attributes, pad)
     if attributes.get("sequential") is True:
-        values["sequential"] = True
+        return Use("sequential_convolution", (0, 1), {**values, "groups": entry(attributes, "groups", SIZE, 1)})
     if entry(attributes, "transpose", BOOL, False):
         shape = entry(attributes, "outputShape", SHAPE, (0,))
         return Use("convolution_transpose", (0, 1), {**values, "output_shape": None if shape in ((0,), ()) else shape})

@@ -8,12 +8,14 @@ reads records and answers with an operator, and the other way round. Source: fil
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from cntk_lab.axis import Axis
+from cntk_lab.formats.cntk._irregular import fill_front
+from cntk_lab.formats.cntk.codecs import listed
 from cntk_lab.formats.cntk.description import (
     FunctionRecord,
     VariableRecord,
@@ -21,8 +23,8 @@ from cntk_lab.formats.cntk.description import (
     output_uid,
     stored_axis,
 )
-from cntk_lab.formats.cntk.operators import NUMBERS
-from cntk_lab.formats.cntk.values import Dictionary, SizeT, Value
+from cntk_lab.formats.cntk.operators import NUMBERS, write_convolution
+from cntk_lab.formats.cntk.values import Dictionary, SizeT, StoredAxis, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,14 @@ def sequential_convolution(records: Records, record: FunctionRecord) -> Function
     if record.op != NUMBERS["ToSequenceOp"] or len(record.inputs) < 2:
         return None
     stop = records.maker(record.inputs[1], "StopGradient")
-    return None if stop is None else records.maker(stop.inputs[0], "ConvolutionSequenceShape")
+    shape = None if stop is None else records.maker(stop.inputs[0], "ConvolutionSequenceShape")
+    if shape is None:
+        return None
+    flags = shape.attributes.get("autoPadding")
+    attributes = shape.attributes
+    if isinstance(flags, list) and len(flags) > 1:
+        attributes = {**attributes, "autoPadding": [*flags[:-1], False]}  # files never pad the channels, the last axis
+    return replace(shape, name=record.name, attributes=attributes)
 
 
 def is_inner_part(records: Records, record: FunctionRecord) -> bool:
@@ -189,13 +198,14 @@ class Emitter:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an operator stands: uids of its operands, axes of its result, its attributes, its uid and name."""
+    """Where an operator stands: uids of its operands, axes of its result, attributes, uid, name, operands' shapes."""
 
     operands: Sequence[str]
     axes: Sequence[Axis]
     attributes: Mapping[str, Any]
     uid: str
     name: str = ""
+    shapes: Sequence[tuple[int, ...]] = ()
 
 
 Form = Callable[[Emitter, Place], None]
@@ -237,6 +247,29 @@ def _to_sequence_form(e: Emitter, place: Place) -> None:
     e.put("ToSequenceOp", place.operands, attributes, place.uid, place.name)
 
 
+def _sequential_convolution_form(e: Emitter, place: Place) -> None:
+    """Unpacked frames become the first spatial axis, behind the channels; the new lengths come from the attributes."""
+    kernel, operand = place.operands
+    weights, rank = place.shapes[0], len(place.shapes[1]) + 1
+    given = dict(place.attributes)
+    whole = write_convolution("convolution", given, weights, rank).attributes | {"sequential": True}
+    pads = fill_front(listed(given["auto_padding"]), rank, channel=True)
+    steps = fill_front(listed(given["strides"]), rank, channel=False)
+    inner = {**given, "auto_padding": [False, *pads[1:]], "strides": (weights[-rank], *steps[1:])}
+    axes: Dictionary = {
+        key: StoredAxis(i, f"staticAxisIdx={i}", ordered=True) for key, i in (("axis1", rank - 1), ("axis2", rank - 2))
+    }
+    unpacking: Dictionary = {"sequenceUnpackPaddingValue": 0.0, "sequenceUnpackSuppressMaskOutput": True}
+    frames = e.put("TransposeAxes", [e.put("UnpackSequenceOp", [operand], unpacking)], axes)
+    windows = e.put("Convolution", [kernel, frames], write_convolution("convolution", inner, weights, rank).attributes)
+    lengths = e.put("StopGradient", [e.put("ConvolutionSequenceShape", [kernel, operand], whole)])
+    attributes: Dictionary = {
+        "sequenceAxis": "ConvOverSequenceAxisPrefix",
+        "newDynamicAxes": _stored_axes(place.axes),
+    }
+    e.put("ToSequenceOp", [e.put("TransposeAxes", [windows], axes), lengths], attributes, place.uid, place.name)
+
+
 def _edge_form(delay: str) -> Form:
     def form(e: Emitter, place: Place) -> None:
         zero = e.put("ReconcileDynamicAxis", [e.constant(0), place.operands[0]])
@@ -264,5 +297,6 @@ FORMS: dict[str, Form] = {
     "sequence_is_last": _edge_form("FutureValue"),
     "sequence_broadcast_as": _broadcast_form,
     "to_sequence": _to_sequence_form,
+    "sequential_convolution": _sequential_convolution_form,
 }
 """How operators on sequences are written, by their name."""

@@ -69,7 +69,7 @@ class StoredAxis(NamedTuple):
 
 _Number: TypeAlias = "bool | int | SizeT | float | Float"
 _Record: TypeAlias = "NDShape | StoredAxis | NDArray[Any]"
-Value: TypeAlias = "_Number | str | _Record | list[Value] | tuple[Value, ...] | dict[str, Value] | None"
+Value: TypeAlias = "_Number | str | _Record | list[Value] | tuple[Value, ...] | dict[str, Value] | Boxed | None"
 Dictionary: TypeAlias = "dict[str, Value]"
 
 

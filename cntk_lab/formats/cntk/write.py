@@ -125,7 +125,7 @@ class _Writer:
             raise FormatError(error.what, error.where or where, error.fix) from error
 
     def record(self, node: Node) -> records.FunctionRecord:
-        if node.block is not None:
+        if node.block is not None and not _is_primitive(node):
             return self.block(node, node.block.outputs, node.block.arguments)
         if hasattr(node.function, "serialize") or node.op.kind == "user":
             return self.user(node)
@@ -206,7 +206,8 @@ class _Writer:
         emitter = _packed.Emitter(self.fresh, node.inputs[0].type.dtype or "float32")
         axes = node.outputs[0].type.axes or ()
         operands = [self.variable_uid(v) for v in node.inputs]
-        form(emitter, _packed.Place(operands, axes, node.attributes, self.node_uid(node), node.name))
+        shapes = [v.type.dims for v in node.inputs]
+        form(emitter, _packed.Place(operands, axes, node.attributes, self.node_uid(node), node.name, shapes))
         self.variables.update({v.uid: v for v in emitter.variables})
         self.functions.extend(emitter.functions[:-1])
         return emitter.functions[-1]
@@ -249,6 +250,11 @@ def _public_name(node: Node) -> str:
     return node.op.name.lstrip("_")
 
 
+def _is_primitive(node: Node) -> bool:
+    """Whether an operator that is a block here is one primitive function in files."""
+    return node.op.kind == "composite" and _public_name(node) in operators.BY_OP
+
+
 def _leaf(variable: Variable, uid: str, kind: str) -> records.VariableRecord:
     valued = kind in ("Parameter", "Constant")
     type_ = variable.type
@@ -276,7 +282,7 @@ def stored_form(node: Node) -> operators.Stored | None:
     stored = operators.write_use(name, node.attributes, len(node.inputs), ranks)
     if stored is not None or node.op.cntk.op is None or node.op.cntk.block is not None:
         return stored
-    for candidate in (node.op.cntk.op, f"{node.op.cntk.op}Op"):
+    for candidate in (node.op.cntk.op, f"{node.op.cntk.op}Op", node.op.cntk.op.removesuffix("Op")):
         if candidate in operators.NUMBERS:
             return operators.Stored(operators.NUMBERS[candidate], (), {})
     return None

@@ -258,12 +258,12 @@ def _scalar(condition: TensorType, what: str) -> None:
 
 def _where_shape(condition: TensorType) -> Shape:
     _scalar(condition, "sequence.where")
-    return condition.dims
+    return ()
 
 
 def _where_forward(xp: Any, condition: Any, layouts: Any) -> Any:
     new, rows = f.chosen(condition, layouts[0])
-    return xp.asarray(layouts[0].position[rows]).astype(condition.dtype).reshape((-1, *condition.shape[1:])), new
+    return xp.asarray(layouts[0].position[rows]).astype(condition.dtype), new
 
 
 _CONDITION = Reals(1, 2, whole=True)
