@@ -13,10 +13,12 @@ import math
 import os
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
 
 from cntk_lab.errors import FormatError
 from cntk_lab.train._control import KINDS, Change
@@ -56,6 +58,44 @@ class Finding:
     node: str = ""
 
 
+class Column(Sequence[float]):
+    """Numbers that only grow at the end, 8 bytes each; reading them, as an array too, never holds up the writer.
+
+    Args:
+        code: as in ``array``: "d" for floating-point, "q" for whole numbers.
+    """
+
+    __slots__ = ("_numbers",)
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, code: str, numbers: Iterable[float] = ()) -> None:
+        self._numbers: array[Any] = array(code, numbers)
+
+    def append(self, value: float) -> None:
+        """Add a number."""
+        self._numbers.append(value)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, at: Any) -> Any:
+        found = self._numbers[at]
+        return Column(found.typecode, found) if isinstance(found, array) else found
+
+    def __delitem__(self, at: slice) -> None:
+        del self._numbers[at]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Column) and self._numbers == other._numbers
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, np.dtype[Any]]:
+        del copy  # an array that shared the memory would keep it from growing
+        return np.array(self._numbers[:], dtype)
+
+    def __repr__(self) -> str:
+        return f"Column({list(self._numbers[:5])!r}{', ...' if len(self) > 5 else ''})"
+
+
 @dataclass
 class History:
     """Numbers of a run. Steps count from 1: ``loss[0]`` is the average loss of step 1, before its update."""
@@ -64,10 +104,10 @@ class History:
     has_metric: bool = False
     parent: str = ""
     forked_at: int = 0
-    loss: array[float] = field(default_factory=lambda: array("d"))
-    metric: array[float] = field(default_factory=lambda: array("d"))
-    samples: array[int] = field(default_factory=lambda: array("q"))
-    seconds: array[float] = field(default_factory=lambda: array("d"))
+    loss: Column = field(default_factory=lambda: Column("d"))
+    metric: Column = field(default_factory=lambda: Column("d"))
+    samples: Column = field(default_factory=lambda: Column("q"))
+    seconds: Column = field(default_factory=lambda: Column("d"))
     validation: list[Validation] = field(default_factory=list)
     rates: list[Change] = field(default_factory=list)
     """Learning rate and momentum of the first learner from a step on, however they came to change."""
@@ -83,10 +123,10 @@ class History:
 
     def append(self, samples: int, loss: float, metric: float, seconds: float) -> None:
         """Add a step: samples in all, averages, and seconds of training in all."""
-        self.loss.append(loss)
-        self.metric.append(metric)
-        self.samples.append(samples)
         self.seconds.append(seconds)
+        self.samples.append(samples)
+        self.metric.append(metric)
+        self.loss.append(loss)  # the last: its length says how many steps there are
 
     def cut(self, step: int) -> None:
         """Forget what happened after a step; changes made before the step that follows it are forgotten too."""

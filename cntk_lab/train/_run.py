@@ -567,7 +567,7 @@ class Run:
 
     def _moment(self, step: int | None = None) -> Moment:
         at = self.step if step is None else step
-        samples = self.history.samples[at - 1] if at else 0
+        samples = int(self.history.samples[at - 1]) if at else 0
         seconds = self.history.seconds[at - 1] if at else 0.0
         return take(self.trainer, self._variables, self.feed, at, samples, seconds)
 

@@ -54,7 +54,7 @@ class Thinned:
     def _buckets(self, first: int, step: int) -> tuple[Numbers, Numbers]:
         made = []
         for column in (self._history.loss, self._history.metric):
-            values = np.array(column[first * self.width : step])
+            values = np.asarray(column[first * self.width : step])
             whole = len(values) // self.width * self.width
             parts = [values[:whole].reshape(-1, self.width).mean(axis=1)]
             if whole < len(values):

@@ -257,6 +257,15 @@ def test_a_history_is_the_same_after_a_file(tmp_path) -> None:
     assert (first["format"], first["version"], first["has_metric"]) == ("cntk-lab-run", 1, True)
 
 
+def test_looking_at_the_numbers_does_not_keep_them_from_growing() -> None:
+    history = History("h")
+    history.append(1, 2.0, 0.0, 0.5)
+    seen = [np.asarray(history.loss), history.loss[:], np.array(history.samples)]
+    history.append(2, 1.0, 0.0, 0.5)
+    assert [len(s) for s in seen] == [1, 1, 1]
+    assert np.asarray(history.loss).tolist() == [2.0, 1.0]
+
+
 def test_numbers_that_are_not_finite_survive_a_file(tmp_path) -> None:
     history = History("h")
     for value in (float("inf"), float("-inf"), 1.0):
