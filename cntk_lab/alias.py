@@ -18,9 +18,11 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
 
 import cntk_lab
 from cntk_lab.errors import NotAvailableError
+from cntk_lab.ops import alias as _operator
 
 __all__ = ["CNTK_VERSION", "install", "remove"]
 
@@ -116,3 +118,13 @@ def remove() -> None:
 
 
 install()
+
+
+class _AlsoTheOperator(ModuleType):
+    """This module once it is imported: ``cntk_lab.alias`` is also the name of an operator, which it then stands for."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return _operator(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _AlsoTheOperator

@@ -194,7 +194,7 @@ def _resolve_automatic(
 @tensor_op(
     resolve=_resolve_automatic,
     operands=("node_input", "node_referent", "ancestor_input", "ancestor_referent"),
-    cntk=CntkRule("Crop", id=84),
+    cntk=CntkRule("Crop", id=84, where={"offset": None}),
     **_FACTS,
 )
 def _crop_automatic(

@@ -388,8 +388,9 @@ def local_response_normalization(
         ShapeError: if the operand has no axis.
 
     Example:
-        >>> local_response_normalization([[[1.0]], [[2.0]], [[3.0]]], 1, 1.0, 1.0,
-        0.5).eval().ravel().astype(float).round(4).tolist() [0.6124, 0.8402, 1.299]
+        >>> f = local_response_normalization([[[1.0]], [[2.0]], [[3.0]]], 1, 1.0, 1.0, 0.5)
+        >>> f.eval().ravel().astype(float).round(4).tolist()
+        [0.6124, 0.8402, 1.299]
 
     Source: CNTK 2.7 ``ops.local_response_normalization``; ONNX LRN-1; Krizhevsky and others (2012).
     """

@@ -1,11 +1,14 @@
 """Default options hold inside their block, innermost first, and never against what was passed."""
 
+import importlib
 from typing import Any
 
 import pytest
 
-from cntk_lab import default_options as options
 from cntk_lab.errors import AttributeValueError, SignatureError
+
+# the name in the package is CNTK's function of the same name
+options = importlib.import_module("cntk_lab.default_options")
 
 GLOROT = options.default_override_or("glorot")
 

@@ -49,7 +49,7 @@ class Handle:
     r"""A kernel that is compiled or being compiled.
 
     Example:
-        >>> handle = request("def kernel(block, thread, threads, phase):\\n    pass\\n")
+        >>> handle = request("def kernel(block, thread, threads, phase):\n    pass\n")
         >>> handle.wait(60) and handle.address > 0
         True
     """

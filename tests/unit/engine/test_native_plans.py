@@ -96,7 +96,8 @@ def test_native_plans_agree_with_numpy(name):
             got = out.grad({x: data}, wrt=wrt, outputs=[out.output])
             assert execute.native_of(_plan(out, wrt)).ready()
         for a, b in zip(_flat(got), _flat(want), strict=True):
-            np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+            # sums of many numbers of both signs: what cancels leaves the rounding of the largest
+            np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5 * max(1.0, float(np.abs(b).max())))
 
 
 def _flat(result):
