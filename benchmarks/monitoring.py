@@ -76,7 +76,8 @@ def main():
     report = tick()
     whole = plain + report * 5 * SECONDS_PER_STEP
     print(f"the run's loop: {1e6 * plain:.1f} us a step; a report: {1e6 * report:.0f} us, 5 a second")
-    print(f"at 1,000 steps a second: {100 * whole / SECONDS_PER_STEP:.2f} % (the doctor and moments: at most 0.2 % more)")
+    share = 100 * whole / SECONDS_PER_STEP
+    print(f"at 1,000 steps a second: {share:.2f} % (the doctor and moments: at most 0.2 % more)")
 
 
 if __name__ == "__main__":

@@ -161,11 +161,6 @@ class Run:
         """Sweeps over the data that are done."""
         return self.feed.position()[0]
 
-    @property
-    def findings(self) -> list[Finding]:
-        """What the doctor saw."""
-        return self.history.findings
-
     # --- what can be done
 
     def start(self) -> Run:
@@ -256,7 +251,7 @@ class Run:
 
     async def _ended(self) -> Run:
         try:
-            while self.alive:
+            while self.alive:  # noqa: ASYNC110 - the thread of the run knows no event loop
                 await asyncio.sleep(0.02)
         except (asyncio.CancelledError, KeyboardInterrupt):
             self.stop()
@@ -271,7 +266,7 @@ class Run:
         Returns:
             Its step.
         """
-        with self._held():
+        with self._held(then_on=True):
             self._shelf.add(self._moment(), asked=True)
             return self.step
 
@@ -355,7 +350,7 @@ class Run:
         """
         if not self.feed.returns:
             raise TrainingError("the data cannot be given again after a search", fix="train on arrays or a list")
-        with self._held():
+        with self._held(then_on=True):
             self._take_trainer()
             return find_rate(self.trainer, self._variables, self.feed, self.minibatch_size, low, high, steps)
 
@@ -369,8 +364,7 @@ class Run:
             The path.
         """
         with self._lock:
-            copied = self.history.copy(self.step)
-        return copied.save(path)
+            return self.history.copy(self.step).save(path)
 
     # --- the thread
 
@@ -486,7 +480,7 @@ class Run:
 
     def _not_finite(self) -> None:
         """The loss is not finite for the first time: go back to before that step, look at every node, and hold."""
-        if self._doctor is None or any(f.kind == "not finite" for f in self.findings):
+        if self._doctor is None or any(f.kind == "not finite" for f in self.history.findings):
             return
         step, loss = self.step, self.history.loss[-1]
         if self.feed.returns:
@@ -545,12 +539,17 @@ class Run:
             BUS.publish(RunChanged(self.number, status, self.step))
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
-        """While the block runs the run does nothing, wherever its thread is."""
+    def _held(self, *, then_on: bool = False) -> Iterator[None]:
+        """While the block runs the run does nothing, wherever its thread is; then it goes on if it did before."""
+        goes_on = then_on and self.alive and not self._control.paused
         if self.alive:
             self.pause()
         with self._lock:
+            if not self._shelf.steps:
+                self._shelf.add(self._moment())
             yield
+        if goes_on:
+            self._control.resume()
 
     def _take_trainer(self) -> None:
         """Put the trainer into this run's state, if another run was at work with it meanwhile."""

@@ -78,7 +78,7 @@ def test_a_run_that_blows_up_is_held_and_the_reason_is_told() -> None:
     run.start()
     assert held.wait(60)
     end()
-    [finding] = [f for f in run.findings if f.kind == "not finite"]
+    [finding] = [f for f in run.history.findings if f.kind == "not finite"]
     assert run.status == "paused"
     assert "'wrong' is the first node that is not finite (2 of 2 numbers)" in finding.words
     assert "a number above 3.4e38 does not fit into float32" in finding.words
@@ -100,7 +100,7 @@ def test_healthy_runs_are_let_alone(monkeypatch) -> None:
         assert run._doctor is not None
         run._doctor.due = lambda *_: True  # type: ignore[method-assign]
         run.start().wait(60)
-        alarms += [(seed, f.kind, f.words) for f in run.findings]
+        alarms += [(seed, f.kind, f.words) for f in run.history.findings]
     assert len({seed for seed, _, _ in alarms}) <= 1, alarms
 
 

@@ -145,6 +145,20 @@ def test_rewinding_to_any_step_gives_the_same_future() -> None:
         assert (list(run.history.loss), weights(run)) == (numbers, values)
 
 
+def test_keeping_a_state_does_not_hold_the_run_and_it_stays_on_the_shelf(told) -> None:
+    run = run_of()
+    with pytest.raises(AttributeValueError, match="has no step 3"):
+        run.rewind(3)
+    At(run, {5: run.pause})
+    run.start()
+    told("paused", 5)
+    assert run.checkpoint() == 5
+    assert run.status == "paused"
+    run.resume()
+    run.wait(60)
+    assert {0, 5} <= set(run.checkpoints)
+
+
 def test_a_fork_leaves_its_parent_as_it_was() -> None:
     run = run_of()
     numbers, values = finish(run), weights(run)
@@ -210,7 +224,7 @@ def test_an_error_ends_the_run_and_is_raised_where_it_is_waited_for() -> None:
     run.start()
     with pytest.raises(DataError, match="contain 24 NaN"):
         run.wait(60)
-    assert (run.status, run.step, run.findings[-1].kind) == ("failed", 1, "error")
+    assert (run.status, run.step, run.history.findings[-1].kind) == ("failed", 1, "error")
 
 
 def test_await_ends_with_the_run() -> None:
