@@ -75,6 +75,8 @@ class _Writer:
         self.uids: dict[int, str] = {}
         self.taken: set[str] = set()
         self.done: set[int] = set()
+        self.read: set[str] = set()
+        """Uids that the functions so far read."""
         self.kept_alive: list[object] = []
 
     # ---- uids
@@ -119,10 +121,14 @@ class _Writer:
 
     def node(self, node: Node) -> None:
         try:
-            self.functions.append(self.record(node))
+            self.put(self.record(node))
         except LabError as error:
             where = f"saving function '{node.name or node.uid}' ({node.op_name})"
             raise FormatError(error.what, error.where or where, error.fix) from error
+
+    def put(self, record: records.FunctionRecord) -> None:
+        self.functions.append(record)
+        self.read.update(record.inputs)
 
     def record(self, node: Node) -> records.FunctionRecord:
         if node.block is not None and not _is_primitive(node):
@@ -184,7 +190,8 @@ class _Writer:
         self.graph([root])
         inner = [self.variable_uid(p) for p in arguments]
         mapped = {id(p) for p in arguments}
-        kept = [self.variable_uid(v) for v in walk.leaves(outputs, python_order=False) if id(v) not in mapped]
+        leaves = [v for v in walk.leaves(outputs, python_order=False) if id(v) not in mapped]
+        kept = [uid for uid in map(self.unique, leaves) if uid in self.read]  # a loaded block may hold unused constants
         inside = [uid for uid in self.variables if uid not in before]
         kept = [uid for uid in dict.fromkeys([*kept, *inside]) if self.variables[uid].kind in ("Parameter", "Constant")]
         attributes: Dictionary = {k: _plain_value(v) for k, v in block_attributes(node).items()}
@@ -209,7 +216,8 @@ class _Writer:
         shapes = [v.type.dims for v in node.inputs]
         form(emitter, _packed.Place(operands, axes, node.attributes, self.node_uid(node), node.name, shapes))
         self.variables.update({v.uid: v for v in emitter.variables})
-        self.functions.extend(emitter.functions[:-1])
+        for part in emitter.functions[:-1]:
+            self.put(part)
         return emitter.functions[-1]
 
     def fresh(self, kind: str) -> str:

@@ -155,6 +155,25 @@ def test_saved_twice_gives_the_same_model(tmp_path: Path) -> None:
     assert formats.load(path.read_bytes()).shape == (3,)
 
 
+def test_sequential_convolutions_with_strides_are_saved(tmp_path: Path) -> None:
+    path = tmp_path / "a.model"
+    x = C.sequence.input_variable((2, 5), name="x")
+    f = C.layers.SequentialConvolution((3, 2), 3, strides=(2, 1), init=0.5)(x)
+    formats.save(f, path)
+    loaded = formats.load(path)
+    data = [np.arange(40, dtype=np.float32).reshape(4, 2, 5), np.ones((6, 2, 5), np.float32)]
+    assert loaded.shape == f.shape == (3, 4)
+    for one, other in zip(loaded.eval({loaded.arguments[0]: data}), f.eval({x: data}), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_constants_that_are_no_longer_read_leave_the_blocks() -> None:
+    now = write.describe(load("delay_layers"))
+    read_ = {uid for f in now.functions if f.block is None for uid in f.inputs}
+    read_ |= {outer for f in now.functions if f.block is not None for _, outer in f.block.arguments}
+    assert {v.uid for v in now.variables if v.kind == "Constant"} == {u for u in read_ if u.startswith("Constant")}
+
+
 def test_two_copies_of_one_loaded_model_get_uids_of_their_own() -> None:
     one, two = load("dense_layers"), load("dense_layers")
     both = write.describe(C.combine([one, two]))

@@ -40,7 +40,7 @@ def test_every_attribute_that_cntk_saved_is_read_and_written_back() -> None:
             continue
         seen.add(record.op)
         if operators.NAMES[record.op] == "ConvolutionSequenceShape":
-            assert use.attributes["sequential"] is True
+            assert use.op == "sequential_convolution"
             continue
         if operators.is_reduction(use.op):
             stored = operators.write_reduction(use.op, use.attributes, ranks[0])
@@ -169,4 +169,4 @@ def test_sequential_convolution_is_recognised_as_one_operator() -> None:
     ]
     use = operators.read_use(97, found.attributes, 2, [3, 1])
     assert use is not None
-    assert (use.op, use.attributes["sequential"], use.attributes["auto_padding"]) == ("convolution", True, [True, True])
+    assert (use.op, use.attributes["auto_padding"]) == ("sequential_convolution", [False, True])
