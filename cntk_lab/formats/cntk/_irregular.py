@@ -35,7 +35,7 @@ from cntk_lab.formats.cntk.description import shape_to_file
 from cntk_lab.formats.cntk.values import Dictionary, NDShape, SizeT, StoredAxis, Value
 
 Reader = Callable[[Dictionary, int, Sequence[int]], Use]
-Writer = Callable[[Mapping[str, Any], int, Sequence[int]], Stored]
+Writer = Callable[[Mapping[str, Any], int, Sequence[int]], Stored | None]
 READERS: dict[int, Reader] = {}
 WRITERS: dict[str, Writer] = {}
 
@@ -256,6 +256,16 @@ def fill_front(values: list[Any], rank: int, *, channel: bool) -> list[Any]:
     if len(values) == 1:
         return [values[0]] * rank if channel else [*([1] * (rank > 1)), *([values[0]] * (rank - (rank > 1)))]
     return [*([values[0] if channel else 1] * (rank - len(values))), *values]
+
+
+@reading(65)
+def _read_elu(attributes: Dictionary, count: int, ranks: Sequence[int]) -> Use:  # noqa: ARG001
+    return Use("elu", (0,), {"alpha": 1.0})
+
+
+@writing("elu")
+def _write_elu(attributes: Mapping[str, Any], count: int, ranks: Sequence[int]) -> Stored | None:  # noqa: ARG001
+    return Stored(65, (0,), {}) if attributes["alpha"] == 1 else None  # other slopes are blocks
 
 
 @reading(83)
