@@ -201,7 +201,9 @@ function lastOf(curve: Line): number | null {
 }
 
 function paddedLog(_: uPlot, low: number | null, high: number | null): [number, number] {
-  return low === null || high === null || low <= 0 ? [0.1, 1] : [low / 1.15, high * 1.15];
+  if (low === null || high === null || low <= 0) return [0.1, 1];
+  const [from, to] = uPlot.rangeLog(low, high, 10, false);
+  return [from ?? 0.1, to ?? 1];
 }
 
 function padded(_: uPlot, low: number | null, high: number | null): [number, number] {

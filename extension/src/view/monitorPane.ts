@@ -38,6 +38,14 @@ export interface Details {
 
 const NONE: Details = { validation: [], changes: [], findings: [] };
 
+export interface Settings {
+  current: number;
+  smoothing: string;
+  logarithmic: boolean;
+  at: string;
+  notice: string;
+}
+
 export interface MonitorHost {
   act(run: number, action: Act['action'], step: number): Promise<string>;
   set(run: number, what: SetRate['what'], value: number): Promise<string>;
@@ -163,6 +171,21 @@ export class MonitorPane {
     }
     series.take(width, first, values);
     this.draw();
+  }
+
+  /** What the user has set in the view, to be given to a view that takes its place. */
+  get settings(): Settings {
+    return { current: this.current, smoothing: this.smoothing.value, logarithmic: this.logarithmic.checked, at: this.at.value, notice: this.notice.textContent ?? '' };
+  }
+
+  set settings(kept: Settings) {
+    this.current = kept.current;
+    this.smoothing.value = kept.smoothing;
+    this.logarithmic.checked = kept.logarithmic;
+    this.at.value = kept.at;
+    this.chosen = kept.at === '' ? null : Number(kept.at);
+    this.say(kept.notice);
+    this.show();
   }
 
   say(words: string, wrong = false): void {

@@ -2,13 +2,16 @@
 import type { AnyModel, RenderProps } from '@anywidget/types';
 import { Channel, type Wire } from '../protocol/channel';
 import type { Curve, Reply } from '../protocol/messages';
-import { type Details, MonitorPane, type RunState } from '../view/monitorPane';
+import { type Details, MonitorPane, type RunState, type Settings } from '../view/monitorPane';
 
 interface State {
   runs: RunState[];
   details: Record<string, Details>;
   notice: string;
 }
+
+/** Settings of the view that was shown last, by notebook and first run: when a run ends its output is drawn anew. */
+const kept = new WeakMap<object, Map<number, Settings>>();
 
 const words = (reply: Reply): string => (reply.kind === 'done' ? reply.message : '');
 
@@ -38,11 +41,17 @@ async function render({ model, el }: RenderProps<State>): Promise<() => void> {
   for (const [event, listener] of Object.entries(listeners)) model.on(event as 'change:runs', listener);
   show();
   if (model.get('notice')) pane.say(model.get('notice'));
+  const notebook = model.widget_manager as object;
+  const first = model.get('runs')[0]?.number ?? 0;
+  const before = kept.get(notebook)?.get(first);
+  if (before) pane.settings = before;
   channel.ask({ kind: 'all' }).catch(() => pane.say('The kernel does not answer: the run is shown as it was.', true));
   return () => {
     model.off('msg:custom', custom);
     for (const [event, listener] of Object.entries(listeners)) model.off(event as 'change:runs', listener);
     channel.dispose();
+    const settings = kept.get(notebook) ?? new Map<number, Settings>();
+    kept.set(notebook, settings.set(first, pane.settings));
     pane.dispose();
   };
 }
