@@ -156,6 +156,9 @@ def test_rewind_and_fork_draw_two_runs(training, run_cell, screenshot):
     press(page, "Resume")
     status(page, "finished")
     assert printed(page, 2, run_cell) == "first+ True"
+    # the output was drawn anew when the run ended: what the user had set is still there
+    page.wait_for_timeout(300)
+    assert page.get_by_label("Step to go back to").input_value() == "1000"
     screenshot(page, "monitor-fork")
     page.get_by_label("Logarithmic scale").check()
     page.wait_for_timeout(300)

@@ -8,10 +8,11 @@ interface State {
   runs: RunState[];
   details: Record<string, Details>;
   notice: string;
+  _bundle: string | { model_id: string };
 }
 
-/** Settings of the view that was shown last, by notebook and first run: when a run ends its output is drawn anew. */
-const kept = new WeakMap<object, Map<number, Settings>>();
+/** Settings of the view that was shown last, by kernel and first run: when a run ends its output is drawn anew. */
+const kept = new Map<string, Settings>();
 
 const words = (reply: Reply): string => (reply.kind === 'done' ? reply.message : '');
 
@@ -41,17 +42,17 @@ async function render({ model, el }: RenderProps<State>): Promise<() => void> {
   for (const [event, listener] of Object.entries(listeners)) model.on(event as 'change:runs', listener);
   show();
   if (model.get('notice')) pane.say(model.get('notice'));
-  const notebook = model.widget_manager as object;
-  const first = model.get('runs')[0]?.number ?? 0;
-  const before = kept.get(notebook)?.get(first);
+  const bundle = model.get('_bundle'); // one for each kernel
+  const key = `${typeof bundle === 'string' ? bundle : bundle.model_id}/${model.get('runs')[0]?.number}`;
+  const before = kept.get(key);
   if (before) pane.settings = before;
+  // at once: the new view is there before the old one goes
+  for (const event of ['input', 'change', 'click']) pane.element.addEventListener(event, () => kept.set(key, pane.settings));
   channel.ask({ kind: 'all' }).catch(() => pane.say('The kernel does not answer: the run is shown as it was.', true));
   return () => {
     model.off('msg:custom', custom);
     for (const [event, listener] of Object.entries(listeners)) model.off(event as 'change:runs', listener);
     channel.dispose();
-    const settings = kept.get(notebook) ?? new Map<number, Settings>();
-    kept.set(notebook, settings.set(first, pane.settings));
     pane.dispose();
   };
 }
