@@ -395,8 +395,10 @@ class TrainingSession:
         self._run_test()
 
     def _loop(self) -> None:
-        stop = False
+        stop, done = False, 0
         while not stop and self.control.proceed():
+            self.control.apply(done, self.trainer.parameter_learners)
+            done += 1
             size = self.get_minibatch_size()
             if self.max_samples is not None:
                 size = min(size, self.max_samples - self._seen())
