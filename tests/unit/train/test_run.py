@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -231,7 +232,9 @@ def test_await_ends_with_the_run() -> None:
     async def main() -> Run:
         return await run_of(5).start()
 
-    assert asyncio.run(main()).status == "finished"
+    # on a thread of its own: other tests leave this one with an event loop that runs
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: asyncio.run(main())).result().status == "finished"
 
 
 def test_waiting_has_an_end(told) -> None:
