@@ -56,6 +56,8 @@ OPTIONS: tuple[Option, ...] = (
 )
 _BY_NAME = {o.name: o for o in OPTIONS}
 _set: dict[str, object] = {}
+_flags: dict[str, bool] = {}
+"""Flags as they are now: steps ask several of them, and each look into the environment costs a microsecond."""
 
 
 def get(name: str) -> object:
@@ -76,6 +78,7 @@ def set_option(name: str, value: object) -> None:
     if name not in _BY_NAME:
         raise KeyError(f"no option {name!r}; there are: {', '.join(_BY_NAME)}")
     _set[name] = value
+    _flags.pop(name, None)
 
 
 @contextlib.contextmanager
@@ -89,6 +92,7 @@ def option(**values: object) -> Iterator[None]:
     finally:
         _set.clear()
         _set.update(before)
+        _flags.clear()
 
 
 def _parse(option_: Option, text: str) -> object:
@@ -100,8 +104,11 @@ def _parse(option_: Option, text: str) -> object:
 
 
 def flag(name: str) -> bool:
-    """A switch that is on or off."""
-    return bool(get(name))
+    """A switch that is on or off; the environment is asked once."""
+    known = _flags.get(name)
+    if known is None:
+        known = _flags[name] = bool(get(name))
+    return known
 
 
 def number(name: str) -> int:

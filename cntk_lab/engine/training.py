@@ -7,6 +7,7 @@ from it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -68,6 +69,7 @@ class _Shortcut:
         self._table, self._rows = binding.single or (0, 0)
         self._run = binding.native.executor.run_address
         count = 1 if program.metric is None else 2
+        self._written: Sequence[Mapping[str, float]] = ()
         self._totals = [binding.arrays[plan.outputs[f"total {i}"]] for i in range(count)]
 
     @property
@@ -81,8 +83,10 @@ class _Shortcut:
         """One step; sums of loss and metric."""
         for key, home in self._inputs:
             home[...] = rows[key]
-        for home, names in self._scalars:
-            home[:] = [scalars[position][name] for position, name in names]
+        if scalars != self._written:
+            for home, names in self._scalars:
+                home[:] = [scalars[position][name] for position, name in names]
+            self._written = scalars
         failed = self._run(self._table, self._rows)
         if failed >= 0:
             raise row_failed(self.native.plan, failed, self._rows)
@@ -241,7 +245,8 @@ def check_finite(arguments: Sequence[Variable], bound: Bound) -> None:
     for v in arguments:
         rows = bound.rows[id(v)]
         values = rows if type(rows) is np.ndarray else rows.matrix.data if hasattr(rows, "matrix") else rows
-        if values.dtype.kind != "f" or np.isfinite(np.add.reduce(values, axis=None, dtype=np.float64)):
+        # a sum of squares is finite, too large, or not a number: only then is each element looked at
+        if values.dtype.kind != "f" or math.isfinite(np.vdot(values, values)):
             continue
         bad = np.isnan(values)
         count = int(bad.sum())

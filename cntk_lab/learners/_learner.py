@@ -115,6 +115,9 @@ class Learner:
         self._told: dict[str, float] = {}
         self._states = [self._new_state(p) for p in self._parameters] if self.has_formulas else []
         self._idle: tuple[Update, ...] = ()
+        self._updates: tuple[Update, ...] = ()
+        self._updates_of: list[_State] | None = None
+        self._steady: tuple[tuple[object, ...], dict[str, float]] | None = None
         self._scalars = self._all_scalars()
         self._wanted = self._wanted_scalars()
 
@@ -230,7 +233,9 @@ class Learner:
 
     def updates(self) -> tuple[Update, ...]:
         """The update of each parameter as formulas, for the end of a training plan."""
-        return tuple(s.update for s in self._states)
+        if self._updates_of is not self._states:
+            self._updates, self._updates_of = tuple(s.update for s in self._states), self._states
+        return self._updates
 
     def idle_updates(self) -> tuple[Update, ...]:
         """Updates that leave everything as it is, for minibatches with the learning rate 0."""
@@ -254,9 +259,17 @@ class Learner:
         """
         if sample_count < 1:
             raise DataError("an update needs a minibatch with at least one sample", fix="skip empty minibatches")
+        rate, momentum, variance = self._learning_rate_schedule, self._momentum, self._variance_momentum
+        sizes = rate.minibatch_size, momentum and momentum.minibatch_size, variance and variance.minibatch_size
+        key = (sample_count, rate, momentum, variance, sizes, self._minibatch_size)
+        if self._steady is not None and self._steady[0] == key:
+            return self._steady[1]
         moment = self._moment(sample_count)
         self._draw_noise()
-        return {name: self._scalars[name](moment) for name in self._wanted}
+        values = {name: self._scalars[name](moment) for name in self._wanted}
+        still = all(s is None or s.is_constant for s in (rate, momentum, variance)) and self._additions.noise is None
+        self._steady = (key, values) if still and not self.rule.counts else None
+        return values
 
     def advance(self, sample_count: int, sweep_end: bool = False) -> None:
         """Count a minibatch whose update was done.
@@ -265,14 +278,17 @@ class Learner:
             sample_count: its samples.
             sweep_end: whether it ended a sweep over the data.
         """
-        moment = self._moment(sample_count)
-        self._steps, self._smoothed_samples = moment.step, moment.smoothed_count
+        if self.rule.counts == "samples":
+            self._smoothed_samples = self._moment(sample_count).smoothed_count
+        self._steps += 1
         self._samples += sample_count
         self._minibatches += 1
         self._sweeps += int(sweep_end)
 
     def tell_rates(self) -> None:
         """Tell the progress writers the learning rate (and momentum) if they changed."""
+        if not self._writers:
+            return
         told = [("Learning rate", self._learning_rate_schedule, self.learning_rate())]
         if self.rule.tells_momentum and self._momentum is not None:
             told.append(("Momentum", self._momentum, self._momentum.at(self._samples, self._sweeps)))

@@ -96,15 +96,22 @@ class TrainingParameterSchedule:
         self._minibatch_size = int(value)
 
     @property
+    def is_constant(self) -> bool:
+        """Whether there is one value for ever."""
+        return len(self._steps) == 1
+
+    @property
     def is_minibatch_size_explicitly_specified(self) -> bool:
         """Whether the minibatch size was given."""
         return self._minibatch_size is not None
 
     def __getitem__(self, position: int) -> float:
-        for end, value in self._steps:
-            if position < end:
-                return value
-        return self._steps[-1][1]
+        steps = self._steps
+        if len(steps) > 1:
+            for end, value in steps:
+                if position < end:
+                    return value
+        return steps[-1][1]
 
     def at(self, samples: int, sweeps: int) -> float:
         """The value after this many samples and sweeps.

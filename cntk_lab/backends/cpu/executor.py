@@ -310,6 +310,7 @@ class Executor:
         self._interpreter = jit.request(_INTERPRETER, "int64(int64,int64,int64,int64)")
         self._region = jit.request(_REGION)
         self._context = np.zeros(_CONTEXT_FIELDS, np.int64)
+        self._context_address = self._context.ctypes.data
         self._call: ctypes._FuncPointer | None = None
 
     def ready(self) -> bool:
@@ -369,7 +370,7 @@ class Executor:
                 self._interpreter.address, self._region.address  # noqa: B018  (raises with the reason)
             call = self._call
             assert call is not None
-        result: int = call(table, rows, self._context.ctypes.data, times)
+        result: int = call(table, rows, self._context_address, times)
         return result
 
     def can_time(self) -> bool:
