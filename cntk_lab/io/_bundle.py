@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,7 @@ class Bundle(Reader):
         words = any(r.keys(0).dtype == object for r in readers if r.chunk_count())
         self._tables = [_Table(r, words) for r in self._others]
         self._words = words
+        self.indexed = all(r.indexed for r in readers)
         self._partners: dict[int, tuple[IndexVector, list[tuple[IndexVector, IndexVector]]]] = {}
         self.missing = 0
 
@@ -94,6 +96,27 @@ class Bundle(Reader):
         """Load a chunk of the first reader; partners follow when they are taken."""
         kept, places = self._joined(chunk)
         return _BundleChunk(self._first.load(chunk), kept, self._tables, places)
+
+    def some(
+        self, chunk: int, which: IndexVector, seeds: NDArray[np.uint64]
+    ) -> tuple[Mapping[str, Ragged], IndexVector]:
+        """A few sequences with their partners."""
+        kept, places = self._joined(chunk)
+        found, good = self._first.some(chunk, kept[which], seeds)
+        for table, (chunks, numbers) in zip(self._tables, places, strict=True):
+            here = which[good]
+            more, fine = some_of(table.reader, chunks[here], numbers[here], seeds[good])
+            found = {**{name: data.take(fine) for name, data in found.items()}, **more}
+            good = good[fine]
+        return found, good
+
+    def steps(self, chunk: int, number: int, seed: int) -> Mapping[str, Sequence[Any]]:
+        """What the transforms of all readers make of a sequence."""
+        kept, places = self._joined(chunk)
+        found = dict(self._first.steps(chunk, int(kept[number]), seed))
+        for table, (chunks, numbers) in zip(self._tables, places, strict=True):
+            found.update(table.reader.steps(int(chunks[number]), int(numbers[number]), seed))
+        return found
 
     def usable(self, chunk: int, loaded: Chunk) -> NDArray[np.bool_] | None:
         """What the first reader says, and all others."""
@@ -199,6 +222,33 @@ def gather(chunks: IndexVector, numbers: IndexVector, seeds: NDArray[np.uint64],
     back = np.empty(len(order), np.int64)
     back[order] = np.arange(len(order))
     return {name: join([p[name] for p in parts]).take(back) for name in parts[0]}
+
+
+def some_of(
+    reader: Reader, chunks: IndexVector, numbers: IndexVector, seeds: NDArray[np.uint64]
+) -> tuple[Mapping[str, Ragged], IndexVector]:
+    """A few sequences that lie in several chunks, and which of those asked for they are, in the order given.
+
+    Args:
+        reader: who has them.
+        chunks: chunk of each sequence.
+        numbers: its number there.
+        seeds: its seed.
+    """
+    if not len(chunks):
+        return {}, chunks
+    order = np.argsort(chunks, kind="stable")
+    parts, kept = [], []
+    for here in np.split(order, np.flatnonzero(np.diff(chunks[order])) + 1):
+        found, good = reader.some(int(chunks[here[0]]), numbers[here], seeds[here])
+        if len(good):
+            parts.append(found)
+            kept.append(here[good])
+    if not parts:
+        return {}, np.zeros(0, np.int64)
+    places = np.concatenate(kept)
+    back = np.argsort(places, kind="stable")
+    return {name: join([p[name] for p in parts]).take(back) for name in parts[0]}, places[back]
 
 
 def _comparable(keys: Keys, words: bool) -> Keys:

@@ -8,7 +8,7 @@ and changed like a dictionary before a source opens it. A reader offers its data
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -63,11 +63,13 @@ class Reader(ABC):
     """Data in chunks of sequences.
 
     ``streams``: what each sequence holds. ``keyed``: whether keys name sequences across readers, so that several can be
-    joined. ``defects``: where bad places are told.
+    joined. ``indexed``: whether keys and numbers of samples are known before data are read. ``defects``: where bad
+    places are told.
     """
 
     streams: tuple[StreamInformation, ...]
     keyed: bool = True
+    indexed: bool = True
     defects: Defects
 
     @abstractmethod
@@ -89,6 +91,34 @@ class Reader(ABC):
     def usable(self, chunk: int, loaded: Chunk) -> NDArray[np.bool_] | None:  # noqa: ARG002
         """Which sequences of a loaded chunk can be delivered; None: all."""
         return None
+
+    def some(
+        self, chunk: int, which: IndexVector, seeds: NDArray[np.uint64]
+    ) -> tuple[Mapping[str, Ragged], IndexVector]:
+        """A few sequences of a chunk for who only looks at them; readers that can do so read nothing else.
+
+        Args:
+            chunk: where they lie.
+            which: numbers of sequences within the chunk.
+            seeds: one number for each, for transforms that draw lots.
+
+        Returns:
+            Per stream the sequences that can be delivered, and which of those asked for they are.
+        """
+        loaded = self.load(chunk)
+        while True:
+            mask = self.usable(chunk, loaded)
+            kept = np.arange(len(which)) if mask is None else np.flatnonzero(mask[which])
+            if not len(kept):
+                return {}, kept
+            try:
+                return loaded.take(which[kept], seeds[kept]), kept
+            except LeftOut:  # now it is known which ones are bad
+                continue
+
+    def steps(self, chunk: int, number: int, seed: int) -> Mapping[str, Sequence[Any]]:  # noqa: ARG002
+        """Per stream what each transform makes of a sequence (``_pixels.Step``), where there are transforms."""
+        return {}
 
     def chunk_bytes(self) -> int:
         """Memory that one chunk takes about, in bytes."""

@@ -12,7 +12,7 @@ import base64
 import binascii
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -257,6 +257,15 @@ class _MapReader(Reader):
             for name, rows in out.items():
                 result[name] = Ragged(rows, ones)
         return result
+
+    def steps(self, chunk: int, number: int, seed: int) -> Mapping[str, Sequence[_pixels.Step]]:
+        """The image as it is stored, and what each transform makes of it."""
+        item, view = divmod(number + self._range(chunk).start * self._views, self._views)
+        entry = self._entries[item]
+        image = _pixels.decode(self._content(entry))
+        what = "" if self.encoded else f"{entry.what}, "
+        stored = _pixels.Step("image", (f"{what}{self.path}:{entry.line}",), _pixels.as_array(image))
+        return {name: [stored, *pipeline.trace(image, seed, view)] for name, pipeline in self._images.items()}
 
     def _each(self, jobs: list[tuple[int, int, int, int]], out: dict[str, Any], count: int) -> None:
         def work(job: tuple[int, int, int, int]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -50,6 +51,21 @@ def decode(content: bytes) -> Any:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
+@dataclass(frozen=True)
+class Step:
+    """One transform of one image.
+
+    Args:
+        kind: which transform; "image": the image as it is stored.
+        draws: what was drawn or found for this image, in words.
+        image: what came out: rows x columns x channels, blue first.
+    """
+
+    kind: str
+    draws: tuple[str, ...]
+    image: Pixels
+
+
 class Pipeline:
     """A list of transforms, ready to be applied.
 
@@ -80,17 +96,33 @@ class Pipeline:
 
     def apply(self, image: Any, seed: int, view: int = 0) -> Any:
         """The transformed image: a Pillow image or an array (rows x columns x channels, blue first)."""
-        lots = np.random.Generator(np.random.Philox(key=seed)) if self._draws() else None
+        lots = self._lots(seed)
         for step in self._steps:
-            kind = step["type"]
-            if kind == "Crop":
-                image = _crop(image, step, lots, view)
-            elif kind == "Scale":
-                image = _scale(image, step)
-            elif kind == "Mean":
-                image = _subtract(as_array(image), self._means[step["meanFile"]], step["meanFile"])
-            elif kind == "Color":
-                image = _color(as_array(image), step, lots)
+            image = self._one(image, step, lots, view, None)
+        return image
+
+    def trace(self, image: Any, seed: int, view: int = 0) -> list[Step]:
+        """What each transform makes of the image, and the lots it drew: the same ones as in :meth:`apply`."""
+        lots, found = self._lots(seed), []
+        for step in self._steps:
+            told: list[str] = []
+            image = self._one(image, step, lots, view, told)
+            found.append(Step(step["type"].lower(), tuple(told), as_array(image)))
+        return found
+
+    def _lots(self, seed: int) -> Any:
+        return np.random.Generator(np.random.Philox(key=seed)) if self._draws() else None
+
+    def _one(self, image: Any, step: Any, lots: Any, view: int, told: list[str] | None) -> Any:
+        match step["type"]:
+            case "Crop":
+                return _crop(image, step, lots, view, told)
+            case "Scale":
+                return _scale(image, step, told)
+            case "Mean":
+                return _subtract(as_array(image), self._means[step["meanFile"]], step["meanFile"])
+            case "Color":
+                return _color(as_array(image), step, lots, told)
         return image
 
     def _draws(self) -> bool:
@@ -137,7 +169,7 @@ def _draw(text: str, step: Any, lots: Any) -> float:
     )
 
 
-def _crop(image: Any, step: Any, lots: Any, view: int) -> Any:
+def _crop(image: Any, step: Any, lots: Any, view: int, told: list[str] | None = None) -> Any:
     _, height, width = size_of(image)
     kind = step["cropType"]
     wide, high = _cut_size(step, lots, width, height)
@@ -152,6 +184,11 @@ def _crop(image: Any, step: Any, lots: Any, view: int) -> Any:
         flip = view >= 5
     else:
         x, y = room[0] // 2, room[1] // 2
+    if told is not None:
+        told += [
+            f"{wide} x {high} of {width} x {height} pixels from column {x}, row {y}",
+            *(["mirrored"] if flip else []),
+        ]
     if isinstance(image, np.ndarray):
         cut = image[y : y + high, x : x + wide]
         return np.ascontiguousarray(cut[:, ::-1]) if flip else cut
@@ -179,9 +216,11 @@ def _cut_size(step: Any, lots: Any, width: int, height: int) -> tuple[int, int]:
     return max(1, int(side)), max(1, int(side))
 
 
-def _scale(image: Any, step: Any) -> Any:
+def _scale(image: Any, step: Any, told: list[str] | None = None) -> Any:
     width, height, mode = step["width"], step["height"], step["scaleMode"]
     channels, rows, columns = size_of(image)
+    if told is not None:
+        told.append(f"{columns} x {rows} to {width} x {height} pixels, {mode}, {step['interpolations']}")
     if channels != step["channels"] and not isinstance(image, np.ndarray):
         image = image.convert("L" if step["channels"] == 1 else "RGB")
     if mode == "fill":
@@ -273,13 +312,17 @@ def _subtract(image: Pixels, mean: Pixels, file: str) -> Pixels:
     return image - mean
 
 
-def _color(image: Pixels, step: Any, lots: Any) -> Pixels:
+def _color(image: Pixels, step: Any, lots: Any, told: list[str] | None = None) -> Pixels:
+    told = [] if told is None else told  # who does not ask throws the words away
     brightness, contrast = step["brightnessRadius"], step["contrastRadius"]
     if brightness > 0 or contrast > 0:
         shift = lots.uniform(-brightness, brightness) * float(image.mean())
-        image = image * np.float32(1 + lots.uniform(-contrast, contrast)) + np.float32(shift)
+        gain = 1 + lots.uniform(-contrast, contrast)
+        told += [f"brightness {shift:+.1f}", f"contrast x {gain:.3f}"]
+        image = image * np.float32(gain) + np.float32(shift)
     if step["saturationRadius"] > 0 and image.shape[2] == 3:
         ratio = np.float32(1 + lots.uniform(-step["saturationRadius"], step["saturationRadius"]))
+        told.append(f"saturation x {float(ratio):.3f}")
         brightest = image.max(axis=2, keepdims=True)  # value and hue of HSV stay, saturation is multiplied, at most 1
         spread = brightest - image.min(axis=2, keepdims=True)
         limit = np.where(spread > 0, brightest / np.where(spread > 0, spread, 1), 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -112,6 +112,9 @@ class _RowReader(Reader):
     """Rows of anything, a chunk at a time."""
 
     what: str
+    indexed = False
+    _asked: list[int] | None = None
+    """Numbers of the rows at hand, where they are not those of a whole chunk."""
 
     def __init__(self, description: Deserializer, defects: Defects) -> None:
         self.defects = defects
@@ -164,7 +167,7 @@ class _RowReader(Reader):
     def _tell(
         self, chunk: int, row: int, field: Any, info: StreamInformation, cause: str, found: Any, expected: str
     ) -> None:
-        number = int(self._firsts[chunk]) + row
+        number = int(self._firsts[chunk]) + row if self._asked is None else self._asked[row]
         place = f"{self.what}, row {number}, column {field!r}"
         self.defects.tell(Defect(place, cause, 0, 0, info.m_name, repr(found)[:80], expected))
 
@@ -299,21 +302,41 @@ class _DatasetReader(_RowReader):
         count = len(self._dataset)
         return [min(step, count - k) for k in range(0, count, step)]
 
+    def some(
+        self, chunk: int, which: IndexVector, seeds: NDArray[np.uint64]
+    ) -> tuple[Mapping[str, Ragged], IndexVector]:
+        """A few items; no others are fetched."""
+        del seeds
+        numbers = (int(self._firsts[chunk]) + which).tolist()
+        good = np.ones(len(numbers), bool)
+        kept, self._last, self._asked = self._last, (chunk, self._fetch(numbers)), numbers
+        try:
+            found = {}
+            for info in self.streams:
+                parts = [self._rows(chunk, info, field, good) for field in self._inputs[info.m_name]["fields"]]
+                found[info.m_name] = self._stream(info, parts, chunk, good)
+        finally:
+            self._last, self._asked = kept, None
+        places = np.flatnonzero(good)
+        return {name: data.take(places) for name, data in found.items()} if len(places) else {}, places
+
     def chunk_bytes(self) -> int:
         return int(self._firsts[1]) * sum(4 * size(s.sample_shape) for s in self.streams if not s.is_sparse)
 
+    def _fetch(self, numbers: Iterable[int]) -> list[Any]:
+        items = []
+        for number in numbers:
+            try:
+                items.append(self._dataset[number])
+            except Exception as error:
+                raise ReaderError(
+                    f"{self.what}[{number}] raised {type(error).__name__}: {error}", fix="see the error above this one"
+                ) from error
+        return items
+
     def _column(self, chunk: int, field: Any) -> Any:
         if self._last[0] != chunk:
-            items = []
-            for number in range(int(self._firsts[chunk]), int(self._firsts[chunk + 1])):
-                try:
-                    items.append(self._dataset[number])
-                except Exception as error:
-                    raise ReaderError(
-                        f"{self.what}[{number}] raised {type(error).__name__}: {error}",
-                        fix="see the error above this one",
-                    ) from error
-            self._last = (chunk, items)
+            self._last = (chunk, self._fetch(range(int(self._firsts[chunk]), int(self._firsts[chunk + 1]))))
         try:
             return [item[field] for item in self._last[1]]
         except (KeyError, IndexError, TypeError) as error:

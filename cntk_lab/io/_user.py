@@ -153,6 +153,7 @@ class _UserReader(Reader):
     """Chunks from the user's code; sizes become known when a chunk is read first."""
 
     keyed = False
+    indexed = False
 
     def __init__(self, source: UserDeserializer, defects: Defects) -> None:
         self._source, self.defects = source, defects
