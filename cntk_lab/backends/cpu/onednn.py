@@ -26,7 +26,7 @@ from cntk_lab import settings
 from cntk_lab.backends.cpu import threads
 from cntk_lab.errors import NotAvailableError
 
-_Pointer = ctypes.c_void_p
+Pointer = ctypes.c_void_p
 _F32, _ANY_TAG, _CPU, _IN_ORDER = 3, 1, 1, 1
 TRAINING, INFERENCE = 64, 96
 _DIRECT = 1
@@ -40,6 +40,7 @@ _QUERY: Final = {
     "target": 133,
     "target_gradient": 134,
     "workspace": 135,
+    "scratch": 136,
 }
 _ARGUMENT: Final = {
     "source": 1,
@@ -47,6 +48,7 @@ _ARGUMENT: Final = {
     "weights": 33,
     "bias": 41,
     "workspace": 64,
+    "scratch": 80,
     "source_gradient": 129,
     "target_gradient": 145,
     "weights_gradient": 161,
@@ -55,7 +57,7 @@ _ARGUMENT: Final = {
 
 
 class _ExecArg(ctypes.Structure):
-    _fields_ = (("kind", ctypes.c_int), ("memory", _Pointer))
+    _fields_ = (("kind", ctypes.c_int), ("memory", Pointer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +87,15 @@ class Layout:
         return Layout(dims, (count, 1, *spatial[:-1]))
 
 
-class _Library:
+class Library:
     """The loaded library with one engine and one stream."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.dll = ctypes.CDLL(path)
         self.dll.dnnl_memory_desc_get_size.restype = ctypes.c_size_t
-        self.dll.dnnl_primitive_desc_query_md.restype = _Pointer
-        self.engine, self.stream = _Pointer(), _Pointer()
+        self.dll.dnnl_primitive_desc_query_md.restype = Pointer
+        self.engine, self.stream = Pointer(), Pointer()
         self.check(self.dll.dnnl_engine_create(ctypes.byref(self.engine), _CPU, ctypes.c_size_t(0)), "engine")
         self.check(self.dll.dnnl_stream_create(ctypes.byref(self.stream), self.engine, _IN_ORDER), "stream")
 
@@ -108,11 +110,11 @@ class _Library:
 
     def address(self, name: str) -> int:
         """The address of a function of the library."""
-        return ctypes.cast(getattr(self.dll, name), _Pointer).value or 0
+        return ctypes.cast(getattr(self.dll, name), Pointer).value or 0
 
-    def descriptor(self, layout: Layout) -> _Pointer:
+    def descriptor(self, layout: Layout) -> Pointer:
         """A memory descriptor of this layout."""
-        out, n = _Pointer(), len(layout.dims)
+        out, n = Pointer(), len(layout.dims)
         if layout.strides is None:
             made = self.dll.dnnl_memory_desc_create_with_tag(ctypes.byref(out), n, _longs(layout.dims), _F32, _ANY_TAG)
         else:
@@ -123,20 +125,25 @@ class _Library:
         self.check(made, f"memory descriptor {layout}")
         return out
 
-    def create(self, kind: str, *arguments: Any) -> _Pointer:
+    def create(self, kind: str, *arguments: Any) -> Pointer:
         """A primitive descriptor of this kind."""
-        out = _Pointer()
+        out = Pointer()
         function = getattr(self.dll, f"dnnl_{kind}_primitive_desc_create")
         engine = () if kind == "reorder" else (self.engine,)
         self.check(function(ctypes.byref(out), *engine, *arguments), kind)
         return out
 
-    def attributes(self, post: Sequence[str], beta: float) -> _Pointer | None:
-        """Post-operations: first ``+ beta * what was there``, then the words of ``post``."""
-        if not post and not beta:
+    def attributes(self, post: Sequence[str], beta: float, own_scratch: bool = False) -> Pointer | None:
+        """Post-operations: first ``+ beta * what was there``, then the words of ``post``.
+
+        With ``own_scratch`` each use brings memory to work in, so that threads can run the primitive side by side.
+        """
+        if not post and not beta and not own_scratch:
             return None
-        attributes, operations = _Pointer(), _Pointer()
+        attributes, operations = Pointer(), Pointer()
         self.check(self.dll.dnnl_primitive_attr_create(ctypes.byref(attributes)), "attributes")
+        if own_scratch:
+            self.check(self.dll.dnnl_primitive_attr_set_scratchpad_mode(attributes, 1), "scratch memory")
         self.check(self.dll.dnnl_post_ops_create(ctypes.byref(operations)), "post-operations")
         if beta:
             self.check(self.dll.dnnl_post_ops_append_sum(operations, ctypes.c_float(beta), 0, 0), "sum")
@@ -156,7 +163,7 @@ def _longs(values: Sequence[int]) -> ctypes.Array[ctypes.c_int64]:
 
 
 @functools.cache
-def _found() -> tuple[_Library | None, str | None]:
+def _found() -> tuple[Library | None, str | None]:
     names = {"win32": ("Library/bin/dnnl.dll", "bin/dnnl.dll"), "darwin": ("lib/libdnnl.*dylib",)}
     patterns = names.get(sys.platform, ("lib/libdnnl.so.3", "lib/libdnnl.so*"))
     places = [Path(sys.prefix), Path(sys.base_prefix), Path(np.__file__).parents[1], Path(np.__file__).parents[4]]
@@ -166,7 +173,7 @@ def _found() -> tuple[_Library | None, str | None]:
         return None, threads.why_serial()
     for path in dict.fromkeys(paths):
         try:
-            library = _Library(path)
+            library = Library(path)
             if _version(library)[0] != 3:
                 reason = f"{path} has version {_version(library)}; needs 3"
                 continue
@@ -177,7 +184,7 @@ def _found() -> tuple[_Library | None, str | None]:
     return None, reason
 
 
-def _version(library: _Library) -> tuple[int, int]:
+def _version(library: Library) -> tuple[int, int]:
     library.dll.dnnl_version.restype = ctypes.POINTER(ctypes.c_int)
     numbers = library.dll.dnnl_version()
     return int(numbers[0]), int(numbers[1])
@@ -193,7 +200,7 @@ def _tested() -> str | None:
     b = np.arange(20, dtype=np.float32).reshape(4, 5) - 7
     c = np.full((3, 5), 2, np.float32)
     try:
-        product = _make(("matmul", 3, 5, 4, (4, 1), (5, 1), (5, 1), False, ("relu",), 0.5))
+        product = make(("matmul", 3, 5, 4, (4, 1), (5, 1), (5, 1), False, ("relu",), 0.5))
         product.bind({"source": a, "weights": b, "target": c})()
     except NotAvailableError as error:
         return str(error)
@@ -210,7 +217,8 @@ def available() -> bool:
     return why_not() is None
 
 
-def _library() -> _Library:
+def loaded() -> Library:
+    """The library, or an error that says how to get it."""
     library, reason = _found()
     if library is None:
         raise NotAvailableError(f"oneDNN is not there: {reason}", fix="pip install onednn-cpu-gomp==2023.2.0")
@@ -237,20 +245,18 @@ class Primitive:
     """
 
     def __init__(
-        self, library: _Library, descriptor: _Pointer, given: Mapping[str, _Pointer], roles: Sequence[str]
+        self, library: Library, descriptor: Pointer, given: Mapping[str, Pointer], roles: Sequence[str]
     ) -> None:
         self.library, self.description, self.roles = library, descriptor, tuple(roles)
         self._descriptors = dict(given)
         for role in roles:
             if role in _QUERY and role not in given:
-                self._descriptors[role] = _Pointer(
-                    library.dll.dnnl_primitive_desc_query_md(descriptor, _QUERY[role], 0)
-                )
-        self._primitive = _Pointer()
+                self._descriptors[role] = Pointer(library.dll.dnnl_primitive_desc_query_md(descriptor, _QUERY[role], 0))
+        self._primitive = Pointer()
         library.check(library.dll.dnnl_primitive_create(ctypes.byref(self._primitive), descriptor), "primitive")
         self.address = self._primitive.value or 0
 
-    def descriptor(self, role: str) -> _Pointer:
+    def descriptor(self, role: str) -> Pointer:
         """The memory descriptor of an argument."""
         return self._descriptors[role]
 
@@ -288,7 +294,7 @@ class Bound:
         dll = primitive.library.dll
         arguments = []
         for role in primitive.roles:
-            memory = _Pointer()
+            memory = Pointer()
             made = dll.dnnl_memory_create(
                 ctypes.byref(memory), primitive.descriptor(role), primitive.library.engine, None
             )
@@ -304,7 +310,7 @@ class Bound:
         dll = self.primitive.library.dll
         pointer = value if isinstance(value, int) else value.ctypes.data
         self._kept[role] = value
-        dll.dnnl_memory_set_data_handle(_Pointer(self.memories[role]), _Pointer(pointer))
+        dll.dnnl_memory_set_data_handle(Pointer(self.memories[role]), Pointer(pointer))
 
     def row(self) -> tuple[int, int, int, int]:
         """Primitive, stream, number of arguments, address of the arguments: for ``executor.primitive_row``."""
@@ -314,25 +320,25 @@ class Bound:
     def __call__(self) -> None:
         """Run it now, from Python."""
         library, (address, stream, count, arguments) = self.primitive.library, self.row()
-        status = library.dll.dnnl_primitive_execute(_Pointer(address), _Pointer(stream), count, _Pointer(arguments))
+        status = library.dll.dnnl_primitive_execute(Pointer(address), Pointer(stream), count, Pointer(arguments))
         library.check(status, "execute")
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
             for memory in self.memories.values():
-                self.primitive.library.dll.dnnl_memory_destroy(_Pointer(memory))
+                self.primitive.library.dll.dnnl_memory_destroy(Pointer(memory))
 
 
 @functools.lru_cache(maxsize=4096)
-def _make(key: tuple[Any, ...]) -> Primitive:
+def make(key: tuple[Any, ...]) -> Primitive:
     """The primitive of a description; kept, because making one costs 0.1 to 1 milliseconds."""
     kind, *rest = key
-    made: Primitive = _MAKERS[kind](_library(), *rest)
+    made: Primitive = MAKERS[kind](loaded(), *rest)
     return made
 
 
 def _matmul(
-    library: _Library,
+    library: Library,
     m: int,
     n: int,
     k: int,
@@ -403,7 +409,7 @@ def matmul(
     """
     a = strides_a or ((1, m) if transpose_a else (k, 1))
     b = strides_b or ((1, k) if transpose_b else (n, 1))
-    return _make(("matmul", m, n, k, a, b, strides_c or (n, 1), bias, tuple(post), float(beta), batch))
+    return make(("matmul", m, n, k, a, b, strides_c or (n, 1), bias, tuple(post), float(beta), batch))
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,7 +466,7 @@ def _order(plain: bool, last: bool) -> str:
     return "last" if last else "plain" if plain else "any"
 
 
-def _convolution(library: _Library, what: str, w: Window, order: str, bias: bool, post: tuple[str, ...]) -> Primitive:
+def _convolution(library: Library, what: str, w: Window, order: str, bias: bool, post: tuple[str, ...]) -> Primitive:
     source = library.descriptor(_as(order, w.source))
     target = library.descriptor(_as(order, w.target()))
     weights = library.descriptor(_as("any", w.grouped_weights()))
@@ -502,10 +508,10 @@ def convolution(
     Returns:
         Primitive with roles source, weights, target (bias), or their gradients.
     """
-    return _make(("convolution", what, window, _order(plain, last), bias, tuple(post)))
+    return make(("convolution", what, window, _order(plain, last), bias, tuple(post)))
 
 
-def _pooling(library: _Library, what: str, kind: str, w: Window, order: str) -> Primitive:
+def _pooling(library: Library, what: str, kind: str, w: Window, order: str) -> Primitive:
     source = library.descriptor(_as("last" if order == "last" else "plain", w.source))
     target = library.descriptor(_as(order, w.target()))
     algorithm = {"max": _MAX, "average": _AVG_EXCLUDING, "average_including_padding": _AVG_INCLUDING}[kind]
@@ -534,22 +540,26 @@ def pooling(what: str, kind: str, window: Window, *, plain: bool = True, last: b
     Returns:
         Primitive with roles source, target (workspace) or source_gradient, target_gradient (workspace).
     """
-    return _make(("pooling", what, kind, window, _order(plain, last)))
+    return make(("pooling", what, kind, window, _order(plain, last)))
 
 
-def _reorder_between(library: _Library, source: _Pointer, target: _Pointer) -> Primitive:
+def _reorder_between(library: Library, source: Pointer, target: Pointer) -> Primitive:
     made = library.create("reorder", source, library.engine, target, library.engine, None)
     return Primitive(library, made, {"source": source, "target": target}, ["source", "target"])
 
 
 def reorder(source: Layout | tuple[Primitive, str], target: Layout | tuple[Primitive, str]) -> Primitive:
     """The primitive that copies from one layout to another; a layout may be an argument of a primitive."""
-    library = _library()
+    library = loaded()
     ends = [library.descriptor(e) if isinstance(e, Layout) else e[0].descriptor(e[1]) for e in (source, target)]
     return _reorder_between(library, *ends)
 
 
-_MAKERS: Final[dict[str, Any]] = {"matmul": _matmul, "convolution": _convolution, "pooling": _pooling}
+MAKERS: Final[dict[str, Any]] = {
+    "matmul": _matmul,
+    "convolution": _convolution,
+    "pooling": _pooling,
+}
 
 
 def aligned(size: int) -> npt.NDArray[np.float32]:

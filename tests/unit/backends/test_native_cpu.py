@@ -271,4 +271,4 @@ def test_onednn_can_be_switched_off():
         assert "switched off" in (onednn.why_not() or "")
         assert kernels.find("convolution") is None
     assert kernels.find("convolution") is not None
-    assert os.path.exists(onednn._library().path)
+    assert os.path.exists(onednn.loaded().path)

@@ -5,7 +5,7 @@ import pytest
 
 import cntk_lab as C
 from cntk_lab import settings
-from cntk_lab.backends.cpu import jit, threads
+from cntk_lab.backends.cpu import jit, onednn, threads
 from cntk_lab.engine import execute
 from cntk_lab.engine.compile import Wanted, plan_for
 from cntk_lab.engine.native_loop import LoopStep
@@ -14,15 +14,15 @@ from cntk_lab.engine.plan import Loop
 pytestmark = pytest.mark.skipif(not jit.available(), reason="no numba here")
 
 
-def gated(dtype, delay):
+def gated(dtype, delay, n=4):
     """A recurrent cell of two gates and a memory, with a learned initial state."""
     rng = np.random.default_rng(3)
     x = C.sequence.input_variable(3, dtype=dtype, needs_gradient=True)
 
     def weight(*shape):
-        return C.parameter(init=(rng.normal(size=shape) * 0.5).astype(dtype))
+        return C.parameter(init=(rng.normal(size=shape) / n**0.5).astype(dtype))
 
-    w, u, r, s, start = weight(3, 4), weight(3, 4), weight(4, 4), weight(4, 4), weight(4)
+    w, u, r, s, start = weight(3, n), weight(3, n), weight(n, n), weight(n, n), weight(n)
     h, c = C.placeholder(), C.placeholder()
     before, memory = delay(h, start), delay(c)
     gate = C.sigmoid(C.times(x, w) + C.times(before, r))
@@ -63,6 +63,35 @@ def test_loops_agree_with_numpy_for_any_lengths(dtype, backward, count):
     loops = [own for s, own in zip(plan.steps, found.steps, strict=True) if isinstance(s, Loop)]
     assert len(loops) == 2
     assert all(isinstance(own, LoopStep) for own in loops)
+
+
+@pytest.mark.skipif(not onednn.available(), reason="no oneDNN here")
+@pytest.mark.parametrize("count", [1, 2])
+def test_large_weights_are_packed_for_slabs_of_few_rows_and_not_for_many(count):
+    out, x, parameters = gated("float32", C.sequence.past_value, n=184)
+    rng = np.random.default_rng(6)
+    before = threads.get_num_threads()
+    try:
+        with settings.option(background_compilation=False, native_after=0):
+            threads.set_num_threads(count)
+            # 300 sequences of one frame and more: slabs of more rows than are packed for, then of fewer
+            for lengths in ((1,) * 160 + (4,) * 130 + (9, 12) * 5, (3, 17, 16)):
+                data = {x: [rng.normal(size=(n, 3)).astype("f") for n in lengths]}
+                with settings.option(native=False):
+                    gradients = out.grad(data, wrt=[*parameters, x])
+                native = out.grad(data, wrt=[*parameters, x])
+                for p in parameters:
+                    scale = np.abs(gradients[p]).max()
+                    np.testing.assert_allclose(native[p] / scale, gradients[p] / scale, atol=1e-5)
+                for got, want in zip(native[x], gradients[x], strict=True):
+                    np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
+    finally:
+        threads.set_num_threads(before)
+    plan = plan_for(Wanted(gradients=(*parameters, x), roots=(out.output,), training=True))
+    found = execute.native_of(plan)
+    packed = [own._bound._packed for own in found.steps if isinstance(own, LoopStep)]
+    assert len(packed) == 2
+    assert all(packed)
 
 
 def test_native_sequences_continue_from_the_last_minibatch():
