@@ -33,19 +33,27 @@ def as_shape(shape: object, *, may_be_empty: bool = False) -> Shape:
         >>> as_shape(3), as_shape([2, -1])
         ((3,), (2, -1))
     """
-    if isinstance(shape, (int,)) or hasattr(shape, "__index__"):
+    if isinstance(shape, (int, float)) or hasattr(shape, "__index__"):
         dims: Iterable[object] = (shape,)
     elif isinstance(shape, Iterable):
         dims = shape
     else:
         raise ShapeError(f"a shape is a number or a tuple of numbers, not {type(shape).__name__}")
-    result = tuple(int(d) for d in dims)  # type: ignore[call-overload]
+    result = tuple(_whole(d) for d in dims)
     for d in result:
         if d < 1 and d not in (INFERRED, FREE, -2) and not (d == 0 and may_be_empty):
             raise ShapeError(
                 f"shape {result}: a dimension of {d} cannot be", fix="dimensions are 1 or more; -1 is inferred"
             )
     return result
+
+
+def _whole(dimension: object) -> int:
+    """A dimension as an int; CNTK takes the result of a division too, if it is a whole number."""
+    whole = int(dimension)  # type: ignore[call-overload]
+    if whole != dimension:
+        raise ShapeError(f"a dimension of {dimension!r} is no whole number", fix="divide with //")
+    return whole  # type: ignore[no-any-return]
 
 
 def size(shape: Sequence[int]) -> int:

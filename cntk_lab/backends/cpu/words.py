@@ -30,7 +30,7 @@ from numba.extending import intrinsic
 f32 = np.float32
 f64 = np.float64
 FLAGS = {"contract"}
-"""The only liberty taken with arithmetic: a*b+c may be one instruction."""
+"""The only liberty taken with arithmetic, inside of words alone: a*b+c may be one instruction."""
 
 _IR = {
     types.float32: ir.FloatType(),

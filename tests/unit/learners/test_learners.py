@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cntk_lab import learners
+import cntk_lab as C
+from cntk_lab import learners, settings
 from cntk_lab.errors import AttributeValueError, DataError, GraphError, ShapeError, SignatureError, TrainingError
 from cntk_lab.graph.variable import Parameter
 from cntk_lab.learners import learning_parameter_schedule as schedule
@@ -374,3 +375,24 @@ def test_unit_gain_default_can_be_changed() -> None:
     finally:
         learners.set_default_unit_gain_value(True)
     assert one_step("momentum_sgd", schedule(0.5, 1), 0.9) == pytest.approx(0.05)
+
+
+def test_one_formula_gives_the_same_bits_built_in_and_as_a_graph() -> None:
+    def train(make: Any) -> list[np.ndarray]:
+        reset_random_seed(5)
+        x, y = C.input_variable(5), C.input_variable(3)
+        z = C.layers.Dense(3)(C.layers.Dense(4, activation=C.sigmoid)(x))
+        trainer = C.Trainer(z, (C.cross_entropy_with_softmax(z, y),), [make(z.parameters)])
+        rng = np.random.default_rng(3)
+        for _ in range(10):
+            rows = rng.normal(size=(25, 5)).astype(np.float32)
+            trainer.train_minibatch({x: rows, y: np.eye(3, dtype=np.float32)[rng.integers(0, 3, 25)]})
+        return [p.value for p in z.parameters]
+
+    def plain(parameters: Any, gradients: Any) -> Any:
+        return C.combine([C.assign(p, p - 0.125 / 25 * g) for p, g in zip(parameters, gradients, strict=True)])
+
+    with settings.option(background_compilation=False):  # updates in machine code from the first minibatch on
+        built_in = train(lambda ps: learners.sgd(ps, schedule(0.125)))
+        as_graph = train(lambda ps: learners.universal(plain, ps))  # its first evaluations are NumPy's
+    assert all(np.array_equal(a, b) for a, b in zip(built_in, as_graph, strict=True))
