@@ -344,11 +344,9 @@ class BoundLoop:
             if len(self._slabs) >= 32:
                 self._slabs.clear()
             found = self._slabs[layout] = self._make_slabs(layout)
-        for share, slabs in zip(self.loop.shares, found, strict=True):
-            share.slabs, share.steps = slabs, len(slabs)
-            for packed in self._packed.values():
-                packed.make(slabs[:, _FEW])
-        self.loop.update()
+            for slabs, product in itertools.product(found, self._packed.values()):
+                product.make(slabs[:, _FEW])
+        self.loop.follow(found)
         for d in self.owner.delays:
             if len(d.reads) > 1:
                 self._fill_initial(run, d, layout, arrays)
@@ -357,6 +355,9 @@ class BoundLoop:
         """The rows that take the initial state, at their own places."""
         b = self.owner.plan.buffers[delay.reads[1]]
         source = arrays[delay.reads[1]]
+        if not b.rows and layout.begins is None and source.ndim <= self.initial[delay.writes[0]].ndim:
+            self.initial[delay.writes[0]][...] = source  # the same for every sequence
+            return
         start = initial_frames(run, source, b, layout, delay, self.initial[delay.writes[0]].ndim - 1)
         position = layout.position - delay.offset
         outside = np.flatnonzero((position < 0) | (position >= layout.lengths[layout.sequence]))

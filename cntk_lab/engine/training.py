@@ -127,6 +127,11 @@ class Program:
         self._counted = row_symbol(loss.type.axes or ())
         self._state = state_of(loss.node)
         self._plain = self._plain_inputs()
+        self._scalars = [(b.id, b.dtype, *_split_name(b.name)) for b in self.plan.buffers_of("scalar")]
+        self._numbers: dict[int, Any] = {}
+        self._numbers_of: Sequence[Mapping[str, float]] = ()
+        of_update = ((b.id, *_split_name(b.name)) for b in self.plan.buffers_of("state"))
+        self._states = [(n, self.updates[position].state[name]) for n, position, name in of_update]
         self._shortcuts: dict[int, _Shortcut] = {}
         self._layouts: dict[int, Layout] = {}
 
@@ -217,16 +222,17 @@ class Program:
         plan = self.plan
         run = new_run(None, self._state, training=bool(self.updates))
         load(run, plan, bound)
-        for b in plan.buffers:
-            if b.role == "scalar":
-                position, name = _split_name(b.name)
-                run.arrays[b.id] = run.to_device(np.full((1,), scalars[position][name], b.dtype))
-            elif b.role == "state":
-                position, name = _split_name(b.name)
-                storage = self.updates[position].state[name]
-                if run.backend is not None:
-                    storage.move(run.backend.device)
-                run.arrays[b.id] = storage.array[None]
+        if scalars != self._numbers_of:
+            self._numbers = {
+                n: np.full((1,), scalars[position][name], dtype) for n, dtype, position, name in self._scalars
+            }
+            self._numbers_of = scalars
+        for n, number in self._numbers.items():
+            run.arrays[n] = run.to_device(number)
+        for n, storage in self._states:
+            if run.backend is not None:
+                storage.move(run.backend.device)
+            run.arrays[n] = storage.array[None]
         binding = execute(plan, run)
         # only where the loss has a row per sample (or the inputs' count is what is counted) the count is the samples
         if self._plain and self._counted in ("", "#") and not self.outputs and binding is not None and binding.single:

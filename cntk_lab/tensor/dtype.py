@@ -5,6 +5,7 @@ Inside the package an element type is its NumPy name (``"float32"``). Knows no a
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ CNTK_NAME = {"float32": "Float", "float64": "Double", "float16": "Float16", "int
 ONNX_NUMBER = {"float32": 1, "float64": 11, "float16": 10, "int8": 3, "int16": 5, "int32": 6, "int64": 7, "bool": 9}
 """The numbers of ONNX' ``TensorProto.DataType``."""
 _CONVERTIBLE = {"bool", "int8", "int16", "int32", "int64", *FLOATS}
+_CONVERTIBLE_TYPES = {np.dtype(name) for name in _CONVERTIBLE}
 
 
 def name_of(dtype: object) -> str:
@@ -51,13 +53,20 @@ def name_of(dtype: object) -> str:
     return str(name)
 
 
+@functools.cache
+def as_numpy(name: str) -> np.dtype[Any]:
+    """The NumPy type of one of the package's names for element types (NumPy keeps one object for each)."""
+    return np.dtype(name)
+
+
 def convertible(array_dtype: np.dtype[Any]) -> None:
     """Check that data of this NumPy type may be converted to a variable's element type.
 
     Raises:
         DTypeError: for unsigned integers, objects, text.
     """
-    if array_dtype.name not in _CONVERTIBLE:
+    # the type itself first: NumPy puts its name together anew each time
+    if array_dtype not in _CONVERTIBLE_TYPES and array_dtype.name not in _CONVERTIBLE:
         raise DTypeError(
             f"data of type {array_dtype.name} cannot be used: only integer, bool, float32, float64 and "
             "float16 are supported",

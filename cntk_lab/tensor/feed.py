@@ -80,6 +80,8 @@ def _is_index_list(data: Any) -> bool:
 
 
 def _dense(data: Any, type_: Any, name: str) -> np.ndarray[Any, Any]:
+    if type(data) is np.ndarray and data.dtype is dtypes.as_numpy(type_.dtype):
+        return data
     try:
         array = np.asarray(data)
     except ValueError:
@@ -92,7 +94,7 @@ def _dense(data: Any, type_: Any, name: str) -> np.ndarray[Any, Any]:
             f"dtype object is not supported for data of '{name}'", fix="give numbers, all samples of one shape"
         )
     dtypes.convertible(array.dtype)
-    return array if array.dtype.name == type_.dtype else array.astype(type_.dtype)
+    return array.astype(type_.dtype, copy=False)
 
 
 def _fits(have: Sequence[int], want: Shape) -> bool:
@@ -155,7 +157,8 @@ def _sequences(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) 
         # one number for each frame may be given without its axis of length 1
         parts = [p.reshape(-1, *shape) if p.ndim == 1 else p for p in parts]
     for p in parts:
-        _check(p.shape[1:], shape, type_, name, p.shape)
+        if p.shape[1:] != shape:
+            _check(p.shape[1:], shape, type_, name, p.shape)
     layout = _layout([len(p) for p in parts], begins)
     flat = np.concatenate(parts) if len(parts) != 1 else parts[0]
     return layout.pack_rows(flat), layout

@@ -233,13 +233,14 @@ class Loop:
     shares: Sequence[Share]
     descriptor: Table = field(init=False)
     _kept: list[Table] = field(init=False, default_factory=list)
+    """Patches of each share, behind their number."""
 
     def __post_init__(self) -> None:
         self.descriptor = np.zeros(4 + 6 * len(self.shares), np.int64)
         self.update()
 
     def update(self) -> None:
-        """Take over new arrays after ``shares`` (or their tables, slabs, patches) were replaced by a new binding."""
+        """Take over new arrays after ``shares`` (or their tables or patches) were replaced by a new binding."""
         columns = {s.slabs.shape[1] for s in self.shares} or {0}
         if len(columns) != 1:
             raise ValueError(f"loop: slabs with {sorted(columns)} columns; all shares must have the same columns")
@@ -250,7 +251,7 @@ class Loop:
             for array in (share.table, share.slabs):
                 if array.dtype != np.int64 or not array.flags.c_contiguous:
                     raise ValueError("loop: tables and slabs are dense int64 arrays")
-            self._kept += [patches, share.table, share.slabs]
+            self._kept += [patches]
             steps = len(share.slabs) if share.steps < 0 else share.steps
             self.descriptor[4 + 6 * i : 10 + 6 * i] = [
                 share.table.ctypes.data,
@@ -260,6 +261,13 @@ class Loop:
                 patches.ctypes.data,
                 -1,
             ]
+
+
+    def follow(self, slabs: Sequence[Table]) -> None:
+        """Run over other slabs from now on, one matrix for each share; tables and patches stay."""
+        for i, (share, matrix) in enumerate(zip(self.shares, slabs, strict=True)):
+            share.slabs, share.steps = matrix, len(matrix)
+            self.descriptor[6 + 6 * i], self.descriptor[7 + 6 * i] = matrix.ctypes.data, len(matrix)
 
 
 def kernel_row(address: int, block: int, threads: int = 1, phases: int = 1) -> list[int]:
