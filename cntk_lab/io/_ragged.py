@@ -31,12 +31,36 @@ class Ragged:
         [4.0, 5.0, 0.0]
     """
 
-    __slots__ = ("lengths", "rows", "shape", "starts")
+    __slots__ = ("_rows", "_starts", "lengths", "shape")
 
     def __init__(self, rows: Any, lengths: IndexVector, shape: Shape | None = None) -> None:
-        self.rows, self.lengths = rows, lengths
+        self._rows = Csr.of(rows) if is_csr(rows) else rows
+        self.lengths = lengths
         self.shape: Shape = tuple(rows.shape[1:]) if shape is None else shape
-        self.starts: IndexVector = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        self._starts: IndexVector | None = None
+
+    @property
+    def rows(self) -> Any:
+        """Array (frames x static shape), or CSR matrix (frames x elements)."""
+        return self._rows.matrix() if isinstance(self._rows, Csr) else self._rows
+
+    @property
+    def dtype(self) -> Any:
+        """NumPy element type of the rows."""
+        return self._rows.data.dtype if isinstance(self._rows, Csr) else self._rows.dtype
+
+    @property
+    def single(self) -> bool:
+        """Whether every sequence is one frame of a dense stream."""
+        return not isinstance(self._rows, Csr) and len(self._rows) == len(self.lengths)
+
+    @property
+    def starts(self) -> IndexVector:
+        """Where each sequence starts, and the number of frames in all."""
+        if self._starts is None:
+            self._starts = np.zeros(len(self.lengths) + 1, np.int64)
+            np.cumsum(self.lengths, out=self._starts[1:])
+        return self._starts
 
     @property
     def count(self) -> int:
@@ -46,41 +70,94 @@ class Ragged:
     @property
     def nbytes(self) -> int:
         """Memory taken, in bytes."""
-        if is_csr(self.rows):
-            return int(self.rows.data.nbytes + self.rows.indices.nbytes + self.rows.indptr.nbytes)
-        return int(self.rows.nbytes)
+        return int(self._rows.nbytes)
 
     def take(self, which: IndexVector) -> Ragged:
         """The sequences with these numbers, in this order."""
         count = len(which)
         if count and int(which[-1]) - int(which[0]) == count - 1 and bool((np.diff(which) == 1).all()):
             first, last = int(which[0]), int(which[-1]) + 1
-            return Ragged(self.rows[self.starts[first] : self.starts[last]], self.lengths[first:last], self.shape)
+            return Ragged(self._rows[self.starts[first] : self.starts[last]], self.lengths[first:last], self.shape)
         return self.cut(which, np.zeros(count, np.int64), self.lengths[which])
 
     def cut(self, which: IndexVector, first: IndexVector, lengths: IndexVector) -> Ragged:
         """Pieces: of each sequence ``which[i]`` the frames from ``first[i]`` on, ``lengths[i]`` of them."""
         starts = self.starts[which] + first
         index = starts if bool((lengths == 1).all()) else concatenate_ranges(starts, lengths)
-        return Ragged(self.rows[index], lengths, self.shape)
+        return Ragged(self._rows[index], lengths, self.shape)
 
     def value(self, begins: Sequence[bool] | None = None) -> Value:
         """The sequences as packed rows."""
         layout = Layout.of(self.lengths, begins)
-        rows = SparseRows(self.rows, self.shape) if is_csr(self.rows) else self.rows
-        return Value.packed(layout.pack_rows(rows), layout, has_sequence=True)
+        rows = layout.pack_rows(self._rows)
+        if isinstance(rows, Csr):
+            rows = SparseRows(rows.matrix(), self.shape)
+        return Value.packed(rows, layout, has_sequence=True)
+
+
+class Csr:
+    """The three arrays of a CSR matrix: selecting rows of it takes a tenth of the time of SciPy's.
+
+    Args:
+        data: stored values, row by row.
+        indices: column of each.
+        indptr: where each row begins, and the number of stored values.
+        width: number of columns.
+    """
+
+    __slots__ = ("data", "indices", "indptr", "width")
+
+    def __init__(self, data: Any, indices: Any, indptr: Any, width: int) -> None:
+        self.data, self.indices, self.indptr, self.width = data, indices, indptr, width
+
+    @staticmethod
+    def of(matrix: Any) -> Csr:
+        """The arrays of a SciPy matrix; nothing is copied."""
+        return Csr(matrix.data, matrix.indices, matrix.indptr, int(matrix.shape[1]))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, in bytes."""
+        return int(self.data.nbytes + self.indices.nbytes + self.indptr.nbytes)
+
+    def matrix(self) -> Any:
+        """The SciPy matrix; nothing is copied."""
+        from scipy.sparse import csr_matrix
+
+        return csr_matrix((self.data, self.indices, self.indptr), shape=(len(self.indptr) - 1, self.width))
+
+    def __getitem__(self, rows: Any) -> Csr:
+        """Some rows: a slice without a step, or their numbers."""
+        if isinstance(rows, slice):
+            bounds = self.indptr[rows.start : rows.stop + 1]
+            held = slice(int(bounds[0]), int(bounds[-1]))
+            return Csr(self.data[held], self.indices[held], bounds - bounds[0], self.width)
+        first, last = self.indptr[rows], self.indptr[rows + 1]
+        pointers = np.zeros(len(rows) + 1, self.indptr.dtype)
+        np.cumsum(last - first, out=pointers[1:])
+        if len(rows) == pointers[-1] and bool((last - first == 1).all()):
+            places = first
+        else:
+            places = concatenate_ranges(first.astype(np.int64), (last - first).astype(np.int64))
+        return Csr(self.data[places], self.indices[places], pointers, self.width)
 
 
 def join(parts: Sequence[Ragged]) -> Ragged:
     """The sequences of several parts, one part after the other."""
     if len(parts) == 1:
         return parts[0]
-    if is_csr(parts[0].rows):
-        from scipy import sparse
-
-        rows: Any = sparse.vstack([p.rows for p in parts], format="csr")
+    if isinstance(parts[0]._rows, Csr):
+        each: list[Csr] = [p._rows for p in parts]
+        before = np.cumsum([0, *(len(c.data) for c in each[:-1])])
+        pointers = [c.indptr[1:] + n for c, n in zip(each, before.tolist(), strict=True)]
+        rows: Any = Csr(
+            np.concatenate([c.data for c in each]),
+            np.concatenate([c.indices for c in each]),
+            np.concatenate([[0], *pointers]),
+            each[0].width,
+        )
     else:
-        rows = np.concatenate([p.rows for p in parts])
+        rows = np.concatenate([p._rows for p in parts])
     return Ragged(rows, np.concatenate([p.lengths for p in parts]), parts[0].shape)
 
 
