@@ -31,13 +31,23 @@ class Ragged:
         [4.0, 5.0, 0.0]
     """
 
-    __slots__ = ("_rows", "_starts", "lengths", "shape")
+    __slots__ = ("_base", "_picked", "_starts", "lengths", "shape")
 
-    def __init__(self, rows: Any, lengths: IndexVector, shape: Shape | None = None) -> None:
-        self._rows = Csr.of(rows) if is_csr(rows) else rows
+    def __init__(
+        self, rows: Any, lengths: IndexVector, shape: Shape | None = None, *, picked: IndexVector | None = None
+    ) -> None:
+        self._base = Csr.of(rows) if is_csr(rows) else rows
+        self._picked = picked
+        """Which rows of the base they are, while nothing has been copied; None: all, in order."""
         self.lengths = lengths
         self.shape: Shape = tuple(rows.shape[1:]) if shape is None else shape
         self._starts: IndexVector | None = None
+
+    @property
+    def _rows(self) -> Any:
+        if self._picked is not None:
+            self._base, self._picked = self._base[self._picked], None
+        return self._base
 
     @property
     def rows(self) -> Any:
@@ -47,12 +57,12 @@ class Ragged:
     @property
     def dtype(self) -> Any:
         """NumPy element type of the rows."""
-        return self._rows.data.dtype if isinstance(self._rows, Csr) else self._rows.dtype
+        return self._base.data.dtype if isinstance(self._base, Csr) else self._base.dtype
 
     @property
     def single(self) -> bool:
         """Whether every sequence is one frame of a dense stream."""
-        return not isinstance(self._rows, Csr) and len(self._rows) == len(self.lengths)
+        return not isinstance(self._base, Csr) and len(self._rows) == len(self.lengths)
 
     @property
     def starts(self) -> IndexVector:
@@ -84,12 +94,14 @@ class Ragged:
         """Pieces: of each sequence ``which[i]`` the frames from ``first[i]`` on, ``lengths[i]`` of them."""
         starts = self.starts[which] + first
         index = starts if bool((lengths == 1).all()) else concatenate_ranges(starts, lengths)
-        return Ragged(self._rows[index], lengths, self.shape)
+        return Ragged(self._rows, lengths, self.shape, picked=index)
 
     def value(self, begins: Sequence[bool] | None = None) -> Value:
         """The sequences as packed rows."""
         layout = Layout.of(self.lengths, begins)
-        rows = layout.pack_rows(self._rows)
+        # rows that are still to be picked are copied once, in packed order
+        whole = self._picked is None
+        rows = layout.pack_rows(self._base) if whole else self._base[layout.pack_rows(self._picked)]
         if isinstance(rows, Csr):
             rows = SparseRows(rows.matrix(), self.shape)
         return Value.packed(rows, layout, has_sequence=True)
@@ -105,15 +117,17 @@ class Csr:
         width: number of columns.
     """
 
-    __slots__ = ("data", "indices", "indptr", "width")
+    __slots__ = ("data", "indices", "indptr", "one_each", "width")
 
-    def __init__(self, data: Any, indices: Any, indptr: Any, width: int) -> None:
+    def __init__(self, data: Any, indices: Any, indptr: Any, width: int, one_each: bool) -> None:
         self.data, self.indices, self.indptr, self.width = data, indices, indptr, width
+        self.one_each = one_each
+        """Whether every row stores one value, as words and classes do."""
 
     @staticmethod
     def of(matrix: Any) -> Csr:
         """The arrays of a SciPy matrix; nothing is copied."""
-        return Csr(matrix.data, matrix.indices, matrix.indptr, int(matrix.shape[1]))
+        return Csr(matrix.data, matrix.indices, matrix.indptr, int(matrix.shape[1]), _one_each(matrix.indptr))
 
     @property
     def nbytes(self) -> int:
@@ -131,22 +145,27 @@ class Csr:
         if isinstance(rows, slice):
             bounds = self.indptr[rows.start : rows.stop + 1]
             held = slice(int(bounds[0]), int(bounds[-1]))
-            return Csr(self.data[held], self.indices[held], bounds - bounds[0], self.width)
-        first, last = self.indptr[rows], self.indptr[rows + 1]
+            return Csr(self.data[held], self.indices[held], bounds - bounds[0], self.width, self.one_each)
+        if self.one_each:
+            pointers = np.arange(len(rows) + 1, dtype=self.indptr.dtype)
+            return Csr(self.data[rows], self.indices[rows], pointers, self.width, True)
+        first = self.indptr[rows].astype(np.int64)
+        count = self.indptr[rows + 1] - first
         pointers = np.zeros(len(rows) + 1, self.indptr.dtype)
-        np.cumsum(last - first, out=pointers[1:])
-        if len(rows) == pointers[-1] and bool((last - first == 1).all()):
-            places = first
-        else:
-            places = concatenate_ranges(first.astype(np.int64), (last - first).astype(np.int64))
-        return Csr(self.data[places], self.indices[places], pointers, self.width)
+        np.cumsum(count, out=pointers[1:])
+        places = concatenate_ranges(first, count)
+        return Csr(self.data[places], self.indices[places], pointers, self.width, False)
+
+
+def _one_each(pointers: Any) -> bool:
+    return bool((pointers == np.arange(len(pointers))).all())
 
 
 def join(parts: Sequence[Ragged]) -> Ragged:
     """The sequences of several parts, one part after the other."""
     if len(parts) == 1:
         return parts[0]
-    if isinstance(parts[0]._rows, Csr):
+    if isinstance(parts[0]._base, Csr):
         each: list[Csr] = [p._rows for p in parts]
         before = np.cumsum([0, *(len(c.data) for c in each[:-1])])
         pointers = [c.indptr[1:] + n for c, n in zip(each, before.tolist(), strict=True)]
@@ -155,6 +174,7 @@ def join(parts: Sequence[Ragged]) -> Ragged:
             np.concatenate([c.indices for c in each]),
             np.concatenate([[0], *pointers]),
             each[0].width,
+            all(c.one_each for c in each),
         )
     else:
         rows = np.concatenate([p._rows for p in parts])
