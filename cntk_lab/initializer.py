@@ -31,6 +31,7 @@ SentinelValueForInferParamInitRank: Final = 2147483647
 SentinelValueForAutoSelectRandomSeed: Final = AUTO_SEED
 """Seed that means "take the next seed of the process"."""
 
+_PIECE: Final = 1 << 16
 _UNSET: Final = SentinelValueForInferParamInitRank
 _Draw = Callable[[MersenneTwister64, int, float], NDArray[np.float64]]
 _Spread = Callable[[int, int], float]
@@ -173,10 +174,12 @@ class Initializer(Mapping[str, Any]):
         if element.itemsize < 8:
             scale = float(np.float32(scale))
         chosen = resolve_seed(self._entries.get("randomSeed")) if seed is None else seed
-        values = draw(MersenneTwister64(chosen), math.prod(shape), scale)
-        if element.itemsize < 8:
-            values = values.astype(np.float32)
-        return values.astype(element).reshape(shape)
+        stream, values = MersenneTwister64(chosen), np.empty(math.prod(shape), element)
+        for at in range(0, values.size, _PIECE):
+            part = values[at : at + _PIECE]
+            drawn = draw(stream, part.size, scale)
+            part[...] = drawn.astype(np.float32) if element.itemsize < 8 else drawn
+        return values.reshape(shape)
 
     def fans(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """Number of inputs and of outputs of one unit for a parameter of this shape.

@@ -15,7 +15,7 @@ import numpy as np
 
 from cntk_lab import settings
 from cntk_lab.debugging.profiler import set_node_timing
-from cntk_lab.errors import NotAvailableError, SignatureError
+from cntk_lab.errors import SignatureError
 from cntk_lab.events import BUS, PlanCompiled
 from cntk_lab.graph import walk
 from cntk_lab.graph.clone import CloneMethod
@@ -285,21 +285,28 @@ def _in_loops(order: list[Node]) -> set[int]:
 
 
 def save_as_legacy_model(root_op: Function, filename: str | os.PathLike[str]) -> None:
-    """Always raises: the file format of CNTK 1 is not written.
+    """Write a model to a file of CNTK 1 (BrainScript's format), whole or not at all.
 
     Args:
-        root_op: the model.
-        filename: the file.
+        root_op: the model: inputs, parameters, element-wise operators, products, reductions, delays, slices, splices
+            and reshapes, in blocks or not.
+        filename: the file; CNTK 2.7 and :func:`load_model` read it.
 
     Raises:
-        NotAvailableError: always.
+        FormatError: if the model holds an operator or an element type outside of these; names it.
+
+    Example:
+        >>> import os, tempfile
+        >>> import cntk_lab as C
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = os.path.join(folder, "old.model")
+        ...     save_as_legacy_model(C.exp(C.constant([0.0, 0.0])), file)
+        ...     print(C.load_model(file).eval().tolist())
+        [1.0, 1.0]
 
     Source: CNTK 2.7 ``debugging.save_as_legacy_model``.
     """
-    raise NotAvailableError(
-        f"models are not written in the format of CNTK 1 ('{os.fspath(filename)}')",
-        fix=f"save the {type(root_op).__name__} with its method save(), which writes the format of CNTK 2",
-    )
+    root_op.save(filename, format="CNTKv1")
 
 
 def set_checked_mode(enable: bool) -> None:

@@ -12,7 +12,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cntk_lab.engine.lower import loop_of, map_step
-from cntk_lab.engine.plan import Builder, Call, Contract, Delay, DelayInitial, Gathered, Loop, Map, Spread, Step, View
+from cntk_lab.engine.plan import (
+    AddRows,
+    Builder,
+    Call,
+    Contract,
+    Delay,
+    DelayInitial,
+    Fill,
+    Gathered,
+    Loop,
+    Map,
+    Spread,
+    Step,
+    View,
+)
+from cntk_lab.engine.products import touches_rows
 from cntk_lab.errors import GraphError
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.derive import vjp
@@ -83,6 +98,11 @@ class Backward:
         shares = self.shares.get(buffer)
         if not shares:
             return None
+        touched = [self.builder.buffers[n].touched for n in shares]
+        if all(touched):
+            return shares[0] if len(shares) == 1 else self._rows_together(buffer, shares)
+        if any(touched):
+            shares = [self.filled(n) for n in shares]
         while len(shares) > _MOST_SHARES:
             # many contributions (a weight used at many places) are summed in portions
             part = self._like(buffer)
@@ -102,6 +122,17 @@ class Backward:
             self.shares[buffer] = [target]
         return self.shares[buffer][0]
 
+    def _rows_together(self, buffer: int, shares: Sequence[int]) -> int:
+        target = self._like(buffer)
+        self.builder.buffers[target].touched = True
+        self.builder.emit(AddRows(tuple(shares), (target,)))
+        self.shares[buffer] = [target]
+        return target
+
+    def filled(self, gradient: int) -> int:
+        """A gradient with all its rows, also if only the touched ones are kept."""
+        return filled(self.builder, gradient)
+
     # ---- one step
 
     def _step(self, step: Step) -> None:
@@ -110,7 +141,7 @@ class Backward:
         targets = [r for r in dict.fromkeys(step.reads) if r in self.reached]
         if not targets:
             return
-        gradients = {w: g for w in step.writes if (g := self.total(w)) is not None}
+        gradients = {w: self.filled(g) for w in step.writes if (g := self.total(w)) is not None}
         for target in targets:
             self.contribute(step, gradients, target)
 
@@ -137,8 +168,9 @@ class Backward:
         else:
             raise GraphError(f"a {step.kind} step has no gradient")
 
-    def _simple(self, step: Step, target: int) -> None:
+    def _simple(self, step: Step, target: int, *, touched: bool = False) -> None:
         share = self._like(target)
+        self.builder.buffers[share].touched = touched
         step.writes = (share,)
         self.builder.emit(step)
         self._add(target, share)
@@ -193,28 +225,15 @@ class Backward:
     def _contract(self, step: Contract, gradients: Mapping[int, int], target: int) -> None:
         dy, spec = gradients[step.writes[0]], step.spec
         left, right = step.reads
+        products = []
         if target == left:
-            self._simple(
-                Contract(
-                    (dy, right),
-                    (),
-                    step.nodes,
-                    spec=Contraction(spec.out, spec.right, spec.left, spec.sizes, spec.ranks),
-                    rows=step.rows,
-                ),
-                target,
-            )
+            products.append(((dy, right), Contraction(spec.out, spec.right, spec.left, spec.sizes, spec.ranks)))
         if target == right:
-            self._simple(
-                Contract(
-                    (left, dy),
-                    (),
-                    step.nodes,
-                    spec=Contraction(spec.left, spec.out, spec.right, spec.sizes, spec.ranks),
-                    rows=step.rows,
-                ),
-                target,
-            )
+            products.append(((left, dy), Contraction(spec.left, spec.out, spec.right, spec.sizes, spec.ranks)))
+        for reads, product in products:
+            sparse = [self.builder.buffers[n].sparse for n in reads]
+            touched = sum(sparse) == 1 and touches_rows(product, sparse.index(True))
+            self._simple(Contract(reads, (), step.nodes, spec=product, rows=step.rows), target, touched=touched)
 
     def _call(self, step: Call, gradients: Mapping[int, int], target: int) -> None:
         assert step.op is not None
@@ -304,6 +323,16 @@ class Backward:
                     arriving.update(r for r in s.reads if r in inside)
             if len(arriving) == before:
                 return arriving & self.reached
+
+
+def filled(builder: Builder, gradient: int) -> int:
+    """The buffer of a gradient with all its rows (itself if it has them)."""
+    b = builder.buffers[gradient]
+    if not b.touched:
+        return gradient
+    target = builder.new(b.rows, b.shape, b.dtype, name=b.name)
+    builder.emit(Fill((gradient,), (target,)))
+    return target
 
 
 def _gradient_reads(

@@ -15,12 +15,13 @@ import numpy as np
 
 from cntk_lab import settings
 from cntk_lab.backends.cpu import executor as executors
+from cntk_lab.engine.delays import carry
 from cntk_lab.engine.guards import Guards
 from cntk_lab.engine.memory import slots_of, source_of
 from cntk_lab.engine.native import Absorbed, NativeStep, native_steps
 from cntk_lab.engine.native_loop import LoopStep, native_loops
 from cntk_lab.engine.plan import Buffer, Call, Delay, Join, Loop, Part, Plan, RowSymbol, View, all_steps
-from cntk_lab.engine.run import Interpreter, Run, carry, part_of
+from cntk_lab.engine.run import Interpreter, Run, part_of
 from cntk_lab.errors import ExecutionError
 from cntk_lab.graph.opdef import Trait
 from cntk_lab.tensor.arrays import aligned_empty

@@ -14,18 +14,19 @@ from typing import Any, Protocol
 from cntk_lab import device as devices
 from cntk_lab import settings
 from cntk_lab.backends.cpu import onednn
-from cntk_lab.engine.backward import Backward
+from cntk_lab.engine.backward import Backward, filled
 from cntk_lab.engine.channels import channels_last
 from cntk_lab.engine.fuse import fuse
 from cntk_lab.engine.lower import Lowering, map_step
 from cntk_lab.engine.native import canonical, images_of
 from cntk_lab.engine.parts import use_parts
-from cntk_lab.engine.plan import Builder, Map, Plan, all_steps
+from cntk_lab.engine.plan import Builder, Map, Plan, UpdateRows, all_steps
 from cntk_lab.engine.shaping import shaping
 from cntk_lab.engine.share import share_sums
 from cntk_lab.errors import GraphError
 from cntk_lab.events import BUS, PlanCompiled
 from cntk_lab.formula import expr as e
+from cntk_lab.formula.kernel import Kernel, Operand
 from cntk_lab.formula.print_numba import supported
 from cntk_lab.graph import walk
 from cntk_lab.graph.node import edits
@@ -46,6 +47,12 @@ class Update(Protocol):
     @property
     def outputs(self) -> tuple[tuple[str, e.Expr], ...]:
         """New values of ``p`` and of the states, as formulas of ``p``, ``g``, states and scalars."""
+
+    @property
+    def row_outputs(self) -> tuple[tuple[str, e.Expr], ...] | None:
+        """The same for touched rows alone; None if the rule changes the other rows too. ``touched`` is the number of
+        touched elements.
+        """
 
     @property
     def state(self) -> Mapping[str, Storage]:
@@ -206,10 +213,39 @@ def _update(builder: Builder, position: int, update: Update, parameter: int, gra
         names[name] = builder.new("", tuple(storage.raw.shape), b.dtype, "state", f"{position}:{name}")
     for name in update.scalars:
         names[name] = builder.new("", (), b.dtype, "scalar", f"{position}:{name}")
+    if builder.buffers[gradient].touched:
+        if update.row_outputs is not None:
+            _update_rows(builder, update.row_outputs, names, frozenset((parameter, *(names[n] for n in update.state))))
+            return
+        names["g"] = filled(builder, gradient)
     by_input = {name: e.input_(f"b{n}") for name, n in names.items()}
     formulas = e.substitute([f for _, f in update.outputs], by_input)
     targets = {names[name]: f for (name, _), f in zip(update.outputs, formulas, strict=True)}
     builder.emit(map_step(builder, targets, names.values()))
+
+
+def _update_rows(
+    builder: Builder, outputs: tuple[tuple[str, e.Expr], ...], names: Mapping[str, int], whole: frozenset[int]
+) -> None:
+    """Adds a learner's formulas for the touched rows of one parameter."""
+    b = builder.buffers[names["p"]]
+    formulas = e.substitute([f for _, f in outputs], {name: e.input_(f"b{n}") for name, n in names.items()})
+    used = e.inputs_of(formulas)
+    rows = {f"b{n}" for n in (*whole, names["g"])}
+    width = (FREE,)  # elements of a row: known when the product that touches rows has run
+
+    def operand(name: str) -> Operand:
+        return Operand(name, width if name in rows else (1,), name in rows, b.dtype)
+
+    kernel = Kernel(
+        width,
+        True,
+        tuple(map(operand, used)),
+        tuple((operand(f"b{names[n]}"), f) for (n, _), f in zip(outputs, formulas, strict=True)),
+        b.dtype,
+    )
+    reads = (names["g"], *(int(n[1:]) for n in used if n != "touched" and n != f"b{names['g']}"))
+    builder.emit(UpdateRows(reads, tuple(names[n] for n, _ in outputs), kernel=kernel, whole=whole))
 
 
 def inputs_of(plan: Plan) -> list[Variable]:

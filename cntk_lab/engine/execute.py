@@ -30,6 +30,7 @@ from cntk_lab.graph.variable import Variable, _Valued
 from cntk_lab.tensor.arrays import to_host
 from cntk_lab.tensor.feed import read
 from cntk_lab.tensor.layout import Layout
+from cntk_lab.tensor.shape import Shape
 from cntk_lab.tensor.sparse import RowSparse, SparseRows
 from cntk_lab.tensor.value import Value
 
@@ -418,18 +419,19 @@ def _gradient(run: Run, plan: Plan, position: int, variable: Variable, *, as_num
     if number is None:
         symbol = row_symbol(variable.type.axes or ())
         rows: Any = np.zeros((run.rows(symbol), *variable.type.dims), variable.type.dtype)
-        return _present(rows, symbol, run, as_numpy=as_numpy)
+        return _present(rows, symbol, variable.type.dims, run, as_numpy=as_numpy)
     return present(run, plan, number, variable, as_numpy=as_numpy)
 
 
 def present(run: Run, plan: Plan, number: int, variable: Variable, *, as_numpy: bool) -> Any:  # noqa: ARG001
     """A buffer's rows in the user's form."""
-    return _present(run.arrays[number], plan.buffers[number].rows, run, as_numpy=as_numpy)
+    b = plan.buffers[number]
+    return _present(run.arrays[number], b.rows, b.shape, run, as_numpy=as_numpy)
 
 
-def _present(rows: Any, symbol: str, run: Run, *, as_numpy: bool) -> Any:
+def _present(rows: Any, symbol: str, shape: Shape, run: Run, *, as_numpy: bool) -> Any:
     if isinstance(rows, RowSparse):
-        rows = rows.toarray()[None]
+        rows = rows.toarray().reshape((1, *shape)) if as_numpy else rows.as_sparse(shape)
     layout = run.layouts.get(symbol) if symbol else None
     if not isinstance(rows, SparseRows):
         rows = rows.copy()  # the next run of the plan writes where these lie

@@ -21,9 +21,6 @@ from cntk_lab.graph.opdef import Trait, apply, needs
 from cntk_lab.graph.variable import Constant, Variable, _Valued
 from cntk_lab.tensor.shape import FREE, Shape, broadcast, size
 
-_ENGINE_NAMES = frozenset(("xp", "layout", "layouts", "random", "training", "state", "counts"))
-"""Parameters of rules that the engine itself supplies when a step runs."""
-
 
 class Lowering:
     """One lowering.

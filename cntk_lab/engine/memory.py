@@ -56,7 +56,7 @@ def lifetimes(plan: Plan, steps: list[Step], written_at: Mapping[int, int] | Non
         for inner in all_steps([s]):
             for b in (*inner.reads, *inner.writes):
                 own = source.get(b, b)
-                if plan.buffers[own].role == "temporary":
+                if plan.buffers[own].role == "temporary" and not plan.buffers[own].touched:
                     first, _ = lives.get(own, (i, i))
                     lives[own] = (first, i)
     for b, early in (written_at or {}).items():

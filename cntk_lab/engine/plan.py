@@ -50,6 +50,8 @@ class Buffer:
     """If it lies in the memory of another buffer: that one's static shape."""
     cut: tuple[int, int] = (0, 0)
     """And along which static axis it is a part of that, from which place."""
+    touched: bool = False
+    """Whether it is a gradient of which only the touched rows are kept (a ``RowSparse``, which has no fixed memory)."""
     last: bool = False
     """Whether it is an image with its channels behind the spatial axes (``shape`` is then in that order)."""
 
@@ -169,6 +171,28 @@ class DelayInitial(Step):
 
     offset: int = 1
     rows: RowSymbol = ""
+
+
+@dataclass(slots=True)
+class AddRows(Step):
+    """The sum of gradients of which only touched rows are kept; the result keeps the rows that any of them touched."""
+
+
+@dataclass(slots=True)
+class Fill(Step):
+    """The whole of a gradient of which only touched rows are kept, zeros elsewhere."""
+
+
+@dataclass(slots=True)
+class UpdateRows(Step):
+    """Formulas over the touched rows of a parameter and of a learner's states, written in place.
+
+    The first read is the gradient of which only touched rows are kept; ``whole`` are the reads and writes that have
+    the parameter's rows. The kernel's operand called ``touched`` is the number of touched elements.
+    """
+
+    kernel: Kernel = field(default_factory=lambda: Kernel((), False, (), ()))
+    whole: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)

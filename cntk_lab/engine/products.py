@@ -5,6 +5,7 @@ The reference that the native products are checked against. Knows no plans.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy as np
 
 from cntk_lab.errors import DataError
 from cntk_lab.graph.opdef import Contraction
+from cntk_lab.tensor.arrays import to_host
 from cntk_lab.tensor.shape import FREE
-from cntk_lab.tensor.sparse import SparseRows
+from cntk_lab.tensor.sparse import RowSparse, SparseRows
 
 
 def contraction(spec: Contraction) -> Callable[[Any, Any, Any], Any]:
@@ -94,29 +96,104 @@ def _matmul(xp: Any, a: Any, b: Any, spec: Contraction) -> Any:
 
 
 def sparse_product(xp: Any, x: Any, y: Any, spec: Contraction) -> Any:
-    """A product in which one operand is sparse rows (its static axes are summed, or it is summed over rows)."""
-    left, right, out = spec.left, spec.right, spec.out
+    """A product in which one operand is sparse rows."""
     if isinstance(y, SparseRows) and not isinstance(x, SparseRows):
-        return sparse_product(xp, y, x, Contraction(right, left, out, spec.sizes))
-    matrix = x.matrix
-    sizes = spec.sizes
+        return sparse_product(xp, y, x, Contraction(spec.right, spec.left, spec.out, spec.sizes))
     if isinstance(y, SparseRows):
         y = y.toarray()
-    dense = y.reshape(_dims(right, sizes, y.shape[0]))
-    static = left.replace("r", "")
-    if "r" in left and static == "k" and "r" not in right:
-        order = [right.index(c) for c in ("k", *(c for c in right if c != "k"))]
-        flat = dense.transpose(order).reshape(matrix.shape[1], -1)
-        rest = "".join(c for c in right if c != "k")
-        result = np.asarray(matrix @ flat).reshape((matrix.shape[0], *(dense.shape[right.index(c)] for c in rest)))
-        order_now = "r" + rest
-        return result if order_now == out else result.transpose([order_now.index(c) for c in out])
-    if "r" in left and "r" in right and "r" not in out and static == "k" and "k" not in right:
-        rest = right.replace("r", "")
-        flat = dense.transpose([right.index(c) for c in ("r", *rest)]).reshape(matrix.shape[0], -1)
-        result = np.asarray(matrix.T @ flat).reshape((matrix.shape[1], *(dense.shape[right.index(c)] for c in rest)))
-        order_now = "k" + rest
-        return (result if order_now == out else result.transpose([order_now.index(c) for c in out]))[None]
-    a = x.toarray().reshape(_dims(left, sizes, matrix.shape[0]))
-    result = _matmul(xp, a, dense, spec)
-    return result if "r" in out else result[None]
+    sizes, rows = spec.sizes, x.shape[0]
+    dense = y.reshape(_dims(spec.right, sizes, y.shape[0]))
+    words = _matrix_words(spec)
+    if words is None or ("r" in spec.left and "r" in spec.right and y.shape[0] != rows):
+        result = _matmul(xp, x.toarray().reshape(_dims(spec.left, sizes, rows)), dense, spec)
+        return result if "r" in spec.out else result[None]
+    kept, summed, rest, adjoint = words
+    flat = dense.transpose([spec.right.index(c) for c in (*summed, *rest, *_ones(spec.right, spec))])
+    matrix = _as_matrix(x, spec)
+    if adjoint:
+        matrix = matrix.T
+    full = {**sizes, "r": rows}
+    product = np.asarray(matrix @ flat.reshape(matrix.shape[1], math.prod(full[c] for c in rest)))
+    result = product.reshape(tuple(full[c] for c in (*kept, *rest)))
+    order = kept + rest
+    out = "".join(c for c in spec.out if c in order)
+    if out != order:
+        result = result.transpose([order.index(c) for c in out])
+    shaped = result.reshape(_dims(spec.out, sizes, rows))
+    return shaped if "r" in spec.out else shaped[None]
+
+
+def _ones(word: str, spec: Contraction) -> str:
+    return "".join(c for c in word if c != "r" and spec.sizes[c] == 1)
+
+
+def _matrix_words(spec: Contraction) -> tuple[str, str, str, bool] | None:
+    """How the left operand, kept as a sparse matrix, gives the product: (letters of its that stay, letters that are
+    summed, letters of the other that stay, whether the matrix is transposed); None if no matrix product does it.
+    """
+    left, right = (word.translate({ord(c): None for c in _ones(word, spec)}) for word in (spec.left, spec.right))
+    front, last = left[:-1], left[-1:]
+    if not last or last == "r" or FREE in spec.sizes.values():
+        return None
+    rest = "".join(c for c in right if c not in left)
+    if last in right and last not in spec.out and not any(c in right for c in front):
+        return front, last, rest, False
+    if last not in right and all(c in right and c not in spec.out for c in front):
+        return last, front, rest, True
+    return None
+
+
+def _as_matrix(x: SparseRows, spec: Contraction) -> Any:
+    """Sparse rows as the matrix whose columns are the last letter of their word."""
+    columns = next(spec.sizes[c] for c in reversed(spec.left) if spec.sizes.get(c, 1) != 1)
+    matrix = x.matrix
+    return matrix if matrix.shape[1] == columns else matrix.reshape((-1, columns)).tocsr()
+
+
+def touches_rows(spec: Contraction, sparse: int) -> bool:
+    """Whether a product with sparse rows only touches some rows of its result.
+
+    Args:
+        spec: the product.
+        sparse: which operand is sparse: 0 the left, 1 the right one.
+    """
+    if sparse == 1:
+        spec = Contraction(spec.right, spec.left, spec.out, spec.sizes)
+    words = _matrix_words(spec)
+    return words is not None and words[3] and "r" not in spec.out and spec.out[:1] == words[0]
+
+
+def touched_rows(spec: Contraction, sparse: int) -> Callable[[Any, Any, Any], RowSparse]:
+    """The product that touches only some rows of its result, as a function of ``(xp, left, right)``.
+
+    Args:
+        spec: the product; :func:`touches_rows` must say yes.
+        sparse: which operand is sparse: 0 the left, 1 the right one.
+    """
+    if sparse == 1:
+        spec = Contraction(spec.right, spec.left, spec.out, spec.sizes)
+    words = _matrix_words(spec)
+    assert words is not None
+    kept, summed, rest, _ = words
+    sizes = spec.sizes
+    out = [c for c in spec.out if c in rest]
+    order = [spec.right.index(c) for c in (*summed, *out, *_ones(spec.right, spec))]
+
+    def product(xp: Any, x: Any, y: Any) -> RowSparse:
+        if sparse == 1:
+            x, y = y, x
+        flat = y.reshape(_dims(spec.right, sizes, y.shape[0])).transpose(order)
+        shape = (sizes[kept], *(sizes[c] for c in out))
+        width = math.prod(shape[1:])
+        if isinstance(x, SparseRows):
+            matrix = _as_matrix(x, spec)
+            indices, place = np.unique(matrix.indices, return_inverse=True)
+            small = type(matrix)((matrix.data, place, matrix.indptr), shape=(matrix.shape[0], len(indices)))
+            rows = np.asarray(small.T @ flat.reshape(matrix.shape[0], width))
+        else:  # rows that lie dense in memory, as on a GPU
+            whole = x.reshape((-1, sizes[kept]))
+            indices = to_host(xp.flatnonzero((whole != 0).any(axis=0)))
+            rows = whole[:, indices].T @ flat.reshape(whole.shape[0], width)
+        return RowSparse(indices, rows.reshape((len(indices), *shape[1:])), shape)
+
+    return product

@@ -18,11 +18,9 @@ from cntk_lab.graph.variable import Variable
 
 __all__ = ["ModelFormat", "load", "restore", "save"]
 
-_LEGACY = b"B\0C\0N\0\0\0"
-
 
 class ModelFormat(enum.IntEnum):
-    """Formats of model files, with CNTK's numbers.
+    """Formats of model files, with CNTK's numbers; CNTKv1 is added here (``debugging.save_as_legacy_model``).
 
     Example:
         >>> ModelFormat(1)
@@ -33,6 +31,7 @@ class ModelFormat(enum.IntEnum):
 
     CNTKv2 = 0
     ONNX = 1
+    CNTKv1 = 2
 
 
 def save(
@@ -50,12 +49,16 @@ def save(
         FormatError: if the model cannot be said in the format, or the file cannot be written.
     """
     del use_external_files_to_store_parameters
-    if _format(format) is ModelFormat.ONNX:
+    wanted = _format(format)
+    if wanted is ModelFormat.ONNX:
         _onnx("export").save(function, filename)
         return
-    from cntk_lab.formats.cntk import write
+    from cntk_lab.formats.cntk import legacy, write
 
-    write.save(function, filename)
+    if wanted is ModelFormat.CNTKv1:
+        legacy.save(write.describe(function), filename)
+    else:
+        write.save(function, filename)
 
 
 def load(model: Any, device: Any = None, format: Any = None) -> Function:
@@ -82,10 +85,10 @@ def load(model: Any, device: Any = None, format: Any = None) -> Function:
     if _format(format) is ModelFormat.ONNX:
         loaded: Function = _onnx("import_").load(model)
     else:
-        _refuse_legacy(model)
-        from cntk_lab.formats.cntk import read
+        from cntk_lab.formats.cntk import legacy, read
 
-        loaded = read.load(model)
+        source = "bytes" if isinstance(model, bytes) else str(os.fspath(model))
+        loaded = read.build(legacy.read(model), source) if legacy.is_legacy(model) else read.load(model)
     if device is not None:
         for variable in (*loaded.parameters, *loaded.constants):
             variable.device = device  # type: ignore[attr-defined]
@@ -149,17 +152,3 @@ def _onnx(part: str) -> Any:
         return importlib.import_module(f"cntk_lab.formats.onnx.{part}")
     except ModuleNotFoundError as error:
         raise NotAvailableError(f"ONNX files need the package {error.name!r}", fix="pip install onnx") from error
-
-
-def _refuse_legacy(model: str | os.PathLike[str] | bytes) -> None:
-    if isinstance(model, bytes):
-        head = model[:8]
-    else:
-        with Path(model).open("rb") as file:
-            head = file.read(8)
-    if head == _LEGACY:
-        raise FormatError(
-            "this is a model file of CNTK 1 (BrainScript), which is not supported",
-            str(model) if not isinstance(model, bytes) else "bytes",
-            "load it once with CNTK 2 and save it again: its load_model reads both formats",
-        )

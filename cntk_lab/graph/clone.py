@@ -156,7 +156,8 @@ def clone(function: Function, method: Any, substitutions: Mapping[Any, Any] | No
     copier = _Copier(method_of(method))
     for old, new in (substitutions or {}).items():
         copier.variables[id(_variable(old))] = _variable(new)
-    for leaf in walk.leaves([_variable(new) for new in (substitutions or {}).values()]):
+    reads_inputs = any(leaf.is_input for leaf in walk.leaves(function.outputs))  # layers read placeholders only
+    for leaf in walk.leaves([_variable(new) for new in (substitutions or {}).values()] if reads_inputs else ()):
         if leaf.is_input:  # what the substitutes read stays what it is where this graph reads it too
             copier.variables.setdefault(id(leaf), leaf)
     root = function.node

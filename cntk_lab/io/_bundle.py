@@ -47,7 +47,7 @@ class Bundle(Reader):
         words = any(r.keys(0).dtype == object for r in readers if r.chunk_count())
         self._tables = [_Table(r, words) for r in self._others]
         self._words = words
-        self.indexed = all(r.indexed for r in readers)
+        self.indexed, self.selective = all(r.indexed for r in readers), all(r.selective for r in readers)
         self._partners: dict[int, tuple[IndexVector, list[tuple[IndexVector, IndexVector]]]] = {}
         self.missing = 0
 
@@ -221,7 +221,26 @@ def gather(chunks: IndexVector, numbers: IndexVector, seeds: NDArray[np.uint64],
     ]
     back = np.empty(len(order), np.int64)
     back[order] = np.arange(len(order))
-    return {name: join([p[name] for p in parts]).take(back) for name in parts[0]}
+    return {name: _reordered([p[name] for p in parts], order, back) for name in parts[0]}
+
+
+def _reordered(parts: list[Ragged], order: IndexVector, back: IndexVector) -> Ragged:
+    """The sequences of several parts, in another order.
+
+    Args:
+        parts: sequences.
+        order: place that each sequence of the joined parts gets.
+        back: number of the sequence at each place.
+    """
+    if not all(p.single for p in parts):
+        return join(parts).take(back)
+    rows = [p.rows for p in parts]
+    out = np.empty((len(order), *rows[0].shape[1:]), rows[0].dtype)  # one copy instead of two
+    first = 0
+    for part in rows:
+        out[order[first : first + len(part)]] = part
+        first += len(part)
+    return Ragged(out, np.ones(len(order), np.int64), parts[0].shape)
 
 
 def some_of(

@@ -9,7 +9,10 @@ Source: CNTK 2.7 ``io.CTFDeserializer``.
 
 from __future__ import annotations
 
+import copy
+import os
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,12 +26,16 @@ from cntk_lab.io._ctf_lines import BadLine, Field
 from cntk_lab.io._ctf_lines import parse as parse_line
 from cntk_lab.io._declare import Chunk, Deserializer, Keys, MemoryChunk, Reader, deserializer
 from cntk_lab.io._defects import Defect, Defects
-from cntk_lab.io._ragged import Ragged
+from cntk_lab.io._ragged import Ragged, join
 from cntk_lab.io._streams import LONGEST_SEQUENCE, StreamConfiguration, StreamInformation
 from cntk_lab.tensor.layout import IndexVector
 from cntk_lab.tensor.shape import as_shape, size
 
 CHUNK_BYTES: Final = 32 << 20
+PART_BYTES: Final = 2 << 20
+"""Text that is parsed at a time, by each thread."""
+FINE_BYTES: Final = 1 << 18
+"""Text of a small chunk."""
 TYPE: Final = "CNTKTextFormatDeserializer"
 
 
@@ -97,6 +104,8 @@ def _definitions(streams: Any) -> Mapping[str, Any]:
 
 @deserializer(TYPE)
 class _CTFReader(Reader):
+    selective = True
+
     def __init__(self, description: Deserializer, defects: Defects) -> None:
         self.path, self.defects = str(description["file"]), defects
         self.streams = tuple(
@@ -112,12 +121,21 @@ class _CTFReader(Reader):
         self._index = index_of(self.path, sizing, bool(description.get("cacheIndex", True)))
         step = int(description.get("chunkSizeInBytes", CHUNK_BYTES))
         offsets = self._index.offsets
-        marks = np.searchsorted(offsets, np.arange(offsets[0], offsets[-1], step))
-        self._edges = np.unique(np.concatenate([np.minimum(marks, len(offsets) - 2), [len(offsets) - 1]]))
+        self._narrow = True
+        self._closed = _ends_with_newline(self.path)
+        self._edges = _cut(offsets, step)
         self._whole: dict[int, NDArray[np.bool_]] = {}
         dense = sum(f.dim * 4 for f in self.fields if not f.sparse)
         rows = int(np.diff(np.concatenate([[0], np.cumsum(self._index.lines)])[self._edges]).max())
         self._bytes = min(step, int(offsets[-1])) + rows * dense
+
+    def twin(self, defects: Defects, fine: bool) -> Reader:
+        """A reader with the same index."""
+        made = copy.copy(self)
+        made.defects, made._whole = defects, {}
+        if fine:
+            made._edges = _cut(self._index.offsets, FINE_BYTES)
+        return made
 
     def chunk_count(self) -> int:
         return len(self._edges) - 1
@@ -138,31 +156,60 @@ class _CTFReader(Reader):
         return self._whole.get(chunk)
 
     def load(self, chunk: int) -> Chunk:
-        part = self._range(chunk)
+        parsed, bad = self._read(self._range(chunk), self._narrow)
+        if bad.any():
+            self._whole[chunk] = ~bad
+        return _TextChunk(self._streams(parsed))
+
+    def some(
+        self, chunk: int, which: IndexVector, seeds: NDArray[np.uint64]
+    ) -> tuple[Mapping[str, Ragged], IndexVector]:
+        """A few sequences; only their lines are read."""
+        del seeds
+        start, parts, kept = self._range(chunk).start, [], []
+        edges = [0, *(np.flatnonzero(np.diff(which) != 1) + 1).tolist(), len(which)]
+        for first, last in pairwise(edges):
+            if first < last:
+                begin = start + int(which[first])
+                parsed, bad = self._read(slice(begin, begin + last - first))
+                good = np.flatnonzero(~bad)
+                if len(good):
+                    parts.append({name: data.take(good) for name, data in self._streams(parsed).items()})
+                    kept.append(first + good)
+        if not parts:
+            return {}, np.zeros(0, np.int64)
+        return {name: join([p[name] for p in parts]) for name in parts[0]}, np.concatenate(kept)
+
+    def _streams(self, parsed: _ctf_native.Parsed) -> dict[str, Ragged]:
+        return {s.m_name: self._ragged(k, s, parsed) for k, s in enumerate(self.streams)}
+
+    def _read(self, part: slice, narrow: bool = False) -> tuple[_ctf_native.Parsed, NDArray[np.bool_]]:
+        """The values of sequences that follow each other, and which of them are bad.
+
+        ``narrow``: dense values as bytes if they are such.
+        """
         first, last = int(self._index.offsets[part.start]), int(self._index.offsets[part.stop])
-        with Path(self.path).open("rb") as file:
-            file.seek(first)
-            text = file.read(last - first)
-        if len(text) < last - first:
-            raise ReaderError(
-                f"{self.path} has become shorter while it is read: {first + len(text)} bytes, {last} before",
-                fix="leave files alone while they are read",
-            )
-        if not text.endswith(b"\n"):
-            text += b"\n"
-        ends = np.minimum(self._index.offsets[part.start + 1 : part.stop + 1] - first, len(text))
-        ends[-1] = len(text)
-        lines = int(self._index.lines[part].sum())
-        native = _ctf_native.ready(len(text))
-        parsed = _ctf_native.parse(text, ends, lines, self.fields) if native else parse_lines(text, ends, self.fields)
-        bad = self._judge(text, first, ends, parsed)
+        ends = self._index.offsets[part.start + 1 : part.stop + 1] - first
+        closed = self._closed or part.stop + 1 < len(self._index.offsets)
+        if not closed:  # the last line of the file has no newline: it gets one
+            ends = np.concatenate([ends[:-1], [ends[-1] + 1]])
+        lines = self._index.lines[part]
+        read = _TextOf(self.path, first, last)
+        if _ctf_native.ready(last - first):
+            edges = np.unique(np.minimum(np.searchsorted(ends, np.arange(0, ends[-1], PART_BYTES)[1:]), len(ends) - 1))
+            edges = np.concatenate([edges[edges > 0], [len(ends)]])
+            counts = np.diff(np.concatenate([[0], np.cumsum(lines)])[np.concatenate([[0], edges])]).tolist()
+            parsed = self._parse(read, ends, edges.tolist(), counts, narrow)
+        else:
+            text = np.empty(int(ends[-1]), np.uint8)
+            read(text, 0)
+            parsed = parse_lines(text.tobytes(), ends, self.fields)
+        bad = self._judge(first, ends, parsed)
         missing = parsed.lengths == 0
         for k, s in zip(*np.nonzero(missing), strict=True):
             if not bad[s]:
                 self._tell_missing(part.start + int(s), self.fields[int(k)])
         bad |= missing.any(axis=0)
-        if bad.any():
-            self._whole[chunk] = ~bad
         if parsed.short >= 0:
             line = self._line_number(first + parsed.short)
             self.defects.once(
@@ -170,7 +217,21 @@ class _CTFReader(Reader):
                 "short",
                 f"{self.path}:{line}: a row holds fewer values than its stream; it is filled up with zeros",
             )
-        return MemoryChunk({s.m_name: self._ragged(k, s, parsed) for k, s in enumerate(self.streams)})
+        return parsed, bad
+
+    def _parse(
+        self, read: _TextOf, ends: IndexVector, edges: list[int], lines: list[int], narrow: bool
+    ) -> _ctf_native.Parsed:
+        """Dense values as bytes as long as all of them are whole numbers from 0 to 255 (images).
+
+        That takes a quarter of the room, and filling memory takes longer than parsing.
+        """
+        if narrow:
+            try:
+                return _ctf_native.parse_parts(read, ends, edges, lines, self.fields, narrow=True)
+            except _ctf_native.NotBytes:
+                self._narrow = False
+        return _ctf_native.parse_parts(read, ends, edges, lines, self.fields)
 
     def _ragged(self, k: int, info: StreamInformation, parsed: _ctf_native.Parsed) -> Ragged:
         shape, lengths = info.sample_shape, parsed.lengths[k]
@@ -187,12 +248,13 @@ class _CTFReader(Reader):
         matrix.sum_duplicates()
         return Ragged(matrix, lengths, shape)
 
-    def _judge(self, text: bytes, first: int, ends: IndexVector, parsed: _ctf_native.Parsed) -> NDArray[np.bool_]:
+    def _judge(self, first: int, ends: IndexVector, parsed: _ctf_native.Parsed) -> NDArray[np.bool_]:
         """Tell what is wrong with bad lines; which sequences they belong to."""
         bad = np.zeros(len(ends), bool)
         for start in parsed.bad:
-            end = text.find(b"\n", start)
-            line = text[start:end]
+            with Path(self.path).open("rb") as file:
+                file.seek(first + start)
+                line = file.readline().removesuffix(b"\n")
             try:
                 parse_line(line, self.fields)
             except BadLine as finding:
@@ -243,6 +305,62 @@ class _CTFReader(Reader):
                 count += block.count(b"\n")
                 left -= len(block)
         return count
+
+
+class _TextChunk(MemoryChunk):
+    """A chunk whose dense values may be bytes; what is taken are 32-bit floats."""
+
+    def take(self, which: IndexVector, seeds: NDArray[np.uint64]) -> Mapping[str, Ragged]:
+        """Per stream the sequences with these numbers."""
+        found = super().take(which, seeds)
+        return {
+            name: Ragged(data.rows.astype(np.float32), data.lengths, data.shape) if data.dtype == np.uint8 else data
+            for name, data in found.items()
+        }
+
+
+def _cut(offsets: IndexVector, limit: int) -> IndexVector:
+    """Where chunks begin and end, in sequences: each takes as many as fit into ``limit`` bytes, at least one."""
+    edges, last = [0], len(offsets) - 1
+    while edges[-1] < last:
+        fits = int(np.searchsorted(offsets, offsets[edges[-1]] + limit, side="right")) - 1
+        edges.append(min(max(fits, edges[-1] + 1), last))
+    return np.array(edges, np.int64)
+
+
+def _ends_with_newline(path: str) -> bool:
+    with Path(path).open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
+
+
+class _TextOf:
+    """Reads parts of a range of a file; a newline follows its end.
+
+    Args:
+        path: the file.
+        first: where the range begins, in bytes.
+        last: where it ends.
+    """
+
+    def __init__(self, path: str, first: int, last: int) -> None:
+        self._path, self._first, self._last = path, first, last
+
+    def __call__(self, out: _ctf_native.Text, start: int) -> None:
+        """Fill an array with the text from a place in the range on."""
+        start += self._first
+        wanted = min(len(out), self._last - start)
+        with Path(self._path).open("rb", buffering=0) as file:
+            file.seek(start)
+            have = 0
+            while have < wanted and (count := file.readinto(memoryview(out.data)[have:wanted])):
+                have += count
+        if have < wanted:
+            raise ReaderError(
+                f"{self._path} has become shorter while it is read: {start + have} bytes, {self._last} before",
+                fix="leave files alone while they are read",
+            )
+        out[wanted:] = 10
 
 
 def parse_lines(text: bytes, ends: IndexVector, fields: list[Field]) -> _ctf_native.Parsed:

@@ -1,6 +1,6 @@
 """Index of a text file: where each sequence starts, its id, and how many samples it counts; kept on disk.
 
-One pass over the file with NumPy, block by block, at the speed of the disk. The index of a large file is kept in the
+One pass over the file, block by block. The index of a large file is kept in the
 user's cache folder under the file's path, size and time of change, so that it is made once. Knows line starts and
 ids, no values.
 """
@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 
 from cntk_lab import settings
 from cntk_lab.errors import ReaderError
+from cntk_lab.io import _ctf_native
 from cntk_lab.tensor.layout import IndexVector
 
-BLOCK: Final = 32 << 20
+BLOCK: Final = 4 << 20
+_SPARE: Final = _ctf_native.SPARE
+_LOOK_BACK: Final = 1 << 16
 _MARK: Final = b"\xef\xbb\xbf"
 _CACHED_FROM: Final = 16 << 20
 """Files smaller than this, in bytes, are indexed anew: that takes milliseconds."""
@@ -119,37 +122,38 @@ class _Builder:
             offset = 3 if file.read(3) == _MARK else 0
             if size <= offset or not file.seek(offset) == offset:
                 raise ReaderError("Input file is empty", path, "give a file with at least one line")
-            rest = b""
-            while block := file.read(BLOCK):
-                text = rest + block
-                end = text.rfind(b"\n") + 1
+            buffer = np.empty(min(size, BLOCK) + 2 * _SPARE, np.uint8)
+            kept = 0  # bytes at the start of the buffer that belong to a line not yet complete
+            while count := file.readinto(memoryview(buffer.data)[kept : len(buffer) - 2 * _SPARE]):
+                full = kept + count
+                end = _last_line_end(buffer[:full])
                 if end:
-                    self._lines(text[:end], offset)
+                    self._lines(buffer, end, offset)
                     offset += end
-                rest = text[end:]
-            if rest:
-                self._lines(rest + b"\n", offset)
+                kept = full - end
+                buffer[:kept] = buffer[end:full].copy()
+                if 2 * kept > len(buffer) - 2 * _SPARE:  # a line about as long as the buffer
+                    buffer = np.concatenate([buffer, np.empty(len(buffer), np.uint8)])
+            if kept:
+                buffer[kept] = 10
+                self._lines(buffer, kept + 1, offset)
         return self._sequences(size)
 
-    def _lines(self, text: bytes, offset: int) -> None:
-        data = np.frombuffer(text, np.uint8)
-        ends = np.flatnonzero(data == 10)
-        starts = np.concatenate([[0], ends[:-1] + 1])
-        ids = np.zeros(len(starts), np.uint64)
-        going = np.ones(len(starts), bool)
-        has = np.zeros(len(starts), bool)
-        for k in range(_LONGEST_ID):
-            digits = data[np.minimum(starts + k, len(data) - 1)] - 48
-            going = going & (digits < 10)
-            if not going.any():
-                break
-            ids[going] = ids[going] * np.uint64(10) + digits[going]
-            has |= going
-        self._starts.append(starts + offset)
+    def _lines(self, buffer: NDArray[np.uint8], size: int, offset: int) -> None:
+        """The whole lines in the first ``size`` bytes; ``offset`` is their place in the file."""
+        data = buffer[:size]
+        if _ctf_native.indexer_ready(size):
+            behind = buffer[size : size + _SPARE].copy()
+            buffer[size : size + _SPARE] = 10
+            starts, ids, has = _ctf_native.line_starts(buffer[: size + _SPARE], offset)
+            buffer[size : size + _SPARE] = behind
+        else:
+            starts, ids, has = line_starts(data, offset)
+        self._starts.append(starts)
         self._ids.append(ids)
-        self._has.append(has)
+        self._has.append(has.astype(bool))
         if self._sizing is not None:
-            self._counts.append(_holds(data, ends, self._sizing))
+            self._counts.append(_holds(data, np.append(starts[1:] - offset, size) - 1, self._sizing))
 
     def _sequences(self, size: int) -> Index:
         starts, has = np.concatenate(self._starts), np.concatenate(self._has)
@@ -170,6 +174,40 @@ class _Builder:
             np.maximum(samples, 1).astype(np.int32),
             lines.astype(np.int32),
         )
+
+
+def _last_line_end(data: NDArray[np.uint8]) -> int:
+    """Where the last complete line ends."""
+    stop = len(data)
+    while stop > 0:
+        first = max(0, stop - _LOOK_BACK)
+        found = data[first:stop].tobytes().rfind(b"\n")
+        if found >= 0:
+            return first + found + 1
+        stop = first
+    return 0
+
+
+def line_starts(data: NDArray[np.uint8], offset: int) -> tuple[IndexVector, NDArray[np.uint64], NDArray[np.bool_]]:
+    """Where lines start, their ids (0 without one) and whether they have one: what ``_ctf_native`` finds, by NumPy.
+
+    Args:
+        data: whole lines, the last one with its newline.
+        offset: place of the text in its file, in bytes.
+    """
+    ends = np.flatnonzero(data == 10)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    ids = np.zeros(len(starts), np.uint64)
+    going = np.ones(len(starts), bool)
+    has = np.zeros(len(starts), bool)
+    for k in range(_LONGEST_ID):
+        digits = data[np.minimum(starts + k, len(data) - 1)] - 48
+        going = going & (digits < 10)
+        if not going.any():
+            break
+        ids[going] = ids[going] * np.uint64(10) + digits[going]
+        has |= going
+    return starts + offset, ids, has
 
 
 def _holds(data: NDArray[np.uint8], ends: IndexVector, alias: bytes) -> NDArray[np.bool_]:

@@ -9,21 +9,38 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit
+from cntk_lab.errors import ReaderError
 from cntk_lab.io._ctf_lines import Field
 
 WORTH_WAITING: Final = 1 << 20
 """Text of this many bytes takes longer by the readable parser than compiling the native one."""
+SPARE: Final = 64
+"""Bytes behind a text that kernels may look at."""
 _PATIENCE: Final = 60.0
+_MOST_THREADS: Final = 8
 _SIGNATURE: Final = "void(int64)"
 
+Text = NDArray[np.uint8]
+
 _SOURCE: Final = """
+@word
+def put(out, place, value, narrow):
+    if narrow:
+        st_u8(out, place, np.uint8(int(value)), -1)
+    else:
+        st_f32(out, place, f32(value), -1)
+
+
 def kernel(block):
     text = ld_i64(block, 0, -1)
     size = ld_i64(block, 1, -1)
@@ -44,6 +61,8 @@ def kernel(block):
     most_bad = ld_i64(block, 16, -1)
     seen = ld_i64(block, 17, -1)
     powers = ld_i64(block, 18, -1)
+    bytes_wanted = ld_i64(block, 21, -1) != 0
+    most_frames = ld_i64(block, 23, -1)
     at = 0
     line = 0
     sequence = 0
@@ -118,10 +137,14 @@ def kernel(block):
             dim = ld_i64(dims, stream, -1)
             is_sparse = ld_i64(sparse, stream, -1) != 0
             frame = ld_i64(frames, stream, -1)
+            if frame >= most_frames:
+                st_i64(block, 22, 2, -1)
+                return
             held = ld_i64(stored, stream, -1)
             out = ld_i64(values, stream, -1)
             out_index = ld_i64(indices, stream, -1)
             base = held
+            narrow = bytes_wanted and not is_sparse
             if not is_sparse:
                 base = frame * dim
             count = 0
@@ -129,6 +152,42 @@ def kernel(block):
                 while c == 32 or c == 9:
                     at += 1
                     c = ld_u8(text, at, -1)
+                if not is_sparse:
+                    # whole numbers of one to three digits, each with one blank behind it, eight bytes at a time
+                    while count + 4 <= dim:
+                        word = ld_i64(text + at, 0, -1)
+                        if word == 0x2030203020302030:
+                            put(out, base + count, 0, narrow)
+                            put(out, base + count + 1, 0, narrow)
+                            put(out, base + count + 2, 0, narrow)
+                            put(out, base + count + 3, 0, narrow)
+                            count += 4
+                            at += 8
+                            continue
+                        word &= 0xFFFFFFFF
+                        blanks = word ^ 0x20202020
+                        blanks = (blanks - 0x01010101) & ~blanks & 0x80808080
+                        one = (blanks >> 15) & 1
+                        two = (blanks >> 23) & 1
+                        three = (blanks >> 31) & 1
+                        length = one + (1 - one) * (2 * two + (1 - two) * 3 * three)
+                        if length == 0:
+                            break
+                        word = ((word << (32 - 8 * length)) & 0xFFFFFFFF) | (0x303030 >> (8 * (length - 1)))
+                        if (((word + 0x46464646) | (word - 0x30303030)) & 0x80808080) != 0:
+                            break
+                        word = (((word & 0x0F0F0F0F) * 2561) >> 8) & 0x00FF00FF
+                        whole = (word & 0xFF) * 100 + (word >> 16)
+                        if narrow and whole > 255:
+                            st_i64(block, 22, 1, -1)
+                            return
+                        put(out, base + count, whole, narrow)
+                        count += 1
+                        at += length + 1
+                    c = ld_u8(text, at, -1)
+                    while c == 32 or c == 9:
+                        at += 1
+                        c = ld_u8(text, at, -1)
                 if c == 124 or c == 10:
                     break
                 if c == 13:
@@ -159,7 +218,7 @@ def kernel(block):
                 if c >= 48 and c <= 57:
                     n = ld_u8(text, at + 1, -1)
                     if n == 32 or n == 10 or n == 124:
-                        st_f32(out, base + count, f32(c - 48), -1)
+                        put(out, base + count, c - 48, narrow)
                         count += 1
                         at += 1
                         c = n
@@ -233,7 +292,10 @@ def kernel(block):
                     number *= ld_f64(powers, scale, -1)
                 if negative:
                     number = -number
-                st_f32(out, base + count, f32(number), -1)
+                if narrow and (negative or number > 255.0 or number != f64(int(min(number, 256.0)))):
+                    st_i64(block, 22, 1, -1)
+                    return
+                put(out, base + count, number, narrow)
                 count += 1
             if not ok:
                 break
@@ -244,7 +306,7 @@ def kernel(block):
                 if short < 0:
                     short = start
                 while count < dim:
-                    st_f32(out, base + count, f32(0.0), -1)
+                    put(out, base + count, 0, narrow)
                     count += 1
             st_i64(frames, stream, frame + 1, -1)
             place = stream * sequences + sequence
@@ -261,6 +323,51 @@ def kernel(block):
         at += 1
     st_i64(block, 19, count_bad, -1)
     st_i64(block, 20, short, -1)
+"""
+
+
+_INDEX_SOURCE: Final = """
+def kernel(block):
+    text = ld_i64(block, 0, -1)
+    size = ld_i64(block, 1, -1)
+    starts = ld_i64(block, 2, -1)
+    ids = ld_i64(block, 3, -1)
+    given = ld_i64(block, 4, -1)
+    offset = ld_i64(block, 5, -1)
+    count = 0
+    at = 0
+    while at < size:
+        st_i64(starts, count, offset + at, -1)
+        c = ld_u8(text, at, -1)
+        number = 0
+        first = at
+        while c >= 48 and c <= 57 and at - first < 20:
+            number = number * 10 + (c - 48)
+            at += 1
+            c = ld_u8(text, at, -1)
+        st_i64(ids, count, number, -1)
+        st_u8(given, count, at > first, -1)
+        count += 1
+        while True:
+            found = 0
+            while at + 32 <= size:
+                v = ld_i64(text + at, 0, -1) ^ 0x0A0A0A0A0A0A0A0A
+                w = ld_i64(text + at, 1, -1) ^ 0x0A0A0A0A0A0A0A0A
+                x = ld_i64(text + at, 2, -1) ^ 0x0A0A0A0A0A0A0A0A
+                y = ld_i64(text + at, 3, -1) ^ 0x0A0A0A0A0A0A0A0A
+                found = ((v - 0x0101010101010101) & ~v) | ((w - 0x0101010101010101) & ~w)
+                found |= ((x - 0x0101010101010101) & ~x) | ((y - 0x0101010101010101) & ~y)
+                found &= -9187201950435737472
+                if found != 0:
+                    break
+                at += 32
+            stop = min(at + 32, size)
+            while at < stop and ld_u8(text, at, -1) != 10:
+                at += 1
+            if at >= size or ld_u8(text, at, -1) == 10:
+                break
+        at += 1
+    st_i64(block, 6, count, -1)
 """
 
 
@@ -283,12 +390,43 @@ def _handle() -> jit.Handle:
     return jit.request(_SOURCE, _SIGNATURE)
 
 
-def ready(size: int) -> bool:
-    """Whether the native parser can take a text of this size, in bytes; waits for the compiler where it pays."""
+@functools.cache
+def _index_handle() -> jit.Handle:
+    return jit.request(_INDEX_SOURCE, _SIGNATURE)
+
+
+def _is_ready(handle: Callable[[], jit.Handle], size: int) -> bool:
     if not settings.flag("native") or not jit.available():
         return False
-    handle = _handle()
-    return handle.ready() or (size >= WORTH_WAITING and handle.wait(_PATIENCE))
+    return handle().ready() or (size >= WORTH_WAITING and handle().wait(_PATIENCE))
+
+
+def ready(size: int) -> bool:
+    """Whether the native parser can take a text of this size, in bytes; waits for the compiler where it pays."""
+    return _is_ready(_handle, size)
+
+
+def indexer_ready(size: int) -> bool:
+    """Whether :func:`line_starts` can take a text of this size, in bytes; waits for the compiler where it pays."""
+    return _is_ready(_index_handle, size)
+
+
+def line_starts(text: Text, offset: int) -> tuple[Any, Any, Any]:
+    """Where lines start, their ids and whether they have one; :func:`indexer_ready` must have said yes.
+
+    Args:
+        text: whole lines, the last one with its newline, and ``SPARE`` bytes.
+        offset: place of the text in its file, in bytes.
+
+    Returns:
+        Places in the file (int64), ids (uint64, 0 without one), whether there is one (uint8).
+    """
+    size = len(text) - SPARE
+    count = int(np.count_nonzero(text[:size] == 10))
+    starts, ids, given = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.uint8)
+    block = np.array([text.ctypes.data, size, *(a.ctypes.data for a in (starts, ids, given)), offset, 0], np.int64)
+    ctypes.CFUNCTYPE(None, ctypes.c_int64)(_index_handle().address)(block.ctypes.data)
+    return starts, ids.view(np.uint64), given
 
 
 _POWERS: Final = np.array([float(f"1e{k}") for k in range(301)])
@@ -304,35 +442,136 @@ def parse(text: bytes, ends: Any, lines: int, fields: Sequence[Field]) -> Parsed
         lines: number of lines.
         fields: the streams that are wanted.
     """
-    count = len(fields)
-    data = np.frombuffer(text + b"\n\n", np.uint8)  # the parser looks one byte ahead
-    names = np.frombuffer(b"".join(f.alias for f in fields), np.uint8)
-    name_ends = np.cumsum([len(f.alias) for f in fields]).astype(np.int64)
-    dims, sparse = np.array([f.dim for f in fields], np.int64), np.array([f.sparse for f in fields], np.int64)
+
+    def read(out: Text, first: int) -> None:
+        out[:] = np.frombuffer(text, np.uint8, len(out), first)
+
+    return parse_parts(read, ends, [len(ends)], [lines], fields)
+
+
+def parse_parts(
+    read: Callable[[Text, int], None],
+    ends: Any,
+    parts: Sequence[int],
+    lines: Sequence[int],
+    fields: Sequence[Field],
+    narrow: bool = False,
+) -> Parsed:
+    """Parse whole lines part by part, several parts at a time; :func:`ready` must have said yes.
+
+    Args:
+        read: fills an array with the text from a place on (called from several threads).
+        ends: where each sequence ends, in bytes; the last line has its newline.
+        parts: where each part ends, in sequences.
+        lines: number of lines of each part.
+        fields: the streams that are wanted.
+        narrow: give dense values as bytes.
+
+    Raises:
+        NotBytes: with ``narrow``, if a dense value is no whole number from 0 to 255.
+    """
     ends = np.ascontiguousarray(ends, np.int64)
-    lengths = np.zeros((count, len(ends)), np.int64)
-    # a sparse pair takes at least four bytes ("0:1 "); memory that is not touched costs nothing
-    room = [len(text) // 4 + 1 if f.sparse else lines * f.dim for f in fields]
-    values = [np.empty(n, np.float32) for n in room]
-    indices = [np.empty(n if f.sparse else 0, np.int64) for n, f in zip(room, fields, strict=True)]
-    frame_ends = [np.empty(lines if f.sparse else 0, np.int64) for f in fields]
-    frames, stored, seen = (np.zeros(count, np.int64) for _ in range(3))
-    bad = np.empty(_MOST_BAD, np.int64)
+    dtype = np.uint8 if narrow else np.float32
+    first_line = np.concatenate([[0], np.cumsum(lines)]).tolist()
+    dense = [None if f.sparse else np.empty(first_line[-1] * f.dim, dtype) for f in fields]
 
-    def pointers(arrays: Sequence[Any]) -> Any:
-        return np.array([a.ctypes.data for a in arrays], np.int64)
+    def work(k: int) -> _Part:
+        first = parts[k - 1] if k else 0
+        start = int(ends[first - 1]) if first else 0
+        text = np.empty(int(ends[parts[k] - 1]) - start + SPARE, np.uint8)
+        read(text[:-SPARE], start)
+        text[-SPARE:] = 10
+        rooms = [None if d is None else d[first_line[k] * f.dim :] for d, f in zip(dense, fields, strict=True)]
+        return _Part(text, start, ends[first : parts[k]] - start, lines[k], fields, rooms, narrow)
 
-    tables = pointers(values), pointers(indices), pointers(frame_ends)
-    before = [data.ctypes.data, len(text), count, *pointers([names, name_ends, dims, sparse, ends]), len(ends)]
-    after = [*pointers([lengths, *tables, frames, stored, bad]), _MOST_BAD, *pointers([seen, _POWERS]), 0, -1]
-    block = np.array([*before, *after], np.int64)
-    ctypes.CFUNCTYPE(None, ctypes.c_int64)(_handle().address)(block.ctypes.data)
+    threads = min(len(parts), os.cpu_count() or 1, _MOST_THREADS)
+    if threads > 1:
+        with ThreadPoolExecutor(threads, "cntk-lab-text") as pool:
+            done = list(pool.map(work, range(len(parts))))
+    else:
+        done = [work(k) for k in range(len(parts))]
     rows: list[Any] = []
     for k, field in enumerate(fields):
-        if field.sparse:
-            n = int(stored[k])
-            rows.append((values[k][:n].copy(), indices[k][:n].copy(), frame_ends[k][: frames[k]].copy()))
-        else:
-            dense = values[k][: frames[k] * field.dim].reshape(-1, field.dim)
-            rows.append(dense if 2 * frames[k] >= lines else dense.copy())
-    return Parsed(lengths, rows, bad[: min(int(block[19]), _MOST_BAD)].tolist(), int(block[20]))
+        flat = dense[k]
+        if flat is None:
+            rows.append(_joined([p.sparse[k] for p in done]))
+            continue
+        frames = 0
+        for part, line in zip(done, first_line, strict=False):  # parts with fewer frames than lines leave gaps
+            count = part.frames[k]
+            if frames < line:
+                flat[frames * field.dim : (frames + count) * field.dim] = flat[
+                    line * field.dim : (line + count) * field.dim
+                ].copy()
+            frames += count
+        found = flat[: frames * field.dim].reshape(-1, field.dim)
+        rows.append(found if 2 * frames >= first_line[-1] else found.copy())
+    short = next((p.short for p in done if p.short >= 0), -1)
+    bad = [place for p in done for place in p.bad][:_MOST_BAD]
+    return Parsed(np.concatenate([p.lengths for p in done], axis=1), rows, bad, short)
+
+
+class NotBytes(Exception):  # noqa: N818  (not an error: an answer)
+    """A dense value is no whole number from 0 to 255."""
+
+
+class _Part:
+    """What one part of a text holds; dense values go to the room given, one row per line at most."""
+
+    def __init__(
+        self,
+        text: Text,
+        start: int,
+        ends: Any,
+        lines: int,
+        fields: Sequence[Field],
+        rooms: Sequence[Any],
+        narrow: bool,
+    ) -> None:
+        count, size = len(fields), len(text) - SPARE
+        names = np.frombuffer(b"".join(f.alias for f in fields), np.uint8)
+        name_ends = np.cumsum([len(f.alias) for f in fields]).astype(np.int64)
+        dims, sparse = np.array([f.dim for f in fields], np.int64), np.array([f.sparse for f in fields], np.int64)
+        ends = np.ascontiguousarray(ends, np.int64)
+        self.lengths = np.zeros((count, len(ends)), np.int64)
+        # a sparse pair takes at least four bytes ("0:1 "); memory that is not touched costs nothing
+        values = [np.empty(size // 4 + 1, np.float32) if room is None else room for room in rooms]
+        indices = [np.empty(size // 4 + 1 if f.sparse else 0, np.int64) for f in fields]
+        frame_ends = [np.empty(lines if f.sparse else 0, np.int64) for f in fields]
+        frames, stored, seen = (np.zeros(count, np.int64) for _ in range(3))
+        bad = np.empty(_MOST_BAD, np.int64)
+
+        def pointers(arrays: Sequence[Any]) -> Any:
+            return np.array([a.ctypes.data for a in arrays], np.int64)
+
+        tables = pointers(values), pointers(indices), pointers(frame_ends)
+        before = [text.ctypes.data, size, count, *pointers([names, name_ends, dims, sparse, ends]), len(ends)]
+        after = [*pointers([self.lengths, *tables, frames, stored, bad]), _MOST_BAD, *pointers([seen, _POWERS]), 0, -1]
+        block = np.array([*before, *after, int(narrow), 0, lines], np.int64)
+        ctypes.CFUNCTYPE(None, ctypes.c_int64)(_handle().address)(block.ctypes.data)
+        if block[22] == 1:
+            raise NotBytes
+        if block[22]:
+            raise ReaderError(
+                f"a text has more than {lines} lines where it had {lines} when it was indexed",
+                fix="leave files alone while they are read",
+            )
+        self.frames: list[int] = frames.tolist()
+        self.sparse = [
+            (values[k][:n].copy(), indices[k][:n].astype(np.int32), frame_ends[k][: frames[k]].copy())
+            if f.sparse
+            else None
+            for k, (f, n) in enumerate(zip(fields, stored.tolist(), strict=True))
+        ]
+        self.bad = (bad[: min(int(block[19]), _MOST_BAD)] + start).tolist()
+        self.short = int(block[20]) + start if block[20] >= 0 else -1
+
+
+def _joined(parts: Sequence[Any]) -> tuple[Any, Any, Any]:
+    """Values, indices and ends of frames of parts that follow each other."""
+    if len(parts) == 1:
+        found: tuple[Any, Any, Any] = parts[0]
+        return found
+    before = np.cumsum([0, *(len(p[0]) for p in parts[:-1])])
+    ends = np.concatenate([p[2] + n for p, n in zip(parts, before.tolist(), strict=True)])
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]), ends

@@ -31,12 +31,46 @@ class Ragged:
         [4.0, 5.0, 0.0]
     """
 
-    __slots__ = ("lengths", "rows", "shape", "starts")
+    __slots__ = ("_base", "_picked", "_starts", "lengths", "shape")
 
-    def __init__(self, rows: Any, lengths: IndexVector, shape: Shape | None = None) -> None:
-        self.rows, self.lengths = rows, lengths
+    def __init__(
+        self, rows: Any, lengths: IndexVector, shape: Shape | None = None, *, picked: IndexVector | None = None
+    ) -> None:
+        self._base = Csr.of(rows) if is_csr(rows) else rows
+        self._picked = picked
+        """Which rows of the base they are, while nothing has been copied; None: all, in order."""
+        self.lengths = lengths
         self.shape: Shape = tuple(rows.shape[1:]) if shape is None else shape
-        self.starts: IndexVector = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        self._starts: IndexVector | None = None
+
+    @property
+    def _rows(self) -> Any:
+        if self._picked is not None:
+            self._base, self._picked = self._base[self._picked], None
+        return self._base
+
+    @property
+    def rows(self) -> Any:
+        """Array (frames x static shape), or CSR matrix (frames x elements)."""
+        return self._rows.matrix() if isinstance(self._rows, Csr) else self._rows
+
+    @property
+    def dtype(self) -> Any:
+        """NumPy element type of the rows."""
+        return self._base.data.dtype if isinstance(self._base, Csr) else self._base.dtype
+
+    @property
+    def single(self) -> bool:
+        """Whether every sequence is one frame of a dense stream."""
+        return not isinstance(self._base, Csr) and len(self._rows) == len(self.lengths)
+
+    @property
+    def starts(self) -> IndexVector:
+        """Where each sequence starts, and the number of frames in all."""
+        if self._starts is None:
+            self._starts = np.zeros(len(self.lengths) + 1, np.int64)
+            np.cumsum(self.lengths, out=self._starts[1:])
+        return self._starts
 
     @property
     def count(self) -> int:
@@ -46,41 +80,104 @@ class Ragged:
     @property
     def nbytes(self) -> int:
         """Memory taken, in bytes."""
-        if is_csr(self.rows):
-            return int(self.rows.data.nbytes + self.rows.indices.nbytes + self.rows.indptr.nbytes)
-        return int(self.rows.nbytes)
+        return int(self._rows.nbytes)
 
     def take(self, which: IndexVector) -> Ragged:
         """The sequences with these numbers, in this order."""
         count = len(which)
         if count and int(which[-1]) - int(which[0]) == count - 1 and bool((np.diff(which) == 1).all()):
             first, last = int(which[0]), int(which[-1]) + 1
-            return Ragged(self.rows[self.starts[first] : self.starts[last]], self.lengths[first:last], self.shape)
+            return Ragged(self._rows[self.starts[first] : self.starts[last]], self.lengths[first:last], self.shape)
         return self.cut(which, np.zeros(count, np.int64), self.lengths[which])
 
     def cut(self, which: IndexVector, first: IndexVector, lengths: IndexVector) -> Ragged:
         """Pieces: of each sequence ``which[i]`` the frames from ``first[i]`` on, ``lengths[i]`` of them."""
         starts = self.starts[which] + first
         index = starts if bool((lengths == 1).all()) else concatenate_ranges(starts, lengths)
-        return Ragged(self.rows[index], lengths, self.shape)
+        return Ragged(self._rows, lengths, self.shape, picked=index)
 
     def value(self, begins: Sequence[bool] | None = None) -> Value:
         """The sequences as packed rows."""
         layout = Layout.of(self.lengths, begins)
-        rows = SparseRows(self.rows, self.shape) if is_csr(self.rows) else self.rows
-        return Value.packed(layout.pack_rows(rows), layout, has_sequence=True)
+        # rows that are still to be picked are copied once, in packed order
+        whole = self._picked is None
+        rows = layout.pack_rows(self._base) if whole else self._base[layout.pack_rows(self._picked)]
+        if isinstance(rows, Csr):
+            rows = SparseRows(rows.matrix(), self.shape)
+        return Value.packed(rows, layout, has_sequence=True)
+
+
+class Csr:
+    """The three arrays of a CSR matrix: selecting rows of it takes a tenth of the time of SciPy's.
+
+    Args:
+        data: stored values, row by row.
+        indices: column of each.
+        indptr: where each row begins, and the number of stored values.
+        width: number of columns.
+    """
+
+    __slots__ = ("data", "indices", "indptr", "one_each", "width")
+
+    def __init__(self, data: Any, indices: Any, indptr: Any, width: int, one_each: bool) -> None:
+        self.data, self.indices, self.indptr, self.width = data, indices, indptr, width
+        self.one_each = one_each
+        """Whether every row stores one value, as words and classes do."""
+
+    @staticmethod
+    def of(matrix: Any) -> Csr:
+        """The arrays of a SciPy matrix; nothing is copied."""
+        return Csr(matrix.data, matrix.indices, matrix.indptr, int(matrix.shape[1]), _one_each(matrix.indptr))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, in bytes."""
+        return int(self.data.nbytes + self.indices.nbytes + self.indptr.nbytes)
+
+    def matrix(self) -> Any:
+        """The SciPy matrix; nothing is copied."""
+        from scipy.sparse import csr_matrix
+
+        return csr_matrix((self.data, self.indices, self.indptr), shape=(len(self.indptr) - 1, self.width))
+
+    def __getitem__(self, rows: Any) -> Csr:
+        """Some rows: a slice without a step, or their numbers."""
+        if isinstance(rows, slice):
+            bounds = self.indptr[rows.start : rows.stop + 1]
+            held = slice(int(bounds[0]), int(bounds[-1]))
+            return Csr(self.data[held], self.indices[held], bounds - bounds[0], self.width, self.one_each)
+        if self.one_each:
+            pointers = np.arange(len(rows) + 1, dtype=self.indptr.dtype)
+            return Csr(self.data[rows], self.indices[rows], pointers, self.width, True)
+        first = self.indptr[rows].astype(np.int64)
+        count = self.indptr[rows + 1] - first
+        pointers = np.zeros(len(rows) + 1, self.indptr.dtype)
+        np.cumsum(count, out=pointers[1:])
+        places = concatenate_ranges(first, count)
+        return Csr(self.data[places], self.indices[places], pointers, self.width, False)
+
+
+def _one_each(pointers: Any) -> bool:
+    return bool((pointers == np.arange(len(pointers))).all())
 
 
 def join(parts: Sequence[Ragged]) -> Ragged:
     """The sequences of several parts, one part after the other."""
     if len(parts) == 1:
         return parts[0]
-    if is_csr(parts[0].rows):
-        from scipy import sparse
-
-        rows: Any = sparse.vstack([p.rows for p in parts], format="csr")
+    if isinstance(parts[0]._base, Csr):
+        each: list[Csr] = [p._rows for p in parts]
+        before = np.cumsum([0, *(len(c.data) for c in each[:-1])])
+        pointers = [c.indptr[1:] + n for c, n in zip(each, before.tolist(), strict=True)]
+        rows: Any = Csr(
+            np.concatenate([c.data for c in each]),
+            np.concatenate([c.indices for c in each]),
+            np.concatenate([[0], *pointers]),
+            each[0].width,
+            all(c.one_each for c in each),
+        )
     else:
-        rows = np.concatenate([p.rows for p in parts])
+        rows = np.concatenate([p._rows for p in parts])
     return Ragged(rows, np.concatenate([p.lengths for p in parts]), parts[0].shape)
 
 

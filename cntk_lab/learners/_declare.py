@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from cntk_lab.formula.expr import Expr, const, input_, inputs_of, reduce, sqrt
+from cntk_lab.formula.expr import ROWS, Axis, Expr, const, equal, input_, inputs_of, reduce, sqrt, where
 from cntk_lab.formula.kernel import Kernel, Operand
 from cntk_lab.graph.variable import Parameter
 from cntk_lab.tensor.arrays import Storage
@@ -60,7 +60,7 @@ class Whole:
     """Reductions over the whole tensor, for rules that need a norm or a mean."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        self._axes = tuple(range(-len(shape), 0))
+        self._axes: tuple[Axis, ...] = tuple(range(-len(shape), 0))
         self._count = 1
         for d in shape:
             self._count *= d
@@ -78,6 +78,17 @@ class Whole:
         return sqrt(self.sum(x * x))
 
 
+class TouchedRows(Whole):
+    """The same reductions over the touched rows of a gradient that has no others."""
+
+    def __init__(self) -> None:
+        self._axes = (ROWS, -1)
+
+    def mean(self, x: Expr) -> Expr:
+        """The mean of all touched elements."""
+        return self.sum(x) / input_("touched")
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One way to update a parameter: state, formulas, scalars."""
@@ -92,10 +103,23 @@ class Rule:
     tells_momentum: bool = False
     """Whether progress writers are told the momentum."""
 
-    def build(self, shape: tuple[int, ...], gradient: Expr, options: Mapping[str, Any]) -> Formulas:
-        """The formulas for a parameter of this shape; options and scalars are found by the names of the arguments."""
-        known: dict[str, Any] = {"p": input_("p"), "g": gradient, "whole": Whole(shape), **options}
+    whole: bool = False
+    """Whether rows without a gradient change too."""
+    fresh: str = ""
+    """A state that is zero only before the first update of an element, for rules with the scalar ``is_first``."""
+
+    def build(self, whole: Whole, gradient: Expr, options: Mapping[str, Any]) -> Formulas:
+        """The formulas for a parameter; options and scalars are found by the names of the arguments.
+
+        Args:
+            whole: reductions over the parameter, or over touched rows.
+            gradient: the gradient.
+            options: numbers and switches of the learner.
+        """
+        known: dict[str, Any] = {"p": input_("p"), "g": gradient, "whole": whole, **options}
         known.update({name: input_(name) for name in (*self.state, *COMMON, *self.scalars) if name not in options})
+        if self.fresh and isinstance(whole, TouchedRows):
+            known["is_first"] = where(equal(input_(self.fresh), 0.0), 1.0, 0.0)  # each row has a first time of its own
         return self.formulas(**{name: known[name] for name in inspect.signature(self.formulas).parameters})
 
 
@@ -104,6 +128,8 @@ def learner(
     scalars: Mapping[str, Scalar] | None = None,
     counts: str = "",
     tells_momentum: bool = False,
+    whole: bool = False,
+    fresh: str = "",
 ) -> Callable[[Callable[..., Formulas]], Rule]:
     """The decorator that makes a :class:`Rule` from a function of expressions.
 
@@ -116,6 +142,8 @@ def learner(
         scalars: own numbers of a minibatch, made from a :class:`Moment`.
         counts: what ``smoothed_count`` of a checkpoint holds: "steps", "samples" or nothing.
         tells_momentum: whether progress writers are told the momentum.
+        whole: whether rows without a gradient change too: sparse gradients are then made whole.
+        fresh: a state that is zero only before the first update of an element.
 
     Returns:
         Decorator.
@@ -125,14 +153,14 @@ def learner(
         ... def heavy_ball(p, g, v, rate, momentum):
         ...     v = momentum * v + g
         ...     return {"p": p - rate * v, "v": v}
-        >>> heavy_ball.build((2,), input_("g"), {})["v"]
+        >>> heavy_ball.build(Whole((2,)), input_("g"), {})["v"]
         add(mul(momentum, v), g)
 
     Source: this project.
     """
 
     def declare(formulas: Callable[..., Formulas]) -> Rule:
-        return Rule(formulas.__name__, state, formulas, dict(scalars or {}), counts, tells_momentum)
+        return Rule(formulas.__name__, state, formulas, dict(scalars or {}), counts, tells_momentum, whole, fresh)
 
     return declare
 
@@ -150,6 +178,10 @@ class Update:
     outputs: tuple[tuple[str, Expr], ...]
     state: dict[str, Storage]
     scalars: tuple[str, ...]
+    row_outputs: tuple[tuple[str, Expr], ...] | None = None
+    """The same for touched rows alone; None if the rule changes the other rows too. The input ``touched`` is the number
+    of touched elements.
+    """
 
     def kernel(self) -> Kernel:
         """The update as one kernel: inputs ``p``, ``g``, state and scalars in this order, outputs in place."""

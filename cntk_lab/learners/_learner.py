@@ -21,8 +21,8 @@ from cntk_lab.errors import DataError, GraphError, ShapeError, SignatureError, T
 from cntk_lab.formula.expr import Expr, absolute, input_, maximum, minimum, sign, where
 from cntk_lab.formula.print_numpy import numpy_function
 from cntk_lab.graph.variable import Parameter
-from cntk_lab.learners._declare import COMMON, Formulas, Moment, Rule, Scalar, Update, Whole, scalars_of
-from cntk_lab.learners._schedules import IGNORE, TrainingParameterSchedule
+from cntk_lab.learners._declare import COMMON, Formulas, Moment, Rule, Scalar, TouchedRows, Update, Whole, scalars_of
+from cntk_lab.learners._schedules import IGNORE, SchedulingError, TrainingParameterSchedule
 from cntk_lab.tensor.arrays import NDArrayView, Storage, array_module, to_device, to_host
 from cntk_lab.tensor.mersenne import MersenneTwister64
 from cntk_lab.tensor.randomness import next_seed
@@ -450,12 +450,16 @@ class Learner:
         if arrays is None:
             arrays = {name: _zeros(parameter) for name in self.rule.state}
         noise = _zeros(parameter) if self._additions.noise is not None else None
-        formulas = self._formulas(shape)
+        formulas = self._formulas(Whole(shape))
+        # noise and weight decay change every row; so do rules whose averages decay without a gradient
+        alone = noise is None and not self._additions.l1 and not self._additions.l2 and not self.rule.whole
+        of_rows = tuple(self._formulas(TouchedRows()).items()) if alone and shape else None
         inputs = {**arrays, **({"noise": noise} if noise is not None else {})}
-        update = Update(parameter, tuple(formulas.items()), inputs, scalars_of(formulas, {"p", "g", *inputs}))
+        scalars = scalars_of(formulas, {"p", "g", *inputs})
+        update = Update(parameter, tuple(formulas.items()), inputs, scalars, of_rows)
         return _State(update, noise, arrays)
 
-    def _formulas(self, shape: tuple[int, ...]) -> Formulas:
+    def _formulas(self, whole: Whole) -> Formulas:
         """The rule with clipping and L2 before it, noise and L1 after it."""
         add = self._additions
         g: Expr = input_("g")
@@ -466,11 +470,11 @@ class Learner:
             if add.truncate:
                 g = minimum(maximum(g, -limit), limit)
             else:
-                norm = Whole(shape).norm(g)
+                norm = whole.norm(g)
                 g = where(norm > limit, g * (limit / norm), g)
         if add.l2:
             g = g + input_("weight_decay") * input_("p")
-        formulas = self.rule.build(shape, g, self._options)
+        formulas = self.rule.build(whole, g, self._options)
         p = formulas["p"]
         if add.noise is not None:
             p = p + input_("noise")
@@ -493,16 +497,6 @@ class Learner:
 
 
 _VERSION = 3
-
-
-class SchedulingError(SignatureError, ValueError):
-    """Something else than a schedule was given where a schedule is needed (CNTK raised a ValueError)."""
-
-    def __init__(self, given: object) -> None:
-        super().__init__(
-            f"learning_rate is a {type(given).__name__}, it must be a schedule",
-            fix="give learning_parameter_schedule(0.1) or the like",
-        )
 
 
 def _checked_parameters(parameters: Iterable[Parameter]) -> tuple[Parameter, ...]:

@@ -44,7 +44,7 @@ def adagrad(p: Expr, g: Expr, a: Expr, rate: Expr, need_ave_multiplier: bool, wh
     return {"p": p - rate * (g * scale) / average, "a": a}
 
 
-@learner(state=("a", "d"))
+@learner(state=("a", "d"), whole=True)
 def adadelta(p: Expr, g: Expr, a: Expr, d: Expr, rate: Expr, rho: float, epsilon: float) -> Formulas:
     """Steps in the parameter's own units: Zeiler (2012)."""
     a = rho * a + (1 - rho) * (g * g)
@@ -119,7 +119,7 @@ def adamax(
     return {"p": p - corrected_rate * v / (u + epsilon), "u": u, "v": v}
 
 
-@learner(state=("a", "sign", "step"), scalars={"is_first": lambda m: float(m.step == 1)}, counts="steps")
+@learner(state=("a", "sign", "step"), scalars={"is_first": lambda m: float(m.step == 1)}, counts="steps", fresh="step")
 def rmsprop(
     p: Expr,
     g: Expr,

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from cntk_lab.errors import AttributeValueError, LabWarning
+from cntk_lab.errors import AttributeValueError, LabWarning, SignatureError
 
 __all__ = [
     "IGNORE",
@@ -460,3 +460,13 @@ def momentum_as_time_constant_schedule(
         return momentum
     _warn_of_epoch_size(momentum, epoch_size)
     return TrainingParameterSchedule(momentum, 1, epoch_size).mapped(lambda t: 0.0 if t == 0 else math.exp(-1.0 / t))
+
+
+class SchedulingError(SignatureError, ValueError):
+    """Something else than a schedule was given where a schedule is needed (CNTK raised a ValueError)."""
+
+    def __init__(self, given: object) -> None:
+        super().__init__(
+            f"learning_rate is a {type(given).__name__}, it must be a schedule",
+            fix="give learning_parameter_schedule(0.1) or the like",
+        )

@@ -17,6 +17,7 @@ from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, Trait, 
 from cntk_lab.tensor.dtype import name_of
 from cntk_lab.tensor.randomness import AUTO_SEED, MersenneTwister64, resolve_seed
 from cntk_lab.tensor.shape import Shape, as_shape, size
+from cntk_lab.tensor.sparse import SparseRows, from_one_hot
 
 Operand = Any
 F = TypeVar("F", bound=Callable[..., Any])
@@ -358,8 +359,11 @@ def _drawable(weights: TensorType, num_samples: int, allow_duplicates: bool) -> 
     return (num_samples, classes)
 
 
-def _sample(xp: Any, weights: Any, num_samples: int, allow_duplicates: bool, random: Any) -> Any:
-    chosen = random.choose(_weights(weights), num_samples, allow_duplicates)
+def _sample(xp: Any, weights: Any, num_samples: int, allow_duplicates: bool, drawing: Any) -> Any:
+    chosen = drawing.choose(_weights(weights), num_samples, allow_duplicates)
+    if xp is np and weights.dtype != np.float16:  # SciPy has no matrices of half precision
+        drawn = from_one_hot(np.asarray(chosen), weights.size, weights.dtype.name)
+        return SparseRows(drawn.reshape((1, num_samples * weights.size)).tocsr(), (num_samples, weights.size))
     rows = xp.zeros((1, num_samples, weights.size), weights.dtype)
     rows[0, xp.arange(num_samples), xp.asarray(chosen)] = 1
     return rows
@@ -410,6 +414,7 @@ _SAMPLING: dict[str, Any] = {
 @tensor_op(
     shape=_drawable,
     forward=_sample,
+    sparse=lambda weights: True,
     cntk=CntkRule(
         "RandomSample",
         id=45,

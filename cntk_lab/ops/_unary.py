@@ -47,6 +47,7 @@ _LEAST = math.exp(_LEAST_LOG)
     onnx=OnnxRule("Abs", since=6),
     domain={"x": reals(avoid=(0.0,))},
     samples=_ONE,
+    operator="__abs__",
 )
 def abs(x: Operand, name: str = "") -> Function:
     """The magnitude of every element; the gradient at 0 is 0.

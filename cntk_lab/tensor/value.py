@@ -171,7 +171,10 @@ class Value:
         if isinstance(self.rows, SparseRows):
             if self.has_sequence:
                 raise DataError("sparse sequences have no array form", fix="use as_sequences()")
-            return self.rows.matrix
+            matrix, static = self.rows.matrix, self.rows.static
+            if self.layout is None and len(static) > 1:
+                return matrix.reshape((size(static[:-1]), static[-1])).tocsr()
+            return matrix
         rows = to_host(self.rows)
         if self.layout is None:
             return rows[0]

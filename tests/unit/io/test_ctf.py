@@ -12,6 +12,7 @@ import pytest
 from cntk_lab.errors import LabWarning, ReaderError
 from cntk_lab.io import CTFDeserializer, MinibatchSource, StreamDef, StreamDefs, _ctf_native
 from cntk_lab.io._ctf import parse_lines
+from cntk_lab.io._ctf_index import line_starts
 from cntk_lab.io._ctf_lines import BadLine, Field, parse
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden/io/ctf.json").read_text())
@@ -214,3 +215,79 @@ def test_chunks_and_a_kept_index_change_nothing(tmp_path, monkeypatch):
     path.write_text(path.read_text().replace("299 299", "298 1"))
     source = MinibatchSource(CTFDeserializer(str(path), StreamDefs(a=StreamDef(field="a", shape=2))), randomize=False)
     assert source.next_minibatch(300)[source.streams.a].asarray()[-1, -1].tolist() == [298, 1]
+
+
+CNTK_ORDERS = {  # bytes of a chunk: what CNTK 2.7 deals out of 60 lines when single chunks are shuffled
+    40: [21, 29, 27, 36, 35, 8, 59, 25, 45, 7, 48, 52, 26, 57, 17, 55, 28, 49, 4, 56, 16, 3, 44, 9, 24, 38, 15,
+         5, 6, 42, 10, 32, 51, 43, 31, 39, 22, 11, 54, 30, 12, 23, 40, 41, 13, 19, 14, 58, 18, 53, 34, 50, 33,
+         37, 20, 2, 47, 46, 0, 1],
+    100: [13, 14, 50, 52, 51, 32, 33, 28, 27, 9, 8, 55, 56, 57, 39, 41, 42, 40, 4, 6, 7, 5, 21, 22, 23, 58, 59,
+          34, 35, 36, 37, 38, 54, 53, 44, 43, 16, 17, 15, 47, 46, 45, 48, 49, 2, 0, 3, 1, 12, 10, 11, 18, 19,
+          20, 26, 24, 25, 31, 29, 30],
+    333: [36, 35, 34, 41, 32, 40, 37, 33, 39, 42, 38, 25, 24, 26, 28, 30, 22, 23, 29, 31, 27, 17, 20, 18, 13,
+          21, 15, 12, 14, 16, 19, 8, 3, 0, 4, 5, 7, 6, 9, 11, 10, 2, 1, 45, 51, 46, 44, 50, 48, 47, 52, 49, 43,
+          58, 55, 54, 56, 53, 59, 57],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("size", CNTK_ORDERS)
+def test_chunks_begin_and_end_where_cntk_s_do(size, tmp_path):
+    (tmp_path / "x.txt").write_text("".join(f"|x {k} |# {'c' * (7 * k * k % 41)}\n" for k in range(60)))
+    deserializer = CTFDeserializer(str(tmp_path / "x.txt"), StreamDefs(x=StreamDef(field="x", shape=1)))
+    deserializer["chunkSizeInBytes"] = size
+    source = MinibatchSource(deserializer, randomization_window_in_chunks=1, max_sweeps=1, prefetch=0)
+    assert source.next_minibatch(60)[source.streams.x].asarray().ravel().tolist() == CNTK_ORDERS[size]
+
+
+def test_line_starts_and_ids_are_those_found_by_numpy():
+    if not _ctf_native.jit.available():
+        pytest.skip("numba is not installed")
+    assert _ctf_native._index_handle().wait(120)
+    random = np.random.default_rng(1)
+    pieces = [b"|x 1", b"12", b"\n", b"\n\n", b" ", b"1234567890123456789", b"9" * 20, b"x" * 37, b"\r"]
+    for _ in range(100):
+        text = b"".join(pieces[k] for k in random.integers(0, len(pieces), random.integers(1, 60))) + b"\n"
+        data = np.frombuffer(text + b"\n" * _ctf_native.SPARE, np.uint8).copy()
+        for native, plain in zip(_ctf_native.line_starts(data, 7), line_starts(data[: len(text)], 7), strict=True):
+            np.testing.assert_array_equal(native, plain)
+
+
+@pytest.mark.parametrize("odd", ["0", "256", "-0", "-1", "0.5", "1e-3", "2.0", "3e2", "1e99"])
+def test_values_that_are_no_bytes_are_kept_as_they_are(odd, tmp_path, monkeypatch):
+    if not _ctf_native.jit.available():
+        pytest.skip("numba is not installed")
+    assert _ctf_native._handle().wait(120)
+    monkeypatch.setattr("cntk_lab.io._ctf.PART_BYTES", 100)
+    words = [["7", "0", "255", "0", "0", "0", "0", str(k)] for k in range(60)]
+    words[40][2] = odd
+    (tmp_path / "x.txt").write_text("".join(f"|x {' '.join(row)}\n" for row in words))
+    deserializer = CTFDeserializer(str(tmp_path / "x.txt"), StreamDefs(x=StreamDef(field="x", shape=8)))
+    deserializer["chunkSizeInBytes"] = 600
+    source = MinibatchSource(deserializer, randomize=False, max_sweeps=1)
+    found = [row for m in iter(lambda: source.next_minibatch(7), {}) for row in m[source.streams.x].asarray()[:, 0]]
+    with np.errstate(over="ignore"):
+        expected = np.array(words, np.float64).astype(np.float32)
+    np.testing.assert_array_equal(found, expected)
+    assert np.signbit(found).tolist() == np.signbit(expected).tolist()
+
+
+def test_a_last_line_without_its_end_and_a_line_longer_than_a_block_are_read(tmp_path, parser, monkeypatch):
+    monkeypatch.setattr("cntk_lab.io._ctf_index.BLOCK", 64)
+    (tmp_path / "x.txt").write_text(f"|x 1 |# {'c' * 500}\n|x 2\n|x 3 |# {'d' * 90}")
+    deserializer = CTFDeserializer(str(tmp_path / "x.txt"), StreamDefs(x=StreamDef(field="x", shape=1)))
+    source = MinibatchSource(deserializer, randomize=False, max_sweeps=1)
+    data = source.next_minibatch(9)[source.streams.x]
+    assert (data.num_sequences, data.asarray().ravel().tolist()) == (3, [1, 2, 3])
+
+
+def test_a_file_that_changed_since_it_was_indexed_is_named_not_read_into_foreign_memory(tmp_path, parser):
+    path = tmp_path / "x.txt"
+    path.write_text("|x 1234567\n" * 50)
+    source = MinibatchSource(CTFDeserializer(str(path), StreamDefs(x=StreamDef(field="x", shape=1))), prefetch=0)
+    path.write_text("|x 1\n" * 110)
+    if parser == "native":
+        with pytest.raises(ReaderError, match="more than 50 lines where it had 50 when it was indexed"):
+            source.next_minibatch(9)
+    path.write_text("|x 1\n")
+    with pytest.raises(ReaderError, match="has become shorter while it is read: 5 bytes, 550 before"):
+        source.next_minibatch(9)

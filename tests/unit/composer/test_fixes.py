@@ -1,0 +1,130 @@
+"""Broken programs: the problem is put to the right place, and one fix, when applied, repairs it."""
+
+from __future__ import annotations
+
+import pytest
+
+import cntk_lab as C
+from cntk_lab.composer import Composer
+from cntk_lab.errors import GraphError
+
+VECTOR = 'import cntk_lab as C\n\nx = C.input_variable(4, name="x")\n'
+IMAGE = 'import cntk_lab as C\n\nx = C.input_variable((2, 8, 8), name="x")\n'
+SEQUENCE = 'import cntk_lab as C\n\ns = C.sequence.input_variable(4, name="s")\nx = C.input_variable(4, name="x")\n'
+
+# name: (program, text at which the problem must be, part of the message)
+# ruff: noqa: E501
+BROKEN = {
+    "unknown layer": (VECTOR + "model = C.layers.Dens(3)(x)\n", "C.layers.Dens", "no C.layers.Dens"),
+    "unknown operator": (VECTOR + "model = C.rellu(x)\n", "C.rellu", "no C.rellu"),
+    "unknown variable": (VECTOR + "hidden = C.layers.Dense(3)(x)\nmodel = C.relu(hiden)\n", "hiden", "no 'hiden'"),
+    "unknown parameter": (VECTOR + "model = C.layers.Dense(3, actvation=C.relu)(x)\n", "C.layers.Dense", "'actvation'"),
+    "missing shape": (VECTOR + "model = C.layers.Dense(activation=C.relu)(x)\n", "C.layers.Dense", "shape"),
+    "missing operand": (VECTOR + "model = C.splice(x, x) + C.relu()\n", "C.relu()", "relu"),
+    "too many arguments": (VECTOR + "model = C.layers.Dropout(0.5, 0.3, 1, 2, 3, 4)(x)\n", "C.layers.Dropout", "argument"),
+    "layer not applied": (VECTOR + "model = C.layers.Dense(4) + x\n", "C.layers.Dense(4) + x", "not applied"),
+    "operator on a layer": (VECTOR + "model = C.relu(C.layers.Dense(4)) + C.plus(x, C.layers.Dense(4))\n",
+                            "C.", "not applied"),
+    "number among layers": (VECTOR + "model = C.layers.Sequential([C.layers.Dense(3), 10])(x)\n", "10]", "10"),
+    "value among layers": (VECTOR + "model = C.layers.Sequential([C.layers.Dense(3), x])(x)\n", "x]", "value"),
+    "layers without list": (VECTOR + "model = C.layers.Sequential(C.layers.Dense(3))(x)\n", "C.layers.Seq", "list"),
+    "For without range": (VECTOR + "model = C.layers.For(3, lambda: C.layers.Dense(3))(x)\n", "C.layers.For", "range"),
+    "For without lambda": (VECTOR + "model = C.layers.For(range(3), C.layers.Dense(3))(x)\n", "C.layers.For", "lambda"),
+    "negative units": (VECTOR + "model = C.layers.Dense(-3)(x)\n", "C.layers.Dense", ""),
+    "dropout rate above one": (VECTOR + "model = C.layers.Dropout(1.5)(x)\n", "C.layers.Dropout", ""),
+    "both ranks": (VECTOR + "model = C.layers.Dense(3, input_rank=1, map_rank=1)(x)\n", "C.layers.Dense", "both"),
+    "embedding without shape": (VECTOR + "model = C.layers.Embedding()(x)\n", "C.layers.Embedding", "neither"),
+    "init is None": (VECTOR + "model = C.layers.Dense(3, init=None)(x)\n", "C.layers.Dense", "init"),
+    "sum of 3 and 5": (VECTOR + "a = C.layers.Dense(3)(x)\nb = C.layers.Dense(5)(x)\nmodel = a + b\n", "a + b", ""),
+    "shortcut of 3 around 4": (VECTOR + "model = C.layers.ResNetBlock(C.layers.Dense(3))(x)\n", "C.layers.ResNet", ""),
+    "times of 4 and 5": (VECTOR + 'W = C.parameter((5, 3), name="W")\nmodel = C.times(x, W)\n', "C.times", ""),
+    "reshape to another size": (VECTOR + "model = C.reshape(x, (3, 2))\n", "C.reshape", ""),
+    "pooling of a vector": (VECTOR + "model = C.layers.Sequential([C.layers.MaxPooling((2, 2))])(x)\n",
+                            "C.layers.MaxPooling", ""),
+    "filter larger than image": (IMAGE + "model = C.layers.Convolution2D((9, 9), 4)(x)\n", "C.layers.Conv", ""),
+    "axis that is not there": (VECTOR + "model = C.splice(x, x, axis=5)\n", "C.splice", ""),
+    "transpose of wrong rank": (VECTOR + "model = C.transpose(x, (1, 0, 2))\n", "C.transpose", ""),
+    "slice out of range": (VECTOR + "model = C.slice(x, 3, 0, 1)\n", "C.slice", "axis"),
+    "last of no sequence": (VECTOR + "model = C.sequence.last(x)\n", "C.sequence.last", ""),
+    "recurrence of no sequence": (VECTOR + "model = C.layers.Recurrence(C.layers.LSTM(3))(x)\n", "C.layers.Rec", ""),
+    "cell without recurrence": (SEQUENCE + "model = C.layers.Sequential([C.layers.LSTM(3)])(s)\n", "C.layers.LSTM", ""),
+    "two operands for a list": (VECTOR + "model = C.layers.Sequential([C.layers.Dense(3)])(x, x)\n", "C.layers.S", "one"),
+    "two element types": (VECTOR + 'y = C.input_variable(4, dtype="float64", name="y")\nmodel = x + y\n', "x + y", ""),
+    "call of a value": (VECTOR + "model = x(3)\n", "x(3)", "no function"),
+    "no model": ("import cntk_lab as C\n", "", "no model"),
+    "a number as model": (VECTOR + "model = 3\n", "model", "no network"),
+    "another import": ("import torch\n" + VECTOR + "model = C.relu(x)\n", "import torch", "torch"),
+    "a loop": (VECTOR + "for i in range(3):\n    x = C.relu(x)\nmodel = C.tanh(x)\n", "for i", "imports, assign"),
+    "open bracket": (VECTOR + "model = C.layers.Dense(3(x)\n", "", "line 4"),
+    "forgotten import": ('x = C.input_variable(4, name="x")\nmodel = C.relu(x)\n', "C", "no 'C'"),
+    "side by side of two and three": (
+        VECTOR + "d = C.layers.Dense(3)\nmodel = C.layers.Sequential([(d, d), (d, d, d), C.plus])(x)\n", "(d, d, d)", "2 values",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_program_is_marked_and_repaired(name):
+    text, place, words = BROKEN[name]
+    good = Composer(VECTOR + "model = C.layers.Dense(2)(x)\n")
+    good.code = text
+    problem = good.problems[0]
+    assert good.code[problem.start :].startswith(place)
+    assert words in problem.message
+    if problem.kind != "syntax":
+        marked = next(n for n in good.graph["nodes"] if n.get("problem"))
+        assert marked["problem"].startswith(problem.message[:40])
+    fix = good.fix_for(problem)
+    assert fix is not None
+    assert fix.label != "go back to the last program that worked"
+    for _ in range(3):
+        good.fix()
+        if not good.problems:
+            break
+    assert good.problems == ()
+    assert good.model.outputs
+    good.undo()
+    assert good.problems
+
+
+def test_there_are_thirty_kinds():
+    assert len(BROKEN) >= 30
+
+
+def test_a_shape_that_does_not_fit_marks_the_edge_it_comes_by():
+    composer = Composer(VECTOR + "a = C.layers.Dense(3)(x)\nb = C.layers.Dense(5)(x)\nmodel = a + b\n")
+    problem = composer.problems[0]
+    assert problem.kind == "shape"
+    assert problem.edge == (composer.find("b"), problem.node)
+    edges = {(e["from"], e["to"]) for e in composer.graph["edges"]}
+    assert problem.edge in edges
+
+
+def test_the_model_of_before_stays_while_something_is_wrong():
+    composer = Composer(VECTOR + "model = C.layers.Dense(2)(x)\n")
+    model = composer.model
+    composer.code = VECTOR + "model = C.layers.Dense(2)(y)\n"
+    assert composer.model is model
+    composer.fix()
+    assert composer.problems == ()
+
+
+def test_nothing_to_fix_is_said():
+    with pytest.raises(GraphError, match="nothing is wrong"):
+        Composer().fix()
+
+
+def test_no_python_is_run():
+    evil = VECTOR + "model = C.layers.Dense(__import__('os').getpid())(x)\n"
+    composer = Composer(evil)
+    assert composer.problems[0].message == "there is no '__import__'"
+    for text in ("C.__class__", "C.layers.Dense.__globals__", "C.load_model", "C.ops.functions", "x.node"):
+        composer.code = VECTOR + f"model = {text}\n"
+        assert composer.problems, text
+    assert isinstance(C.relu, object)
+
+
+def test_a_program_too_deep_or_too_long_is_a_problem_not_a_crash():
+    for text in ("model = " + "(" * 300 + "x" + ")" * 300, "x" * 500_000, "model = " + "-" * 3000 + "1\n",
+                 "\x00", "model = 9 ** 9 ** 9"):  # fmt: skip
+        assert Composer(text).problems
