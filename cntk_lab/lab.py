@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from cntk_lab.train._history import History
     from cntk_lab.widgets.graph_view import GraphView
     from cntk_lab.widgets.monitor import TrainingMonitor
+    from cntk_lab.widgets.preview import ReaderPreview
 
-__all__ = ["read_run", "show", "train"]
+__all__ = ["preview", "read_run", "show", "train"]
 
 
 def show(model: Function, other: Function | None = None) -> GraphView:
@@ -124,6 +125,59 @@ def train(
     monitor = TrainingMonitor(run)
     run.start()
     return monitor
+
+
+def preview(
+    source: Any,
+    model: Function | None = None,
+    streams: Mapping[Any, Any] | None = None,
+    *,
+    minibatch_size: int | None = None,
+    vocabularies: Mapping[str, Sequence[str] | str | os.PathLike[str]] | None = None,
+    forms: Mapping[str, str] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> ReaderPreview:
+    """A browser of the minibatches that a source delivers; the source, its place and its order stay as they are.
+
+    Images in a grid, each transform step by step with its random draw; sequences as tokens, heat maps or curves; sparse
+    features; lengths and what padding would waste; balance of classes; and whether the streams fit a model.
+
+    Args:
+        source: a MinibatchSource, a deserializer or several, {name: array or list of sequences}, a source written in
+            Python (it is copied), or a function that makes one.
+        model: a function whose inputs are checked against the streams.
+        streams: {input or its name: stream}, where names and shapes do not say it.
+        minibatch_size: samples in a minibatch; None: enough for about 16 sequences.
+        vocabularies: per stream a list of words, or the path of a file with one word in a line.
+        forms: per stream how it is shown: "image", "heat", "curve", "tokens", "sparse" or "numbers".
+        shapes: per stream the shape in which its samples are images, as (28, 28) for 784 numbers.
+
+    Returns:
+        A ``ReaderPreview``: ``next``, ``previous``, ``go``, ``statistics``, ``steps`` and ``check`` work on it from
+        Python; ``minibatch`` has the arrays shown.
+
+    Raises:
+        NotAvailableError: if ipywidgets and anywidget are missing, or the front end was not built.
+        AttributeValueError: if the source is none, or a name or number cannot be.
+        ReaderError: if the source cannot be read.
+
+    Example:
+        >>> from cntk_lab import lab
+        >>> preview = lab.preview(source, model)  # doctest: +SKIP
+        >>> preview.statistics().waste  # doctest: +SKIP
+    """
+    try:
+        from cntk_lab.widgets.preview import ReaderPreview
+    except ModuleNotFoundError as error:
+        raise NotAvailableError(
+            f"no live view: the package {error.name} is missing", fix="pip install ipywidgets anywidget"
+        ) from error
+    made = ReaderPreview(
+        source, minibatch_size=minibatch_size, vocabularies=vocabularies, forms=forms, shapes=shapes
+    )  # fmt: skip
+    if model is not None:
+        made.check(model, streams)
+    return made
 
 
 def read_run(path: str | os.PathLike[str]) -> History:

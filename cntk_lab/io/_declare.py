@@ -63,13 +63,14 @@ class Reader(ABC):
     """Data in chunks of sequences.
 
     ``streams``: what each sequence holds. ``keyed``: whether keys name sequences across readers, so that several can be
-    joined. ``indexed``: whether keys and numbers of samples are known before data are read. ``defects``: where bad
-    places are told.
+    joined. ``indexed``: whether keys and numbers of samples are known before data are read. ``selective``: whether
+    :meth:`some` reads nothing else. ``defects``: where bad places are told.
     """
 
     streams: tuple[StreamInformation, ...]
     keyed: bool = True
     indexed: bool = True
+    selective: bool = False
     defects: Defects
 
     @abstractmethod
@@ -115,6 +116,15 @@ class Reader(ABC):
                 return loaded.take(which[kept], seeds[kept]), kept
             except LeftOut:  # now it is known which ones are bad
                 continue
+
+    def twin(self, defects: Defects, fine: bool) -> Reader | None:  # noqa: ARG002
+        """A reader of the same data with a state of its own, that shares what never changes; None: open one anew.
+
+        Args:
+            defects: where it tells bad places.
+            fine: whether small chunks are wanted; for who goes through the data in their order.
+        """
+        return None
 
     def steps(self, chunk: int, number: int, seed: int) -> Mapping[str, Sequence[Any]]:  # noqa: ARG002
         """Per stream what each transform makes of a sequence (``_pixels.Step``), where there are transforms."""

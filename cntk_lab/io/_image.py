@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import copy
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cntk_lab import settings
 from cntk_lab.errors import AttributeValueError, ReaderError
 from cntk_lab.io import _pixels, transforms
 from cntk_lab.io._declare import Chunk, Deserializer, Keys, LeftOut, Reader, deserializer
@@ -130,6 +132,7 @@ class _Entry:
 class _MapReader(Reader):
     """Lines of a map file; the images follow when their turn comes."""
 
+    selective = True
     encoded = False
 
     def __init__(self, description: Deserializer, defects: Defects) -> None:
@@ -149,7 +152,8 @@ class _MapReader(Reader):
         self._entries: list[_Entry] = []
         self._keys: Keys = self._read_map()
         self._bad: set[int] = set()
-        threads = 1 if description.get("multiThreaded") is False else min(os.cpu_count() or 1, 16)
+        wanted = settings.number("threads") or os.cpu_count() or 1
+        threads = 1 if description.get("multiThreaded") is False else min(wanted, 16)
         self._pool = ThreadPoolExecutor(threads, "cntk-lab-image") if threads > 1 else None
 
     # --- the map
@@ -257,6 +261,12 @@ class _MapReader(Reader):
             for name, rows in out.items():
                 result[name] = Ragged(rows, ones)
         return result
+
+    def twin(self, defects: Defects, fine: bool) -> Reader:  # noqa: ARG002  (a chunk is a few lines already)
+        """A reader with the same map."""
+        made = copy.copy(self)
+        made.defects, made._bad, made._pool = defects, set(), None
+        return made
 
     def steps(self, chunk: int, number: int, seed: int) -> Mapping[str, Sequence[_pixels.Step]]:
         """The image as it is stored, and what each transform makes of it."""

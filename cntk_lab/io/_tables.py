@@ -293,6 +293,8 @@ class _TableReader(_RowReader):
 
 @deserializer("DatasetDeserializer")
 class _DatasetReader(_RowReader):
+    selective = True
+
     def _open(self, description: Deserializer) -> Sequence[int]:
         self._dataset, step = description["dataset"], description["itemsPerChunk"]
         self.what = type(self._dataset).__name__

@@ -1,4 +1,4 @@
-"""What the notebook shows: the live graph view, the training monitor, and pictures that need no browser.
+"""What the notebook shows: graph view, training monitor, reader preview, and pictures that need no browser.
 
 The widgets load ipywidgets when they are first used; pictures and texts (``display``) do not need it.
 """
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cntk_lab.widgets.graph_view import GraphView as GraphView
     from cntk_lab.widgets.monitor import TrainingMonitor as TrainingMonitor
+    from cntk_lab.widgets.preview import ReaderPreview as ReaderPreview
 
-__all__ = ["GraphView", "TrainingMonitor"]
+__all__ = ["GraphView", "ReaderPreview", "TrainingMonitor"]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,4 +24,8 @@ def __getattr__(name: str) -> Any:
         from cntk_lab.widgets.monitor import TrainingMonitor
 
         return TrainingMonitor
+    if name == "ReaderPreview":
+        from cntk_lab.widgets.preview import ReaderPreview
+
+        return ReaderPreview
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,10 +9,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import numpy as np
+
 from cntk_lab.engine.inspect import graph_snapshot
 from cntk_lab.errors import LabError, NotAvailableError
 from cntk_lab.graph.function import Function
 from cntk_lab.widgets import display
+from cntk_lab.widgets._preview_numbers import Input
 
 
 def snapshot_of(function: Function) -> dict[str, Any]:
@@ -54,6 +57,17 @@ def difference_of(before: Function, after: Function) -> Any:
     from cntk_lab.widgets.graph_view import GraphView
 
     return GraphView.difference(snapshot_of(before), snapshot_of(after), _values(before), _values(after))
+
+
+def inputs_of(function: Function) -> list[Input]:
+    """The inputs of a function as plain data."""
+    return [
+        Input(
+            v.uid, v.name, tuple(v.shape), "" if v.dtype is None else np.dtype(v.dtype).name, v.is_sparse,
+            next((a.name for a in v.dynamic_axes if a.is_sequence_axis), ""),
+        )
+        for v in function.arguments
+    ]  # fmt: skip
 
 
 def mimebundle(function: Function) -> Any:

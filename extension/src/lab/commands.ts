@@ -8,14 +8,22 @@ import { askServer } from './server';
 
 const CATEGORY = 'CNTK Lab';
 
-const NOTEBOOK = {
-  cells: [
-    { cell_type: 'code', id: 'import', execution_count: null, metadata: {}, outputs: [], source: 'import cntk_lab as C' }
-  ],
+/** A notebook with one cell of code for each source given. */
+const notebook = (...sources: string[]) => ({
+  cells: sources.map((source, i) => ({ cell_type: 'code', id: `cell${i}`, execution_count: null, metadata: {}, outputs: [], source })),
   metadata: { kernelspec: { name: 'python3', display_name: 'Python 3 (ipykernel)', language: 'python' } },
   nbformat: 4,
   nbformat_minor: 5
-};
+});
+
+const PREVIEW = `# Any minibatch source, deserializer or {stream: array} can be looked at; this one is made up.
+rng = np.random.default_rng(0)
+kind = rng.integers(0, 3, 500)
+source = {
+    "sound": [np.sin(np.linspace(0, (k + 1) * 6, n)) for k, n in zip(kind, rng.integers(40, 200, 500))],
+    "kind": np.eye(3, dtype=np.float32)[kind],
+}
+lab.preview(source, vocabularies={"kind": ["low", "middle", "high"]})`;
 
 export const commands: JupyterFrontEndPlugin<void> = {
   id: 'cntk-lab:commands',
@@ -41,12 +49,17 @@ export const commands: JupyterFrontEndPlugin<void> = {
       palette?.addItem({ command: id, category: CATEGORY });
     };
 
-    add('cntk-lab:new-notebook', 'CNTK Lab notebook', 'Start a notebook with CNTK Lab imported', async () => {
+    const open = async (...sources: string[]) => {
       const folder = browser?.model.path ?? '';
       const fresh = await contents.newUntitled({ path: folder, type: 'notebook' });
-      await contents.save(fresh.path, { ...fresh, type: 'notebook', format: 'json', content: NOTEBOOK });
+      await contents.save(fresh.path, { ...fresh, type: 'notebook', format: 'json', content: notebook(...sources) });
       return app.commands.execute('docmanager:open', { path: fresh.path });
-    }, 1);
+    };
+
+    add('cntk-lab:new-notebook', 'CNTK Lab notebook', 'Start a notebook with CNTK Lab imported', () => open('import cntk_lab as C'), 1);
+
+    add('cntk-lab:preview', 'Reader preview', 'Start a notebook that looks at the minibatches of a source',
+      () => open('import numpy as np\nimport cntk_lab as C\nfrom cntk_lab import lab', PREVIEW), 3);
 
     add('cntk-lab:tutorials', 'Tutorials', 'Open a copy of the CNTK Lab tutorials', async () => {
       const { folder, first } = await askServer<{ folder: string; first: string | null }>(app.serviceManager.serverSettings, 'tutorials');

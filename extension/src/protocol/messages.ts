@@ -64,6 +64,23 @@ export interface ShowAll {
   kind: 'all';
 }
 
+/** Asked: another minibatch of a preview ("go" to ``number``, "training": where training is, "order": as training sees them, "size": ``number`` samples), "steps" of the transforms of sequence ``number``, or "statistics". */
+export interface Browse {
+  kind: 'browse';
+  to: 'next' | 'previous' | 'go' | 'training' | 'order' | 'size' | 'steps' | 'statistics';
+  number: number;
+}
+
+/** Asked: an edit of a composer's program. ``what`` is a parameter, a kind of group, or a place ("after", "before", "into", "branch"); ``text`` is an entry of the palette, a value or the whole program. */
+export interface Compose {
+  kind: 'compose';
+  action: 'add' | 'remove' | 'connect' | 'set' | 'rename' | 'group' | 'ungroup' | 'move' | 'copy' | 'paste' | 'code' | 'fix' | 'undo' | 'redo';
+  nodes: string[];
+  what: string;
+  text: string;
+  port: number;
+}
+
 /** Answered: it was done, or begun; with words for the user where there is something to say. */
 export interface Done {
   kind: 'done';
@@ -85,5 +102,5 @@ export interface Failed {
   message: string;
 }
 
-export type Request = Inspect | Export | Act | SetRate | ShowAll;
+export type Request = Inspect | Export | Act | SetRate | ShowAll | Browse | Compose;
 export type Reply = Inspected | Exported | Done | Failed;

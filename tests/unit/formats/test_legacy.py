@@ -12,7 +12,7 @@ import pytest
 import cntk_lab as C
 from cntk_lab import debugging
 from cntk_lab.errors import FormatError
-from cntk_lab.ops import Function
+from cntk_lab.ops.functions import Function
 
 FOLDER = Path(__file__).parents[2] / "golden" / "legacy"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text())

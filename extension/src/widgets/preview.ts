@@ -1,0 +1,45 @@
+// anywidget entry: the reader preview.
+import type { RenderProps } from '@anywidget/types';
+import type { Content, Match, Measured, Traced } from '../model/preview';
+import { Channel, type Wire } from '../protocol/channel';
+import { PreviewPane } from '../view/previewPane';
+
+interface State {
+  content: Content;
+  traced: Partial<Traced>;
+  measured: Partial<Measured>;
+  matched: Match[];
+}
+
+async function render({ model, el }: RenderProps<State>): Promise<() => void> {
+  const channel = new Channel(model as unknown as Wire);
+  const pane = new PreviewPane({
+    browse: async (to, number) => {
+      const reply = await channel.ask({ kind: 'browse', to, number });
+      return reply.kind === 'done' ? reply.message : '';
+    }
+  });
+  const listeners = {
+    'change:content': () => pane.setContent(model.get('content')),
+    'change:traced': () => pane.setTraced(model.get('traced')),
+    'change:matched': () => pane.setMatches(model.get('matched')),
+    'change:measured': () => {
+      const measured = model.get('measured');
+      pane.setMeasured(measured);
+      // counted after the page is there, and again for another size
+      if (measured.lengths === undefined) void pane.ask('statistics');
+    }
+  };
+  for (const [event, listener] of Object.entries(listeners)) {
+    model.on(event as 'change:content', listener);
+    listener();
+  }
+  el.append(pane.element);
+  return () => {
+    for (const [event, listener] of Object.entries(listeners)) model.off(event as 'change:content', listener);
+    channel.dispose();
+    pane.dispose();
+  };
+}
+
+export default { render };
