@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from cntk_lab.device import DeviceKind, cpu, use_default_device
+from cntk_lab.errors import DataError
 from cntk_lab.graph.variable import Variable
 from cntk_lab.tensor.arrays import NDArrayView
+from cntk_lab.tensor.sparse import is_csr
 from cntk_lab.tensor.value import Value
 
 __all__ = ["DeviceKind", "NDArrayView", "Value", "asarray", "asvalue", "cpu", "use_default_device"]
@@ -50,14 +52,29 @@ def asvalue(variable: Variable, data_array: Any) -> Value:
 
     Example:
         >>> import cntk_lab as C
-        >>> asvalue(C.input_variable(2), [[1, 2], [3, 4]]).shape
+        >>> asvalue(C.input_variable(2), np.ones((2, 2))).shape
         (2, 2)
 
     Source: CNTK 2.7 ``core.asvalue``.
     """
-    if isinstance(data_array, np.ndarray):
+    if not isinstance(data_array, (list, tuple)):
         return Value(data_array)
+    if not variable.dynamic_axes and not any(map(is_csr, data_array)):
+        return Value(_one_array(data_array, variable))
     return Value.create(variable, data_array)
+
+
+def _one_array(data: Any, variable: Variable) -> Any:
+    try:
+        array = np.asarray(data)
+    except ValueError:
+        array = np.empty(0, object)
+    if array.dtype == object:
+        raise DataError(
+            f"data for '{variable.name or variable.uid}', which has no dynamic axes, are ragged",
+            fix="give one array, or a variable with a sequence axis",
+        )
+    return array
 
 
 def __getattr__(name: str) -> Any:

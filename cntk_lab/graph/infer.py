@@ -15,7 +15,7 @@ from cntk_lab.errors import AxisError, DTypeError, LabError, ShapeError
 from cntk_lab.graph import walk
 from cntk_lab.graph.node import Node
 from cntk_lab.graph.opdef import TensorType, apply, needs
-from cntk_lab.graph.variable import CONSTANT, PARAMETER, Variable, _Valued
+from cntk_lab.graph.variable import CONSTANT, PARAMETER, Constant, Variable, _Valued
 from cntk_lab.tensor.dtype import CNTK_NAME
 from cntk_lab.tensor.shape import INFERRED, Shape, broadcast, fill_inferred, is_known
 
@@ -177,6 +177,9 @@ def _common_dtype(node: Node, types: Sequence[TensorType]) -> str | None:  # noq
     for v in soft:
         if first[1] is not None:
             v.harden(first[1])
+    if node.op.dtype is None and "float64" in (wide := {t for _, t in known}) and len(wide) > 1:
+        known = _widened(node, known)
+        first = known[0]
     for other in known[1:]:
         if other[1] != first[1] and node.op.dtype is None:
             raise DTypeError(
@@ -185,6 +188,19 @@ def _common_dtype(node: Node, types: Sequence[TensorType]) -> str | None:  # noq
                 fix="give both the same dtype, or convert one with cast(x, dtype)",
             )
     return first[1]
+
+
+def _widened(node: Node, known: list[tuple[Variable, str]]) -> list[tuple[Variable, str]]:
+    """The operands with float32 constants as float64, as which they are computed beside doubles."""
+
+    def wide(v: Variable) -> Variable:
+        if isinstance(v, Constant) and v.type.dtype == "float32" and v.is_initialized():
+            return Constant(v.value, dtype="float64", name=v.name)
+        return v
+
+    new = {id(v): wide(v) for v, _ in known}
+    node.inputs = [new.get(id(v), v) for v in node.inputs]
+    return [(new[id(v)], new[id(v)].type.dtype or t) for v, t in known]
 
 
 def union_axes(node: Node, types: Sequence[TensorType], *, hopeful: int) -> tuple[Axis, ...] | None:
@@ -206,8 +222,10 @@ def union_axes(node: Node, types: Sequence[TensorType], *, hopeful: int) -> tupl
                 f"{node.op_name}: operand '{v.name or v.uid}' has dynamic axes {format_axes(t.axes)}, the "
                 "other operands "
                 f"{format_axes(best)}: sequences of two different axes cannot be combined frame by frame",
-                fix=("relabel one with sequence.reconcile: reconcile_dynamic_axes(x, like), or "
-                    "reduce/broadcast one of them"),
+                fix=(
+                    "relabel one with sequence.reconcile: reconcile_dynamic_axes(x, like), or "
+                    "reduce/broadcast one of them"
+                ),
             )
         if len(t.axes) > len(best):
             best = t.axes

@@ -5,6 +5,7 @@ Each says in this package's terms what CNTK's helper of that name said. Nothing 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -246,7 +247,15 @@ def sanitize_batch(var: Variable, batch: Any, seq_starts: Sequence[bool] | None 
         raise DataError(
             "for directly passed Value objects seq_starts has to be None", fix="pass arrays, or no seq_starts"
         )
-    return batch if isinstance(batch, Value) else Value.create(var, batch, seq_starts, device)
+    if isinstance(batch, Value):
+        return batch
+    if isinstance(batch, list) and any(isinstance(b, np.ndarray) and not b.flags.c_contiguous for b in batch):
+        warnings.warn(
+            "sanitize_batch: the data are not in C order and are copied: give arrays with flags.c_contiguous",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return Value.create(var, batch, seq_starts, device)
 
 
 def sanitize_var_map(

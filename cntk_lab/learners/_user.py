@@ -111,9 +111,16 @@ class UserLearner(Learner):
 class _UniversalLearner(UserLearner):
     """Evaluates a graph that assigns new values to parameters."""
 
-    def __init__(self, update_func: Callable[[Any, Any], Any], parameters: Iterable[Parameter]) -> None:
+    def __init__(
+        self,
+        update_func: Callable[[Any, Any], Any],
+        parameters: Iterable[Parameter],
+        gradients: Iterable[Constant] | None = None,
+    ) -> None:
         super().__init__(parameters, TrainingParameterSchedule(1.0, 1))
-        self._constants = [Constant(0.0, shape=p.shape, dtype=p.dtype, name="grad") for p in self.parameters]
+        if gradients is None:
+            gradients = [Constant(0.0, shape=p.shape, dtype=p.dtype, name="grad") for p in self.parameters]
+        self._constants = list(gradients)
         made = update_func(list(self.parameters), list(self._constants))
         if not hasattr(made, "eval") or not hasattr(made, "outputs"):
             raise SignatureError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from cntk_lab.errors import AttributeValueError, ShapeError
 from cntk_lab.graph.declare import tensor_op
@@ -11,6 +13,7 @@ from cntk_lab.graph.opdef import CntkRule, Contraction, OnnxRule, Sample, Tensor
 from cntk_lab.tensor.shape import FREE, INFERRED, Shape, size, text
 
 Operand = Any
+F = TypeVar("F", bound=Callable[..., Any])
 
 TIMES_NO_INFERRED_INPUT_RANK = -1
 TIMES_REDUCE_SEQUENCE_AXIS_WITHOUT_INFERRED_INPUT_RANK = -2
@@ -48,8 +51,10 @@ def _times_shape(left: TensorType, right: TensorType, output_rank: int) -> Shape
         if x != w and min(x, w) >= 0:
             raise ShapeError(
                 f"times: inner dimensions differ: the left operand has {x} columns, the right {w} rows",
-                fix=(f"give the right operand {x} rows, or let it be inferred: parameter((InferredDimension, "
-                    f"{', '.join(map(str, outer))}))"),
+                fix=(
+                    f"give the right operand {x} rows, or let it be inferred: parameter((InferredDimension, "
+                    f"{', '.join(map(str, outer))}))"
+                ),
             )
     return left.dims[: left.rank - k] + outer
 
@@ -87,6 +92,27 @@ def _partial(left: TensorType, right: TensorType, output_rank: int) -> Shape | N
     return None
 
 
+def _over_frames(build: F) -> F:
+    """The product that also sums over the frames of a sequence, if that is asked for."""
+
+    @functools.wraps(build)
+    def times(
+        left: Operand,
+        right: Operand,
+        output_rank: int = 1,
+        infer_input_rank_to_map: int = TIMES_NO_INFERRED_INPUT_RANK,
+        name: str = "",
+    ) -> Any:
+        if infer_input_rank_to_map != TIMES_REDUCE_SEQUENCE_AXIS_WITHOUT_INFERRED_INPUT_RANK:
+            return build(left, right, output_rank, infer_input_rank_to_map, name)
+        from cntk_lab.ops.sequence import reduce_sum
+
+        return reduce_sum(build(left, right, output_rank), name=name)
+
+    return cast("F", times)
+
+
+@_over_frames
 @tensor_op(
     shape=_times_shape,
     complete=_complete,
@@ -126,7 +152,8 @@ def times(
         right: operand (k1 x ... x o1 x ...).
         output_rank: how many axes of right are axes of the result.
         infer_input_rank_to_map: for a right operand with an inferred first dimension: -1 keeps its rank, n >= 0 lets it
-            take all axes of left but the first n.
+            take all axes of left but the first n; -2 (TIMES_REDUCE_SEQUENCE_AXIS_WITHOUT_INFERRED_INPUT_RANK) sums
+            over the frames of the sequence axis that both have, too.
 
     Returns:
         Function (a1 x ... x o1 x ...).

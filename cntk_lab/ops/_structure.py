@@ -17,7 +17,7 @@ from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, Trait
 from cntk_lab.graph.variable import INPUT, Constant, Parameter, Variable, input_type, new_placeholder
 from cntk_lab.tensor.dtype import name_of
-from cntk_lab.tensor.shape import Shape, text
+from cntk_lab.tensor.shape import FREE, Shape, text
 from cntk_lab.tensor.sparse import SparseRows
 
 Operand = Any
@@ -298,7 +298,8 @@ def stop_gradient(input: Operand, name: str = "") -> Function:
 
 
 def _assigned(ref: TensorType, input: TensorType) -> Shape:
-    if ref.dims != input.dims:
+    alike = ref.rank == input.rank and all(a == b or FREE in (a, b) for a, b in zip(ref.dims, input.dims, strict=True))
+    if not alike:
         raise ShapeError(
             f"assign: the reference has the shape {text(ref.dims)}, the value {text(input.dims)}",
             fix="give both the same shape",

@@ -487,7 +487,7 @@ def _no_engine(custom_op: str) -> NoReturn:
     cntk=CntkRule(
         "CustomProxyOp",
         id=93,
-        attributes={"custom_op": "customOp", "output_shape": "newShape", "output_data_type": "newDataType"},
+        attributes={"custom_op": "customOp", "output_shape": "outputShape", "output_data_type": "newDataType"},
     ),
 )
 def _custom_proxy_op(

@@ -108,7 +108,76 @@ class Storage:
         self.version += 1
 
 
-class NDArrayView:
+class ArrayView:
+    """What a view of an array shows, dense or sparse; :class:`NDArrayView` makes them."""
+
+    _data: Any
+    _storage: Storage | None
+    _given_shape: Shape | None
+    device: DeviceDescriptor
+    is_read_only: bool
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the array is sparse."""
+        return is_sparse_matrix(self._data)
+
+    @property
+    def is_slice_view(self) -> bool:
+        """Whether the array is a part of another one."""
+        return not self.is_sparse and getattr(self._data, "base", None) is not None and self._storage is None
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the array."""
+        return tuple(self._data.shape) if self._given_shape is None else self._given_shape
+
+    def as_shape(self, shape: Shape) -> NDArrayView:
+        """A view of the same numbers under another shape.
+
+        Raises:
+            ShapeError: if the number of elements differs.
+        """
+        if size(shape) != size(self.shape):
+            raise ShapeError(
+                f"an array of shape {text(self.shape)} cannot be seen as {text(tuple(shape))}",
+                fix="both must have the same number of elements",
+            )
+        view = NDArrayView._wrap(self._data if self.is_sparse else self._data.reshape(shape), self.device)
+        view._given_shape = tuple(shape) if self.is_sparse else None
+        view.is_read_only = self.is_read_only
+        return view
+
+    @property
+    def dtype(self) -> type[Any]:
+        """NumPy element type."""
+        found: type[Any] = np.dtype(self._data.dtype).type
+        return found
+
+    def asarray(self) -> Any:
+        """A copy in host memory: a NumPy array, or a CSR matrix if the view is sparse."""
+        if self.is_sparse:
+            return self._data.copy()
+        return to_host(self._storage.array if self._storage is not None else self._data).copy()
+
+    def slice_view(self, start_offset: tuple[int, ...], extent: tuple[int, ...], read_only: bool = True) -> NDArrayView:
+        """A part of the array that shares its memory; axes without an extent are taken at their start."""
+        index: list[Any] = [slice(s, s + e) for s, e in zip(start_offset, extent, strict=False)]
+        index += list(start_offset[len(extent) :])
+        skip = len(start_offset) - len(extent)
+        if skip:
+            index = list(start_offset[:skip]) + [
+                slice(s, s + e) for s, e in zip(start_offset[skip:], extent, strict=True)
+            ]
+        view = NDArrayView._wrap(self._data[tuple(index)], self.device)
+        view.is_read_only = read_only
+        return view
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+
+class NDArrayView(ArrayView):
     """A dense or sparse array on a device, as CNTK programs see it.
 
     Args:
@@ -196,65 +265,6 @@ class NDArrayView:
         view._given_shape = None if shape is None else tuple(shape)
         view.is_read_only = read_only
         return view
-
-    @property
-    def is_sparse(self) -> bool:
-        """Whether the array is sparse."""
-        return is_sparse_matrix(self._data)
-
-    @property
-    def is_slice_view(self) -> bool:
-        """Whether the array is a part of another one."""
-        return not self.is_sparse and getattr(self._data, "base", None) is not None and self._storage is None
-
-    @property
-    def shape(self) -> Shape:
-        """Shape of the array."""
-        return tuple(self._data.shape) if self._given_shape is None else self._given_shape
-
-    def as_shape(self, shape: Shape) -> NDArrayView:
-        """A view of the same numbers under another shape.
-
-        Raises:
-            ShapeError: if the number of elements differs.
-        """
-        if size(shape) != size(self.shape):
-            raise ShapeError(
-                f"an array of shape {text(self.shape)} cannot be seen as {text(tuple(shape))}",
-                fix="both must have the same number of elements",
-            )
-        view = NDArrayView._wrap(self._data if self.is_sparse else self._data.reshape(shape), self.device)
-        view._given_shape = tuple(shape) if self.is_sparse else None
-        view.is_read_only = self.is_read_only
-        return view
-
-    @property
-    def dtype(self) -> type[Any]:
-        """NumPy element type."""
-        found: type[Any] = np.dtype(self._data.dtype).type
-        return found
-
-    def asarray(self) -> Any:
-        """A copy in host memory: a NumPy array, or a CSR matrix if the view is sparse."""
-        if self.is_sparse:
-            return self._data.copy()
-        return to_host(self._storage.array if self._storage is not None else self._data).copy()
-
-    def slice_view(self, start_offset: tuple[int, ...], extent: tuple[int, ...], read_only: bool = True) -> NDArrayView:
-        """A part of the array that shares its memory; axes without an extent are taken at their start."""
-        index: list[Any] = [slice(s, s + e) for s, e in zip(start_offset, extent, strict=False)]
-        index += list(start_offset[len(extent) :])
-        skip = len(start_offset) - len(extent)
-        if skip:
-            index = list(start_offset[:skip]) + [
-                slice(s, s + e) for s, e in zip(start_offset[skip:], extent, strict=True)
-            ]
-        view = NDArrayView._wrap(self._data[tuple(index)], self.device)
-        view.is_read_only = read_only
-        return view
-
-    def __len__(self) -> int:
-        return int(self.shape[0])
 
 
 class SignatureTypeError(DataError, TypeError):

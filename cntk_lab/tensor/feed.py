@@ -13,10 +13,11 @@ import numpy as np
 
 from cntk_lab.errors import DataError, DTypeError
 from cntk_lab.tensor import dtype as dtypes
+from cntk_lab.tensor.arrays import ArrayView
 from cntk_lab.tensor.layout import Layout
-from cntk_lab.tensor.shape import Shape, size, text
+from cntk_lab.tensor.shape import FREE, Shape, size, text
 from cntk_lab.tensor.sparse import SparseRows, is_csr, is_sparse_matrix
-from cntk_lab.tensor.value import Value
+from cntk_lab.tensor.value import PackedValue, Value
 
 
 def read(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout | None]:
@@ -36,13 +37,17 @@ def read(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -> tup
     """
     if hasattr(data, "end_of_sweep") and hasattr(data, "data"):
         data = data.data
-    if hasattr(data, "asarray") and not isinstance(data, (Value, np.ndarray)):
-        data = data.asarray()
-    if isinstance(data, Value):
+    if isinstance(data, PackedValue):
         if data.rows is not None:
             return _from_value(type_, data, begins, name)
         begins = begins if begins is not None else data.seq_starts
         data = data.raw
+    if isinstance(data, ArrayView) and data.is_sparse:
+        return _from_sparse_view(type_, data, begins, name)
+    if hasattr(data, "asarray") and not isinstance(data, np.ndarray):
+        data = data.asarray()
+    if isinstance(data, (list, tuple)) and data and isinstance(data[0], ArrayView):
+        data = [d.asarray() for d in data]
     axes = type_.axes or ()
     if begins is not None and len(axes) < 2:
         raise DataError("you specified sequence begin markers, but your input does not contain a sequence axis.")
@@ -200,12 +205,32 @@ def _whole_rows(matrix: Any, shape: Shape) -> Any:
     return matrix.reshape((matrix.shape[0] // lines, size(shape))).tocsr()
 
 
-def _from_value(type_: Any, value: Value, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout | None]:
+def _from_sparse_view(
+    type_: Any, view: ArrayView, begins: Sequence[bool] | None, name: str
+) -> tuple[Any, Layout | None]:
+    """A sparse view: its shape says how many sequences, frames or samples there are."""
+    rank = len(type_.dims)
+    shape = view.shape if len(view.shape) > rank else (1, *view.shape)
+    leading, static = shape[: len(shape) - rank], shape[len(shape) - rank :]
+    _check(static, type_.dims, type_, name, view.shape)
+    matrix = view.asarray().reshape((size(leading), size(static))).tocsr().astype(type_.dtype)
+    axes = type_.axes or ()
+    layout = None
+    if len(axes) > 1:
+        layout = _layout([leading[-1]] * size(leading[:-1]), begins)
+    elif axes:
+        layout = Layout.of(np.ones(size(leading), np.int64))
+    rows = SparseRows(matrix, static)
+    rows = rows if layout is None else layout.pack_rows(rows)
+    return (rows if type_.sparse else rows.toarray()), layout
+
+
+def _from_value(type_: Any, value: PackedValue, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout | None]:
     rows, layout = value.rows, value.layout
     if isinstance(rows, SparseRows):
         if size(rows.static) != size([d for d in type_.dims if d > 0]):
             _check(rows.static, type_.dims, type_, name, value.shape)
-        rows = SparseRows(rows.matrix, type_.dims)
+        rows = SparseRows(rows.matrix, rows.static if FREE in type_.dims else type_.dims)
         rows = rows if type_.sparse else rows.toarray()
     else:
         if layout is None and type_.axes and len(rows.shape) == len(type_.dims) + 2:

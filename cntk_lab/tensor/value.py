@@ -7,12 +7,14 @@ second axis is a sequence. Knows no graph: a variable is anything with a ``type`
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cntk_lab import device as devices
+from cntk_lab.axis import Axis
 from cntk_lab.device import DeviceDescriptor
 from cntk_lab.errors import DataError
 from cntk_lab.tensor import dtype as dtypes
@@ -24,7 +26,119 @@ from cntk_lab.tensor.sparse import SparseRows, from_one_hot, is_csr
 ONE_HOT_SKIP = 4294967295
 
 
-class Value:
+class PackedValue:
+    """What a Value holds and shows: rows in packed order and their layout, or data as they were given."""
+
+    raw: Any
+    rows: Any
+    layout: Layout | None
+    has_sequence: bool
+    seq_starts: Sequence[bool] | None
+    device: DeviceDescriptor
+    is_read_only: bool
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether rows are sparse."""
+        return isinstance(self.rows, SparseRows) or _holds_sparse(self.raw)
+
+    @property
+    def dtype(self) -> Any:
+        """NumPy element type."""
+        data = self.rows if self.raw is None else self.raw
+        return np.dtype(data.dtype).type if hasattr(data, "dtype") else np.dtype(np.asarray(data[0]).dtype).type
+
+    @property
+    def static_shape(self) -> Shape:
+        """Shape of one row."""
+        return tuple(self.rows.shape[1:]) if self.rows is not None else ()
+
+    @property
+    def shape(self) -> Shape:
+        """Samples x static shape, or sequences x longest length x static shape."""
+        if self.rows is None:
+            return tuple(self.raw.shape) if hasattr(self.raw, "shape") else (len(self.raw),)
+        if self.layout is None:
+            return self.static_shape
+        if not self.has_sequence:
+            return (self.layout.count, *self.static_shape)
+        return (self.layout.count, self.layout.longest, *self.static_shape)
+
+    @property
+    def mask(self) -> NDArray[np.int8] | None:
+        """For sequences: 2 where one begins, 1 for further frames, 0 where there is none."""
+        if not self.has_sequence or self.layout is None:
+            return None
+        codes = (np.arange(self.layout.longest)[None, :] < self.layout.lengths[:, None]).astype(np.int8)
+        begins = np.ones(self.layout.count, bool) if self.layout.begins is None else np.asarray(self.layout.begins)
+        codes[begins, 0] = 2
+        return codes
+
+    @property
+    def num_samples(self) -> int:
+        """Number of rows."""
+        return self.layout.rows if self.layout is not None else len(self)
+
+    def as_sequences(self, variable: Any = None) -> list[Any]:  # noqa: ARG002  (CNTK needed it for sparse values)
+        """One array (or CSR matrix) per sequence, without padding."""
+        value = self
+        if value.rows is None:
+            return [value.raw[i] for i in range(value.raw.shape[0])] if is_csr(value.raw) else list(value.raw)
+        rows = value.rows
+        if value.layout is None:
+            return [to_host(rows[0])]
+        parts = value.layout.split(rows)
+        return [p.matrix if isinstance(p, SparseRows) else to_host(p) for p in parts]
+
+    def asarray(self) -> Any:
+        """The data as one array, sequences padded with zeros; a CSR matrix if sparse without sequences."""
+        if self.rows is None:
+            raw = self.raw.asarray() if isinstance(self.raw, NDArrayView) else self.raw
+            return raw if is_csr(raw) else np.asarray(raw)
+        if isinstance(self.rows, SparseRows):
+            if self.has_sequence:
+                raise DataError("sparse sequences have no array form", fix="use as_sequences()")
+            matrix, static = self.rows.matrix, self.rows.static
+            if self.layout is None and len(static) > 1:
+                return matrix.reshape((size(static[:-1]), static[-1])).tocsr()
+            return matrix
+        rows = to_host(self.rows)
+        if self.layout is None:
+            return rows[0]
+        if not self.has_sequence:
+            return rows
+        padded = np.zeros(self.shape, rows.dtype)
+        padded[self.layout.sequence, self.layout.position] = rows
+        return padded
+
+    @property
+    def data(self) -> NDArrayView:
+        """The data as a view, sequences padded with zeros."""
+        if isinstance(self.rows, SparseRows):
+            view = NDArrayView._wrap(self._padded_matrix(), self.device)
+            view._given_shape = self.shape
+            return view
+        return NDArrayView._wrap(self.asarray(), self.device)
+
+    def _padded_matrix(self) -> Any:
+        """Sparse rows with one line for each place along the last axis, frames that are missing left empty."""
+        matrix, layout, static = self.rows.matrix, self.layout, self.rows.static
+        if self.has_sequence and layout is not None:
+            from scipy.sparse import csr_matrix
+
+            entries = matrix.tocoo()
+            places = layout.sequence * layout.longest + layout.position
+            shape = (layout.count * layout.longest, matrix.shape[1])
+            matrix = csr_matrix((entries.data, (places[entries.row], entries.col)), shape=shape)
+        return matrix.reshape((-1, static[-1])).tocsr() if len(static) > 1 else matrix
+
+    def __len__(self) -> int:
+        if self.layout is not None:
+            return self.layout.count
+        return len(self.raw) if self.raw is not None else 1
+
+
+class Value(PackedValue):
     """A minibatch of one variable.
 
     Args:
@@ -41,11 +155,12 @@ class Value:
     def __init__(
         self, batch: Any, seq_starts: Sequence[bool] | None = None, device: DeviceDescriptor | None = None
     ) -> None:
-        if isinstance(batch, NDArrayView):
+        if isinstance(batch, NDArrayView) and not batch.is_sparse:
             batch = batch.asarray()
-        self.raw: Any = batch if is_csr(batch) or isinstance(batch, (list, tuple)) else np.asarray(batch)
-        self.rows: Any = None
-        self.layout: Layout | None = None
+        kept = is_csr(batch) or isinstance(batch, (list, tuple, NDArrayView))
+        self.raw = batch if kept else np.asarray(batch)
+        self.rows = None
+        self.layout = None
         self.has_sequence = False
         self.seq_starts = seq_starts
         self.device = device or devices.cpu()
@@ -70,8 +185,18 @@ class Value:
         """A value for a variable: data are checked against its shape and packed."""
         from cntk_lab.tensor.feed import read
 
-        rows, layout = read(var.type, data, seq_starts, var.name or var.uid)
-        value = Value.packed(rows, layout, has_sequence=len(var.type.axes or ()) > 1)
+        type_ = var.type
+        if not isinstance(data, (list, tuple)) or not type_.axes:
+            pass
+        elif len(type_.axes) == 1:
+            # in a list each element is a sequence, if only of one frame
+            type_ = replace(type_, axes=(*type_.axes, Axis.default_dynamic_axis()))
+        if _holds_sparse(data):
+            type_ = replace(type_, sparse=True)
+        elif isinstance(data, list) and any(isinstance(d, np.ndarray) for d in data):
+            type_ = replace(type_, sparse=False)  # as CNTK, refused only where sparse rows are needed
+        rows, layout = read(type_, data, seq_starts, var.name or var.uid)
+        value = Value.packed(rows, layout, has_sequence=len(type_.axes or ()) > 1)
         value.is_read_only = read_only
         value.device = device or devices.cpu()
         return value
@@ -111,89 +236,12 @@ class Value:
             matrix = matrix.reshape((len(indices) // per, size(shape))).tocsr()
         return Value.packed(layout.pack_rows(SparseRows(matrix, shape)), layout, has_sequence=nested)
 
-    @property
-    def is_sparse(self) -> bool:
-        """Whether rows are sparse."""
-        return isinstance(self.rows, SparseRows) or is_csr(self.raw)
 
-    @property
-    def dtype(self) -> Any:
-        """NumPy element type."""
-        data = self.rows if self.raw is None else self.raw
-        return np.dtype(data.dtype).type if hasattr(data, "dtype") else np.dtype(np.asarray(data[0]).dtype).type
-
-    @property
-    def static_shape(self) -> Shape:
-        """Shape of one row."""
-        return tuple(self.rows.shape[1:]) if self.rows is not None else ()
-
-    @property
-    def shape(self) -> Shape:
-        """Samples x static shape, or sequences x longest length x static shape."""
-        if self.rows is None:
-            return tuple(self.raw.shape) if hasattr(self.raw, "shape") else (len(self.raw),)
-        if self.layout is None:
-            return self.static_shape
-        if not self.has_sequence:
-            return (self.layout.count, *self.static_shape)
-        return (self.layout.count, self.layout.longest, *self.static_shape)
-
-    @property
-    def mask(self) -> NDArray[np.int8] | None:
-        """For sequences: 2 where one begins, 1 for further frames, 0 where there is none."""
-        if not self.has_sequence or self.layout is None:
-            return None
-        codes = (np.arange(self.layout.longest)[None, :] < self.layout.lengths[:, None]).astype(np.int8)
-        begins = np.ones(self.layout.count, bool) if self.layout.begins is None else np.asarray(self.layout.begins)
-        codes[begins, 0] = 2
-        return codes
-
-    @property
-    def num_samples(self) -> int:
-        """Number of rows."""
-        return self.layout.rows if self.layout is not None else len(self)
-
-    def as_sequences(self, variable: Any = None) -> list[Any]:
-        """One array (or CSR matrix) per sequence, without padding."""
-        value = Value.create(variable, self) if self.rows is None and variable is not None else self
-        if value.rows is None:
-            return [np.asarray(d) for d in value.raw]
-        rows = value.rows
-        if value.layout is None:
-            return [to_host(rows[0])]
-        parts = value.layout.split(rows)
-        return [p.matrix if isinstance(p, SparseRows) else to_host(p) for p in parts]
-
-    def asarray(self) -> Any:
-        """The data as one array, sequences padded with zeros; a CSR matrix if sparse without sequences."""
-        if self.rows is None:
-            return self.raw if is_csr(self.raw) else np.asarray(self.raw)
-        if isinstance(self.rows, SparseRows):
-            if self.has_sequence:
-                raise DataError("sparse sequences have no array form", fix="use as_sequences()")
-            matrix, static = self.rows.matrix, self.rows.static
-            if self.layout is None and len(static) > 1:
-                return matrix.reshape((size(static[:-1]), static[-1])).tocsr()
-            return matrix
-        rows = to_host(self.rows)
-        if self.layout is None:
-            return rows[0]
-        if not self.has_sequence:
-            return rows
-        padded = np.zeros(self.shape, rows.dtype)
-        padded[self.layout.sequence, self.layout.position] = rows
-        return padded
-
-    @property
-    def data(self) -> NDArrayView:
-        """The data as a view, sequences padded with zeros."""
-        array = self.asarray()
-        return NDArrayView._wrap(array, self.device)
-
-    def __len__(self) -> int:
-        if self.layout is not None:
-            return self.layout.count
-        return len(self.raw) if self.raw is not None else 1
+def _holds_sparse(data: Any) -> bool:
+    """Whether data are sparse matrices, or views or lists of them."""
+    if isinstance(data, (list, tuple)):
+        return bool(data) and _holds_sparse(data[0])
+    return is_csr(data) or (isinstance(data, NDArrayView) and data.is_sparse)
 
 
 def asvalue(data: Any) -> Value:

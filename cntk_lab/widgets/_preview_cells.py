@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from cntk_lab.io._pages import Page
 from cntk_lab.io._pixels import Step
-from cntk_lab.io._preview import Page
 from cntk_lab.io._ragged import Ragged
 from cntk_lab.io._streams import StreamInformation
 from cntk_lab.tensor.sparse import is_csr

@@ -15,7 +15,7 @@ import numpy as np
 from cntk_lab.errors import AttributeValueError
 from cntk_lab.io._check import StreamReport, _Walk
 from cntk_lab.io._defects import Defects
-from cntk_lab.io._preview import Lengths, Pages
+from cntk_lab.io._pages import Lengths, Pages
 from cntk_lab.io._streams import StreamInformation
 from cntk_lab.tensor.shape import FREE, INFERRED
 

@@ -7,7 +7,7 @@ parameters. Everything else works on plain data.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from cntk_lab.engine.inspect import graph_snapshot
 from cntk_lab.errors import LabError, NotAvailableError
 from cntk_lab.graph.function import Function
 from cntk_lab.widgets import display
-from cntk_lab.widgets._preview_numbers import Input
+
+if TYPE_CHECKING:
+    from cntk_lab.widgets._preview_numbers import Input
 
 
 def snapshot_of(function: Function) -> dict[str, Any]:
@@ -61,6 +63,8 @@ def difference_of(before: Function, after: Function) -> Any:
 
 def inputs_of(function: Function) -> list[Input]:
     """The inputs of a function as plain data."""
+    from cntk_lab.widgets._preview_numbers import Input
+
     return [
         Input(
             v.uid, v.name, tuple(v.shape), "" if v.dtype is None else np.dtype(v.dtype).name, v.is_sparse,

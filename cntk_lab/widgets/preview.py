@@ -17,7 +17,8 @@ import numpy.typing as npt
 import traitlets
 
 from cntk_lab.errors import AttributeValueError, FormatError
-from cntk_lab.io._preview import Page, Pages, pages_of
+from cntk_lab.io._pages import Page, Pages
+from cntk_lab.io._preview import pages_of
 from cntk_lab.io._streams import StreamInformation
 from cntk_lab.widgets import _messages as messages
 from cntk_lab.widgets import _preview_picture as picture

@@ -183,6 +183,15 @@ SPECS: tuple[Spec, ...] = (
         {"blankTokenId": ("BlankTokenId", SIZE, None), "delayConstraint": ("DelayConstraint", INT, -1)},
     ),
     Spec("cast", 91, {"dtype": ("newDataType", DTYPE, None)}),
+    Spec(
+        "custom_proxy_op",
+        93,
+        {
+            "custom_op": ("customOp", TEXT, None),
+            "output_shape": ("outputShape", SHAPE, None),
+            "output_data_type": ("newDataType", DTYPE, None),
+        },
+    ),
     Spec("eye_like", 92, {"sparse_output": ("OutputSparse", BOOL, True)}),
     Spec(
         "sequence_unpack",
