@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import weakref
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from cntk_lab.errors import DataError, GraphError, LabError, SignatureError
 from cntk_lab.graph import walk
 from cntk_lab.graph.function import Function, output_of, outputs_of
 from cntk_lab.graph.naming import user_line
+from cntk_lab.graph.node import edits
 from cntk_lab.graph.variable import Variable, _Valued
 from cntk_lab.tensor.arrays import to_host
 from cntk_lab.tensor.feed import read
@@ -369,8 +371,23 @@ def _single(function: Function) -> Variable:
     return function.outputs[0]
 
 
+_KEPT_ARGUMENTS = 64
+_found_arguments: OrderedDict[tuple[object, ...], tuple[object, list[Variable]]] = OrderedDict()
+"""Arguments that were found, with what they were found for, which keeps the ids in the key its own."""
+
+
 def _arguments(function: Function, wanted: Sequence[Variable]) -> list[Variable]:
-    """The inputs that the wanted outputs depend on, in the function's order."""
+    """The inputs that the wanted outputs depend on, in the function's order: looked for once while no graph changes."""
+    key = (id(function), *map(id, wanted), edits())
+    found = _found_arguments.get(key)
+    if found is None:
+        found = _found_arguments[key] = ((function, wanted), _look_for_arguments(function, wanted))
+        if len(_found_arguments) > _KEPT_ARGUMENTS:
+            _found_arguments.popitem(last=False)
+    return found[1]
+
+
+def _look_for_arguments(function: Function, wanted: Sequence[Variable]) -> list[Variable]:
     needed = {id(v) for v in walk.flat_leaves(wanted) if v.is_input}
     ordered = [v for v in function.arguments if id(v) in needed]
     known = {id(v) for v in ordered}

@@ -26,6 +26,9 @@ from cntk_lab.graph.opdef import Contraction
 from cntk_lab.tensor.arrays import aligned_empty
 from cntk_lab.tensor.shape import size
 
+_PRODUCTS_PER_NANOSECOND = 25.0
+"""Multiply-adds of float32 that one core does, for the choice of threads."""
+
 Readers = dict[int, list[int]]
 _POST = {"sigmoid": "logistic", "tanh": "tanh"}
 
@@ -317,6 +320,7 @@ class GemmStep(NativeStep):
             bias=self.bias is not None,
             post=self.post,
             beta=self.beta,
+            threads=1 if threads.threads_for(m * n * k / _PRODUCTS_PER_NANOSECOND) == 1 else 0,
         )
         data = {"source": a, "weights": b, "target": c}
         if self.bias is not None:

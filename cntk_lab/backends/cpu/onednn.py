@@ -349,6 +349,7 @@ def _matmul(
     post: tuple[str, ...],
     beta: float,
     batch: Any = None,
+    count: int = 0,
 ) -> Primitive:
     lies: dict[str, tuple[Any, Any]] = {"source": ((m, k), a), "weights": ((k, n), b), "target": ((m, n), c)}
     if batch is not None:
@@ -364,8 +365,9 @@ def _matmul(
         given["bias"] = library.descriptor(Layout((1, n), (n, 1)))
         roles.append("bias")
     attributes = library.attributes(post, beta)
-    made = library.create("matmul", given["source"], given["weights"], given.get("bias"), given["target"], attributes)
-    return Primitive(library, made, given, roles)
+    ends = given["source"], given["weights"], given.get("bias"), given["target"]
+    with threads.limited(count):
+        return Primitive(library, library.create("matmul", *ends, attributes), given, roles)
 
 
 def matmul(
@@ -382,6 +384,7 @@ def matmul(
     post: tuple[str, ...] = (),
     beta: float = 0.0,
     batch: tuple[int, int, int, int] | None = None,
+    threads: int = 0,
 ) -> Primitive:
     """The primitive of target (m x n) = post(source (m x k) weights (k x n) + bias + beta target).
 
@@ -400,6 +403,7 @@ def matmul(
         batch: number of products that are done side by side, and how many elements lie between the sources, weights
         and targets
             of neighbouring ones (0: they share it).
+        threads: on how many threads it runs; 0 = all.
 
     Returns:
         Primitive with roles source, weights, target and perhaps bias.
@@ -409,7 +413,7 @@ def matmul(
     """
     a = strides_a or ((1, m) if transpose_a else (k, 1))
     b = strides_b or ((1, k) if transpose_b else (n, 1))
-    return make(("matmul", m, n, k, a, b, strides_c or (n, 1), bias, tuple(post), float(beta), batch))
+    return make(("matmul", m, n, k, a, b, strides_c or (n, 1), bias, tuple(post), float(beta), batch, threads))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ Knows no kernels and no plans.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import ctypes.util
 import functools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -110,6 +112,20 @@ def apply() -> None:
     library = gomp()
     if library is not None:
         library.omp_set_num_threads(get_num_threads())
+
+
+@contextlib.contextmanager
+def limited(count: int) -> Iterator[None]:
+    """What oneDNN prepares inside is prepared for so many threads; 0 = as many as there are."""
+    library = gomp()
+    if library is None or not count:
+        yield
+        return
+    library.omp_set_num_threads(count)
+    try:
+        yield
+    finally:
+        apply()
 
 
 def threads_for(work: float) -> int:
