@@ -14,14 +14,16 @@ from cntk_lab.graph.function import Function
 from cntk_lab.widgets import of_function
 
 if TYPE_CHECKING:
+    from cntk_lab.composer import Composer
     from cntk_lab.learners._learner import Learner
     from cntk_lab.train._control import Change
     from cntk_lab.train._history import History
+    from cntk_lab.widgets.composer import GraphComposer
     from cntk_lab.widgets.graph_view import GraphView
     from cntk_lab.widgets.monitor import TrainingMonitor
     from cntk_lab.widgets.preview import ReaderPreview
 
-__all__ = ["preview", "read_run", "show", "train"]
+__all__ = ["compose", "preview", "read_run", "show", "train"]
 
 
 def show(model: Function, other: Function | None = None) -> GraphView:
@@ -48,6 +50,39 @@ def show(model: Function, other: Function | None = None) -> GraphView:
         >>> view.save("model.svg")  # doctest: +SKIP
     """
     return of_function.view_of(model) if other is None else of_function.difference_of(model, other)  # type: ignore[no-any-return]
+
+
+def compose(model: Function | str | os.PathLike[str] | Composer | None = None) -> GraphComposer:
+    """A network to build and change by hand: palette, canvas and code beside each other, in step.
+
+    The network exists at all times (``composer.model``), weights survive every edit that keeps their shape, and what
+    does not fit is marked where it does not, with one fix that works.
+
+    Args:
+        model: a Function to open; a program as text, or the path of one (``model.py``); None for an empty one.
+
+    Returns:
+        A ``GraphComposer``: ``add``, ``remove``, ``connect``, ``set``, ``group``, ``move``, ``fix``, ``undo``, ``redo``
+        and ``save`` work on it from Python; ``composer.code`` is the program and can be set.
+
+    Raises:
+        NotAvailableError: if ipywidgets and anywidget are missing, or the front end was not built.
+        GraphError: if the function has loops that no recurrent layer makes.
+
+    Example:
+        >>> from cntk_lab import lab
+        >>> composer = lab.compose()  # doctest: +SKIP
+        >>> hidden = composer.add("Dense", shape=64)  # doctest: +SKIP
+        >>> composer.set(hidden, shape=128)  # doctest: +SKIP
+        >>> composer.save("model.py")  # doctest: +SKIP
+    """
+    try:
+        from cntk_lab.widgets.composer import GraphComposer
+    except ModuleNotFoundError as error:
+        raise NotAvailableError(
+            f"no live view: the package {error.name} is missing", fix="pip install ipywidgets anywidget"
+        ) from error
+    return GraphComposer(model)
 
 
 def train(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cntk_lab import layers, ops
-from cntk_lab.composer._catalog import Entry
+from cntk_lab.composer._catalog import Entry, catalog
 from cntk_lab.composer._program import Problem, Program
 from cntk_lab.composer._source import Site
 from cntk_lab.composer._trace import Drawn, Trace, count, type_of
@@ -108,6 +108,8 @@ class Applier:
         """Apply a maker to flows and draw it; a flow, or Broken."""
         if isinstance(maker, (list, tuple)):
             maker = self._side_by_side(maker) if isinstance(maker, tuple) else self._inner_list(maker)
+        if isinstance(maker, Broken) and maker.source in self.program.by_id:
+            return self._absent(maker.source, operands)
         if not isinstance(maker, Maker):
             return Broken(next((o.sources[0] for o in operands if isinstance(o, Flow)), ""))
         if isinstance(maker, LayerMaker):
@@ -122,6 +124,26 @@ class Applier:
         base = f"{maker.site.id}{self.path}" if not maker.uid.startswith(maker.site.id) else maker.uid
         number = self._times[base] = self._times.get(base, -1) + 1
         return base if number == 0 else f"{base}@{number}"
+
+    def _absent(self, site_id: str, operands: Sequence[Any]) -> Broken:
+        """Draw what stands for a layer that could not be made."""
+        node = self.stand_in(self.program.by_id[site_id])
+        self._draw(node, operands)
+        return Broken(node.uid)
+
+    def stand_in(self, site: Site) -> Drawn:
+        """A node for a place of the program at which something is wrong."""
+        call = site.node
+        text = ast.unparse(call.func) if isinstance(call, ast.Call) else self.program.text(call)
+        node = Drawn(
+            site.id + self.path, site.id, text.split("\n", 1)[0].rpartition(".")[2][:40], "function", self.parent
+        )
+        if isinstance(call, ast.Call):
+            path = text.partition(".")[2]
+            node.path = path if path in catalog() else f"layers.{text}" if f"layers.{text}" in catalog() else ""
+            node.attributes = self.attributes(call, None)
+            node.name = node.attributes.get("name", "").strip("\"'")
+        return node
 
     def _side_by_side(self, parts: tuple[Any, ...]) -> Any:
         first = next((p for p in parts if isinstance(p, Maker)), None)
@@ -357,8 +379,6 @@ class Applier:
 
     def attributes(self, call: ast.Call, entry: Entry | None) -> dict[str, str]:
         """The arguments of a call as text; operands left out."""
-        from cntk_lab.composer._catalog import catalog
-
         if entry is None:
             path = ast.unparse(call.func)
             entry = catalog().get(path.partition(".")[2]) or catalog().get(f"layers.{path}")

@@ -504,6 +504,8 @@ class Builder(Applier):
     def failed(self, node: ast.expr, error: Exception, entry: Entry | None = None) -> Stop:
         """Note what a function of the catalog raised; the exception to raise."""
         words = error.what if isinstance(error, LabError) else str(error).split("\n", 1)[0] or type(error).__name__
+        if entry is not None and entry.name not in words:
+            words = f"{entry.name}: {words}"
         return self.wrong(node, words, "value", {"entry": entry.path if entry else ""})
 
 

@@ -52,7 +52,7 @@ class Composer:
     """A network that is composed by hand: from commands, from code, or both.
 
     Args:
-        model: a Function to open, the text of a program, or None for an empty one.
+        model: a Function to open, the text of a program or the path of one (``model.py``), or None for an empty one.
 
     Raises:
         GraphError: if the function has loops that no layer of the library makes.
@@ -93,7 +93,7 @@ class Composer:
             return Written(EMPTY)
         if isinstance(model, Function):
             return write(model)
-        if isinstance(model, str):
+        if isinstance(model, str) and ("\n" in model or not model.endswith(".py")):
             return Written(model)
         path = Path(model)
         if path.stat().st_size > 4_000_000:
@@ -143,6 +143,13 @@ class Composer:
     def nodes(self) -> tuple[str, ...]:
         """The ids of all drawn nodes, in the order of computation."""
         return tuple(self._state.trace.nodes)
+
+    @property
+    def spans(self) -> dict[str, list[int]]:
+        """Where each drawn node stands in the code: its first place and the one behind its last."""
+        by_id = self._state.program.by_id
+        nodes = self._state.trace.nodes.values()
+        return {n.uid: [by_id[n.site].start, by_id[n.site].end] for n in nodes if n.site in by_id}
 
     @property
     def undoable(self) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ Building is a function of the text and of the memory of layers; who keeps histor
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,7 +63,7 @@ def build(program: Program, memory: Memory) -> State:
     state = State(program, builder.trace, builder.problems, model, outputs, name, builder.scope)
     for p in state.problems:
         if not p.node:
-            p.node = _node_at(state, p)
+            p.node = _node_at(state, builder, p)
     return state
 
 
@@ -108,23 +107,26 @@ def _on_placeholders(builder: Builder, maker: Maker) -> Any:
         return Broken()
 
 
-def _node_at(state: State, problem: Problem) -> str:
+def _node_at(state: State, builder: Builder, problem: Problem) -> str:
     """The drawn node that a problem of the text belongs to; one is drawn for it where there is none."""
-    site = state.program.by_id.get(problem.site)
-    while site is not None:
+    site = at = state.program.by_id.get(problem.site)
+    while at is not None:
         for node in state.trace.nodes.values():
-            if site.id in (node.site, node.application) and node.kind != "group":
+            if at.id in (node.site, node.application) and node.kind != "group":
+                if problem.edge is None:
+                    sources = [e.source for e in state.trace.edges if e.target == node.uid]
+                    problem.edge = (sources[0], node.uid) if sources else None
                 return node.uid
-        site = site.parent
-    uid = f"problem {problem.start}"
-    words = state.program.source[problem.start : problem.end].split("\n", 1)[0][:40]
-    place = problem.site or uid
-    state.trace.add(Drawn(uid, place, words or "program", "function", _around(state, problem)))
-    before = _source_before(state, problem)
-    if before:
-        state.trace.connect([(before, None)], uid)
-        problem.edge = (before, uid)
-    return uid
+        at = at.parent
+    if site is not None:
+        node = builder.stand_in(site)
+        node.parent = _around(state, problem)
+    else:
+        words = state.program.source[problem.start : problem.end].split("\n", 1)[0][:40]
+        uid = f"problem {problem.start}"
+        node = Drawn(uid, uid, words or "program", "function", None)
+    state.trace.add(node)
+    return node.uid
 
 
 def _around(state: State, problem: Problem) -> str | None:
@@ -136,22 +138,6 @@ def _around(state: State, problem: Problem) -> str | None:
                 return node.uid
         site = site.parent
     return None
-
-
-def _source_before(state: State, problem: Problem) -> str:
-    """What an item of a list that could not be made would have read: the item before it."""
-    site = state.program.by_id.get(problem.site)
-    if site is None or site.parent is None or not isinstance(site.parent.node, ast.List):
-        return ""
-    elements = site.parent.node.elts
-    at = next((i for i, e in enumerate(elements) if e is site.node), 0)
-    if at == 0:
-        return ""
-    earlier = state.program.by_node.get(id(elements[at - 1]))
-    if earlier is None:
-        return ""
-    inside = [n.uid for n in state.trace.nodes.values() if n.site == earlier.id]
-    return inside[-1] if inside else ""
 
 
 def titles(states: Iterable[State]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What the notebook shows: graph view, training monitor, reader preview, and pictures that need no browser.
+"""What the notebook shows: graph view, composer, training monitor, reader preview, and pictures that need no browser.
 
 The widgets load ipywidgets when they are first used; pictures and texts (``display``) do not need it.
 """
@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cntk_lab.widgets.composer import GraphComposer as GraphComposer
     from cntk_lab.widgets.graph_view import GraphView as GraphView
     from cntk_lab.widgets.monitor import TrainingMonitor as TrainingMonitor
     from cntk_lab.widgets.preview import ReaderPreview as ReaderPreview
 
-__all__ = ["GraphView", "ReaderPreview", "TrainingMonitor"]
+__all__ = ["GraphComposer", "GraphView", "ReaderPreview", "TrainingMonitor"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,6 +21,10 @@ def __getattr__(name: str) -> Any:
         from cntk_lab.widgets.graph_view import GraphView
 
         return GraphView
+    if name == "GraphComposer":
+        from cntk_lab.widgets.composer import GraphComposer
+
+        return GraphComposer
     if name == "TrainingMonitor":
         from cntk_lab.widgets.monitor import TrainingMonitor
 

@@ -8,6 +8,9 @@ import { askServer } from './server';
 
 const CATEGORY = 'CNTK Lab';
 
+/** Files that the composer opens. */
+const MODEL_FILE = /\.(py|cntk|dnn|model|onnx)$/i;
+
 /** A notebook with one cell of code for each source given. */
 const notebook = (...sources: string[]) => ({
   cells: sources.map((source, i) => ({ cell_type: 'code', id: `cell${i}`, execution_count: null, metadata: {}, outputs: [], source })),
@@ -60,6 +63,23 @@ export const commands: JupyterFrontEndPlugin<void> = {
 
     add('cntk-lab:preview', 'Reader preview', 'Start a notebook that looks at the minibatches of a source',
       () => open('import numpy as np\nimport cntk_lab as C\nfrom cntk_lab import lab', PREVIEW), 3);
+
+    add('cntk-lab:compose', 'Composer', 'Start a notebook that composes a network by hand',
+      () => open('import cntk_lab as C\nfrom cntk_lab import lab', 'composer = lab.compose()\ncomposer'), 4);
+
+    // a file of a model, or of a program, is opened by a notebook beside it
+    const chosen = () => [...(browser?.selectedItems() ?? [])].find(item => MODEL_FILE.test(item.name));
+    app.commands.addCommand('cntk-lab:compose-file', {
+      label: 'Open in composer', caption: 'Start a notebook that composes this model further', icon,
+      describedBy: { args: { type: 'object', properties: {} } },
+      isVisible: () => chosen() !== undefined,
+      execute: async () => {
+        const name = JSON.stringify(chosen()?.name ?? '');
+        const model = name.endsWith('.py"') ? name : `C.load_model(${name})`;
+        return open('import cntk_lab as C\nfrom cntk_lab import lab', `composer = lab.compose(${model})\ncomposer`);
+      }
+    });
+    app.contextMenu.addItem({ command: 'cntk-lab:compose-file', selector: '.jp-DirListing-item[data-isdir="false"]', rank: 3.5 });
 
     add('cntk-lab:tutorials', 'Tutorials', 'Open a copy of the CNTK Lab tutorials', async () => {
       const { folder, first } = await askServer<{ folder: string; first: string | null }>(app.serviceManager.serverSettings, 'tutorials');

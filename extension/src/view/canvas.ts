@@ -85,6 +85,11 @@ export class Canvas {
       element.classList.toggle('near', uid !== '' && (curve.from === uid || curve.to === uid));
   }
 
+  /** Mark edges that a value cannot pass. */
+  blame(wrong: (from: string, to: string) => boolean): void {
+    for (const { curve, element } of this.edges) element.classList.toggle('wrong', wrong(curve.from, curve.to));
+  }
+
   match(uids: ReadonlySet<string>): void {
     for (const [id, card] of this.cards) card.classList.toggle('match', uids.has(id));
   }

@@ -1,0 +1,69 @@
+// anywidget entry: the composer.
+import type { AnyModel, RenderProps } from '@anywidget/types';
+import type { Form, PaletteEntry, Problem } from '../model/compose';
+import { sharedEngine } from '../model/engine';
+import { Channel, type Wire } from '../protocol/channel';
+import { ComposePane, type ComposeState } from '../view/composePane';
+
+interface State {
+  graph: unknown;
+  source: string;
+  wrong: Problem[];
+  told: string;
+  form_shown: Partial<Form>;
+  spans: Record<string, number[]>;
+  history: string[];
+  palette: PaletteEntry[];
+  selected: string;
+}
+
+function stateOf(model: AnyModel<State>): ComposeState {
+  return {
+    graph: model.get('graph'), source: model.get('source'), wrong: model.get('wrong'), told: model.get('told'),
+    form: model.get('form_shown'), spans: model.get('spans'), history: model.get('history')
+  };
+}
+
+async function render({ model, el }: RenderProps<State>): Promise<() => void> {
+  const channel = new Channel(model as unknown as Wire);
+  const pane = new ComposePane(
+    {
+      edit: async request => {
+        const reply = await channel.ask({ kind: 'compose', ...request });
+        return reply.kind === 'done' ? reply.message : '';
+      },
+      selected: uid => {
+        model.set('selected', uid);
+        model.save_changes();
+      }
+    },
+    sharedEngine(),
+    model.get('palette')
+  );
+  el.append(pane.element);
+  // several traits change with one edit: draw once
+  let waiting = false;
+  const show = () => {
+    if (waiting) return;
+    waiting = true;
+    queueMicrotask(() => {
+      waiting = false;
+      void pane.setState(stateOf(model));
+    });
+  };
+  const listeners: Record<string, () => void> = {
+    'change:graph': show, 'change:source': show, 'change:wrong': show, 'change:told': show, 'change:spans': show, 'change:history': show,
+    'change:form_shown': () => pane.setForm(model.get('form_shown')),
+    'change:selected': () => pane.setSelected(model.get('selected'))
+  };
+  for (const [event, listener] of Object.entries(listeners)) model.on(event as 'change:graph', listener);
+  pane.setSelected(model.get('selected'));
+  await pane.setState(stateOf(model));
+  return () => {
+    for (const [event, listener] of Object.entries(listeners)) model.off(event as 'change:graph', listener);
+    channel.dispose();
+    pane.dispose();
+  };
+}
+
+export default { render };
