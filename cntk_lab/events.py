@@ -68,6 +68,19 @@ class StepTimed(Event):
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class NodesMeasured(Event):
+    """A run measured its nodes on one minibatch: ``what`` ("time", "activation", "gradient", "dead units", "not
+    finite"), the unit, and (uid, number) of each node or parameter. Told only while somebody listens.
+    """
+
+    run: int
+    step: int
+    what: str
+    unit: str
+    values: tuple[tuple[str, float], ...]
+
+
 E = TypeVar("E", bound=Event)
 
 

@@ -315,6 +315,11 @@ def starting(entry: Entry, given: Mapping[str, Any]) -> dict[str, Any]:
             pooled = entry.name.endswith("Pooling") and f.name == "filter_shape"
             out[f.name] = (2, 2) if pooled else STARTING_VALUES.get(f.name, 1)
     out.update({k: v for k, v in given.items() if k not in out})
+    if entry.name.startswith("Convolution"):
+        if entry.name[-2:] in ("1D", "3D") and "filter_shape" not in given:
+            out["filter_shape"] = (3,) * int(entry.name[-2])
+        out.setdefault("num_filters", 16)
+        out.setdefault("pad", True)
     if entry.name in ("MaxPooling", "AveragePooling") and "strides" not in out:
         out["strides"] = 2
     return out

@@ -433,6 +433,8 @@ class CallStep(NativeStep):
 
     def rows(self, binder: Binder) -> list[list[int]]:
         """The backend's rows with this binding's addresses."""
+        if any(0 in self._shape(r, binder.rows)[:1] for r in self.step.reads):
+            return self._of_nothing(binder)
         made = self.maker(self.request(binder.rows))
         assert made is not None
         for r, name in zip(self.step.reads, self.step.names, strict=True):
@@ -443,6 +445,14 @@ class CallStep(NativeStep):
             made.set("bias", binder.address(self.bias))
         binder.keep(made)
         return made.table()
+
+    def _of_nothing(self, binder: Binder) -> list[list[int]]:
+        """Without any row there is nothing to compute; what is summed over rows is zero."""
+        b = self.plan.buffers[self.target]
+        shape = self._shape(self.target, binder.rows)
+        if not size(shape):
+            return []
+        return [executor.fill_row(binder.address(self.target), size(shape) * np.dtype(b.dtype).itemsize)]
 
 
 def images_of(step: Call, plan: Plan) -> dict[str, int]:

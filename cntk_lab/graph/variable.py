@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 INPUT, OUTPUT, PARAMETER, CONSTANT, PLACEHOLDER = "Input", "Output", "Parameter", "Constant", "Placeholder"
 
 
+UNKNOWN_TYPE = 0
+"""CNTK's number of an element type that is not known yet."""
+
+
 class VariableKind:
     """The kinds of variables, as CNTK numbers them."""
 
@@ -102,6 +106,10 @@ class Variable(Operable):
     def dynamic_axes(self) -> tuple[Axis, ...]:
         """Batch and sequence axes."""
         return UNKNOWN_AXES if self.type.axes is None else self.type.axes
+
+    def get_data_type(self) -> int:
+        """CNTK's number of the element type (``cntk_py.DataType_Float`` and so on); 0 while that is not known."""
+        return UNKNOWN_TYPE if self.type.dtype is None else dtypes.CNTK_NUMBER[self.type.dtype]
 
     @property
     def is_sparse(self) -> bool:
@@ -240,12 +248,17 @@ class _Valued(Variable):
             self._init = array  # filled in when the shape is known
 
     def harden(self, dtype: str) -> None:
-        """Take the element type of the other operands. Called by inference, for soft constants."""
+        """Take the element type of the other operands. Called by inference, for soft constants and parameters."""
         self.soft = False
         if dtype != self.type.dtype:
-            value = self.value
             self.type = TensorType(self.type.shape, dtype, (), self.type.sparse)
-            self._storage = Storage(value.astype(dtype), self.device or devices.use_default_device())
+            if self._storage is not None:
+                value = self._storage.array.astype(dtype)
+                self._storage = Storage(value, self.device or devices.use_default_device())
+
+    def get_data_type(self) -> int:
+        """CNTK's number of the element type; 0 while that is open."""
+        return UNKNOWN_TYPE if self.soft else super().get_data_type()
 
     def resolve_shape(self, shape: Shape) -> None:
         """Fix the inferred dimensions. Called by inference."""
@@ -318,7 +331,8 @@ class Parameter(_Valued):
     Args:
         shape: static shape; -1 is inferred from what the parameter is combined with.
         init: a number, an array or an initializer; default ``glorot_uniform()`` when a shape is given alone is
-        CNTK's 0. dtype: element type; default from ``default_options`` or float32.
+        CNTK's 0. dtype: element type; default from ``default_options`` or float32; CNTK's number 0 leaves it to the
+            first operator.
         device: where the numbers live.
         name: name for look-ups and files.
 
@@ -344,10 +358,11 @@ class Parameter(_Valued):
                 f"parameters cannot be created inside a @Function def: '{outer}' would get new ones at each use",
                 fix="make layers and parameters before the function, and use them inside",
             )
-        super().__init__(
-            PARAMETER, _shape(shape, init), _init(init, shape, PARAMETER), _dtype(dtype, init), device, name
-        )
+        open_type = type(dtype) is int and dtype == UNKNOWN_TYPE
+        type_ = _dtype(None if open_type else dtype, init)
+        super().__init__(PARAMETER, _shape(shape, init), _init(init, shape, PARAMETER), type_, device, name)
         self.needs_gradient = True
+        self.soft = open_type
 
 
 class Constant(_Valued):

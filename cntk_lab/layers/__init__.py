@@ -1,5 +1,6 @@
 """Every layer, under CNTK's names (a door)."""
 
+from cntk_lab.default_options import default_options
 from cntk_lab.layers import blocks, higher_order_layers, layers, models, sequence, typing
 from cntk_lab.layers.blocks import (
     GRU,
@@ -45,6 +46,7 @@ __all__ = [
     "UnfoldFrom",
     "UntestedBranchError",
     "blocks",
+    "default_options",
     "higher_order_layers",
     "identity",
     "layers",

@@ -74,7 +74,7 @@ def correlate(
     o = weights.shape[0]
     matrix = _wide(weights).reshape(groups, o // groups, -1)
     result = xp.empty((x.shape[0], o, *out), x.dtype)
-    flat = result.reshape(x.shape[0], groups, o // groups, -1)
+    flat = result.reshape(x.shape[0], groups, o // groups, size(out))
     for part, columns in _columns(xp, _wide(x), kernel, strides, dilation, out, lower, upper, groups):
         flat[part] = xp.matmul(matrix, columns)
     return result
@@ -117,8 +117,8 @@ def correlate_kernel_gradient(
 ) -> Any:
     """What a convolution's output gradient means for its kernels (O x C/groups x kernel)."""
     o, out = dy.shape[1], tuple(dy.shape[2:])
-    total: Any = 0
-    slopes = _wide(dy).reshape(dy.shape[0], groups, o // groups, -1)
+    total: Any = xp.zeros((groups, o // groups, x.shape[1] // groups * size(kernel)), _wide(dy).dtype)
+    slopes = _wide(dy).reshape(dy.shape[0], groups, o // groups, size(out))
     for part, columns in _columns(xp, _wide(x), kernel, strides, dilation, out, lower, upper, groups):
         total = total + xp.matmul(slopes[part], columns.transpose(0, 1, 3, 2)).sum(axis=0)
     return total.reshape(o, x.shape[1] // groups, *kernel).astype(dy.dtype)

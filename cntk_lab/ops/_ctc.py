@@ -108,14 +108,24 @@ def _shifted(row: Any, by: int) -> Any:
     return result
 
 
-def _late(starts: Any, tokens: Any, blank: int, delay: int, t: int) -> Any:
-    """Positions that frame t comes too late for: a token comes at most ``delay`` frames after the next begins."""
-    after = np.concatenate([starts[2:], np.full(min(2, len(starts)), 1 << 30)])[: len(starts)]
-    return t > after + delay - (tokens == blank)
+def _limits(starts: Any, tokens: Any, blank: int, delay: int, frames: int) -> Any:
+    """The last frame of each position: a token comes at most ``delay`` frames after the next begins, a blank one less.
+
+    The blank at the end has nothing after it, and CNTK takes that to begin at frame 0; a limit before frame 0 is none.
+    """
+    if delay < 0:
+        return np.full(len(tokens), 1 << 30)
+    after = np.concatenate([starts[2:], [frames, 0]])
+    limits = after + delay - (tokens == blank)
+    return np.where(limits < 0, 1 << 30, limits)
 
 
 def _align(scores: Any, labels: Any, blank: int, delay: int) -> tuple[float, Any]:
     """The negative logarithm of the likelihood of one sequence, and each token's occupancy of each frame.
+
+    A token may be skipped to, or from, if it is not blank and not the one before, or after: as long as no label is
+    blank both say the same. Where they do not, CNTK's likelihood is that of the way back, and each frame's occupancy is
+    scaled to a sum of 1. All of a sequence's positions are equally occupied if it has no alignment.
 
     Args:
         scores: logarithms of the tokens' probabilities (frames x tokens).
@@ -126,29 +136,27 @@ def _align(scores: Any, labels: Any, blank: int, delay: int) -> tuple[float, Any
     tokens, starts = _tokens(labels, blank)
     frames, n = len(scores), len(tokens)
     emitted = scores[:, tokens]
-    skips = np.zeros(n, bool)
-    skips[2:] = (tokens[2:] != blank) & (tokens[2:] != tokens[:-2])
-    alpha = np.full((frames, n), _ZERO)
-    alpha[0, : min(2, n)] = emitted[0, : min(2, n)]
+    limits = _limits(starts, tokens, blank, delay, frames)
+    differs = tokens[2:] != tokens[:-2]
+    to, away = np.zeros(n, bool), np.zeros(n, bool)
+    to[2:], away[:-2] = (tokens[2:] != blank) & differs, (tokens[:-2] != blank) & differs
+    alpha, beta = np.full((2, frames, n), _ZERO)
+    alpha[0, :2] = emitted[0, :2]
     for t in range(1, frames):
         before = alpha[t - 1]
-        alpha[t] = _log_add(before, _shifted(before, 1), np.where(skips, _shifted(before, 2), _ZERO)) + emitted[t]
-        if delay >= 0:
-            alpha[t][_late(starts, tokens, blank, delay, t)] = _ZERO
-    beta = np.full((frames, n), _ZERO)
-    beta[-1, -2:] = 0.0
-    from_skip = np.concatenate([skips[2:], np.zeros(min(2, n), bool)])[:n]
+        alpha[t] = _log_add(before, _shifted(before, 1), np.where(to, _shifted(before, 2), _ZERO)) + emitted[t]
+        alpha[t][t > limits] = _ZERO
+    beta[-1, -2:] = emitted[-1, -2:]
     for t in range(frames - 2, -1, -1):
-        after = beta[t + 1] + emitted[t + 1]
-        if delay >= 0:
-            after[_late(starts, tokens, blank, delay, t + 1)] = _ZERO
-        beta[t] = _log_add(after, _shifted(after, -1), np.where(from_skip, _shifted(after, -2), _ZERO))
-    total = float(_log_add(*(alpha[-1, i] for i in range(max(0, n - 2), n))))
+        after = beta[t + 1]
+        beta[t] = _log_add(after, _shifted(after, -1), np.where(away, _shifted(after, -2), _ZERO)) + emitted[t]
+        beta[t][t > limits] = _ZERO
+    total = float(_log_add(beta[0, 0], beta[0, 1]))
+    share = np.maximum(alpha + beta - emitted, _ZERO)
+    share = np.exp(share - share.max(axis=1, keepdims=True))
     occupancy = np.zeros_like(scores)
-    if total <= _ZERO / 2:
-        return _IMPOSSIBLE, None
-    np.add.at(occupancy.T, tokens, np.exp(np.minimum(alpha + beta - total, 0.0)).T)
-    return -total, occupancy
+    np.add.at(occupancy.T, tokens, (share / share.sum(axis=1, keepdims=True)).T)
+    return (_IMPOSSIBLE if total <= _ZERO / 2 else -total), occupancy
 
 
 def _log_softmax(x: Any) -> Any:
@@ -170,8 +178,7 @@ def _forward(xp: Any, graph: Any, features: Any, layouts: Any, blankTokenId: int
     for rows in layout.split(np.arange(layout.rows)):
         one, occupancy = _align(scores[rows], labels[rows], blankTokenId, delayConstraint)
         loss += one
-        if occupancy is not None:
-            slopes[rows] = np.exp(scores[rows]) - occupancy
+        slopes[rows] = np.exp(scores[rows]) - occupancy
     return xp.full((1,), loss, features.dtype), xp.asarray(slopes.astype(features.dtype))
 
 
@@ -197,11 +204,12 @@ def forward_backward(
         graph: labels from :func:`labels_to_graph`: for each frame 2 where a token begins, 1 where it goes on.
         features: scores of the tokens for each frame; their softmax is taken here.
         blankTokenId: number of the token that means "no token".
-        delayConstraint: most frames by which a token may come after the next one has begun; -1: any.
+        delayConstraint: most frames by which a token may come after the next one has begun, and 1 more than a blank
+            may; -1: any. The blank at the end counts as if the next one began at frame 0, as in CNTK.
 
     Returns:
         Function of a scalar without dynamic axes. Its gradient with respect to features is softmax minus occupancy;
-        that of the labels is zero. A sequence that has no alignment counts 1e11, with gradient zero.
+        that of the labels is zero. A sequence that has no alignment counts 1e11.
 
     Raises:
         DataError: when run, if lengths differ or a sequence has no token.

@@ -490,7 +490,7 @@ def _roi_places(xp: Any, operand: Any, rois: Any, roi_output_shape: Any, spatial
 def _roi_forward(xp: Any, operand: Any, rois: Any, roi_output_shape: Any, spatial_scale: float) -> Any:
     rows, channels = operand.shape[:2]
     places = _roi_places(xp, operand, rois, roi_output_shape, spatial_scale)
-    flat = operand.reshape(rows, 1, channels, -1)
+    flat = operand.reshape(rows, 1, channels, size(operand.shape[2:]))
     found = xp.take_along_axis(
         xp.broadcast_to(flat, (rows, places.shape[1], channels, flat.shape[-1])), xp.maximum(places, 0), axis=3
     )

@@ -12,6 +12,7 @@ from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, Sample
 from cntk_lab.ops._arithmetic import element_times, minus, plus
 from cntk_lab.ops._reductions import reduce_sum
+from cntk_lab.tensor.shape import size
 
 Operand = Any
 
@@ -85,29 +86,29 @@ def cosine_distance(x: Operand, y: Operand, name: str = "") -> Function:
 def _negatives(xp: Any, y: Any, shift: int, count: int) -> Any:
     """For each row its own y and those of ``count`` rows further on, around the end: (rows x 1 + count x elements)."""
     rows = y.shape[0]
-    flat = y.reshape(rows, -1)
-    index = [np.arange(rows)] + [(np.arange(rows) + shift + k) % rows for k in range(count)]
+    flat = y.reshape(rows, size(y.shape[1:]))
+    index = [np.arange(rows)] + [(np.arange(rows) + shift + k) % max(1, rows) for k in range(count)]
     return flat[xp.asarray(np.stack(index, 1))]
 
 
 def _similarities(xp: Any, x: Any, y: Any, shift: int, num_negative_samples: int) -> Any:
-    a, b = x.reshape(x.shape[0], 1, -1), _negatives(xp, y, shift, num_negative_samples)
+    a, b = x.reshape(x.shape[0], 1, size(x.shape[1:])), _negatives(xp, y, shift, num_negative_samples)
     lengths = xp.sqrt((a * a).sum(2) * (b * b).sum(2))
     return (a * b).sum(2) / xp.where(lengths == 0, 1, lengths)
 
 
 def _similarities_x(xp: Any, dy: Any, x: Any, y: Any, shift: int, num_negative_samples: int) -> Any:
-    a, b = x.reshape(x.shape[0], 1, -1), _negatives(xp, y, shift, num_negative_samples)
+    a, b = x.reshape(x.shape[0], 1, size(x.shape[1:])), _negatives(xp, y, shift, num_negative_samples)
     return _slope(xp, dy, a, b).sum(1).reshape(x.shape)
 
 
 def _similarities_y(xp: Any, dy: Any, x: Any, y: Any, shift: int, num_negative_samples: int) -> Any:
     rows = y.shape[0]
-    a, b = x.reshape(x.shape[0], 1, -1), _negatives(xp, y, shift, num_negative_samples)
+    a, b = x.reshape(x.shape[0], 1, size(x.shape[1:])), _negatives(xp, y, shift, num_negative_samples)
     slope = _slope(xp, dy, b, a)
     total = slope[:, 0].copy()
     for k in range(num_negative_samples):
-        total += xp.roll(slope[:, k + 1], (shift + k) % rows, axis=0)
+        total += xp.roll(slope[:, k + 1], (shift + k) % max(1, rows), axis=0)
     return total.reshape(y.shape)
 
 

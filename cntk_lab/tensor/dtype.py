@@ -34,7 +34,7 @@ def name_of(dtype: object) -> str:
     """
     if dtype is float or dtype is int:
         return "float32"
-    if isinstance(dtype, int) and not isinstance(dtype, bool):
+    if isinstance(dtype, int):  # True is 1, as in Python and CNTK
         for name, number in CNTK_NUMBER.items():
             if number == dtype:
                 return name

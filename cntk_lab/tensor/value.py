@@ -43,6 +43,11 @@ class PackedValue:
         return isinstance(self.rows, SparseRows) or _holds_sparse(self.raw)
 
     @property
+    def is_valid(self) -> bool:
+        """Whether the data are there: always, for results stay after the next computation (CNTK took them away)."""
+        return True
+
+    @property
     def dtype(self) -> Any:
         """NumPy element type."""
         data = self.rows if self.raw is None else self.raw

@@ -28,6 +28,7 @@ from cntk_lab.train._feed import Fed, Feed
 from cntk_lab.train._history import Finding, History, Load, cut_line, line_of
 from cntk_lab.train._journal import Journal, memory_in_use
 from cntk_lab.train._moment import Moment, Shelf, changing, put_back, take, undisturbed
+from cntk_lab.train._probe import Probe, tell_not_finite
 from cntk_lab.train._rate_finder import RateSearch, find_rate
 from cntk_lab.train._validate import Validator
 from cntk_lab.train.trainer import Trainer
@@ -101,7 +102,7 @@ class Run:
         self.error: BaseException | None = None
         self._status, self._control = "ready", Control(self._idle)
         self._planned, self._validator = list(changes), Validator(trainer, validation)
-        self._doctor = _doctor.Doctor(trainer) if doctor else None
+        self._doctor, self._probe = _doctor.Doctor(trainer) if doctor else None, Probe(trainer)
         self._variables = changing(trainer)
         self._memory, self._shelf = memory, Shelf(memory)
         self._journal = Journal(file)
@@ -465,16 +466,16 @@ class Run:
 
     def _look_around(self, fed: Fed) -> None:
         """A few times a second: load, moments, the doctor, the event."""
-        clock = time.perf_counter
-        started = clock()
+        started = time.perf_counter()
         self._sample_load()
         if self._seconds - self._kept_at > KEEP_SHARE * self._costs:
             self._shelf.add(self._moment())
-            self._costs = clock() - started
+            self._costs = time.perf_counter() - started
             self._kept_at = self._seconds
         if self._doctor is not None and self._doctor.due(self._seconds, KEEP_SHARE):
             with undisturbed(self.trainer):
                 self._find(self._doctor.visit(self.history, fed.arguments, self._seconds))
+        self._probe.visit(self.number, self.step, fed.arguments, self._seconds)
         self._journal.flush(self.history)
         self._tell("paused" if self._control.paused else "running")
 
@@ -496,6 +497,7 @@ class Run:
             words = f"the loss became {loss} at step {step}; the source cannot go back to see which node was first"
             finding = Finding(step, "not finite", words)
         self._find([finding])
+        tell_not_finite(self.number, step, finding.node)
         self._control.pause()
 
     def _validate(self) -> None:

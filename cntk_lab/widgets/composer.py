@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import traitlets
@@ -202,7 +203,7 @@ class GraphComposer(LabWidget):
         problems = [_plain(p) for p in c.problems[:MOST_SHOWN]]
         known = {n["id"] for n in snapshot["nodes"]}
         if self.selected not in known:
-            self.selected = ""
+            self.selected = self._neighbour(known)
         with self.hold_sync():
             self.graph, self.source, self.wrong = dict(snapshot), c.code, problems
             self.told = self._words()[:LONGEST]
@@ -213,6 +214,15 @@ class GraphComposer(LabWidget):
             fixes = [c.fix_for(p) for p in c.problems[:1]]
             self.wrong = [p | {"fix": fixes[i].label if i < len(fixes) and fixes[i] is not None else ""}  # type: ignore[union-attr]
                           for i, p in enumerate(problems)]  # fmt: skip
+
+    def _neighbour(self, known: AbstractSet[str]) -> str:
+        """Where the selection goes when its node is gone: to what stands before it in the code."""
+        gone = self.spans.get(self.selected)
+        if gone is None:
+            return ""
+        before = [(start, -end, uid) for uid, (start, end) in self.composer.spans.items()
+                  if uid in known and start <= gone[0]]  # fmt: skip
+        return max(before)[2] if before else ""
 
     def _select(self, _change: object = None) -> None:
         """Send the parameters of the selected node."""

@@ -7,13 +7,16 @@ parameters. Everything else works on plain data.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cntk_lab.engine.inspect import graph_snapshot
-from cntk_lab.errors import LabError, NotAvailableError
+from cntk_lab.errors import AttributeValueError, LabError, NotAvailableError
+from cntk_lab.graph import walk
 from cntk_lab.graph.function import Function
+from cntk_lab.ops import combine
 from cntk_lab.widgets import display
 
 if TYPE_CHECKING:
@@ -43,7 +46,7 @@ def view_of(function: Function) -> Any:
         raise NotAvailableError(
             f"no live view: the package {error.name} is missing", fix="pip install ipywidgets anywidget"
         ) from error
-    return GraphView(snapshot_of(function), values=_values(function))
+    return GraphView(snapshot_of(function), values=_values(function), feeding=_feeding(function))
 
 
 def difference_of(before: Function, after: Function) -> Any:
@@ -102,6 +105,91 @@ def _still(function: Function) -> dict[str, Any]:
         return display.mimebundle(snapshot)
     except LabError as error:
         return {"text/plain": f"{display.text(snapshot)}\n(no picture: {error})"}
+
+
+def _feeding(function: Function) -> Any:
+    """A function that gives every value of one sample: {uid of a node, block or input: frames x static shape}."""
+    return lambda sample: values_of_sample(function, sample)
+
+
+def values_of_sample(function: Function, sample: Any = None) -> dict[str, Any]:
+    """What every node makes of one sample, in the order of computation.
+
+    Args:
+        function: whose nodes are asked.
+        sample: array for the one input, or {input or its name: array}: of the input's static shape, or frames x static
+            shape for a sequence; None: numbers from the normal distribution, sequences of 5 frames.
+
+    Returns:
+        {uid: array (frames x static shape)} of inputs and nodes; blocks have the value of their first output.
+
+    Raises:
+        AttributeValueError: if an input gets nothing, or an array of another shape.
+    """
+    given = _one_sample(function, sample)
+    nodes = list(walk.flat_nodes(function.outputs))
+    outputs = {v: n.uid for n in nodes for v in n.outputs[:1]}
+    found = (combine(list(outputs)) if len(outputs) > 1 else function).eval(given)
+    if not isinstance(found, Mapping):
+        found = {next(iter(outputs)): found} if outputs else {}
+    by_variable = {v.uid: _frames(value, v) for v, value in found.items()}
+    values = {v.uid: np.asarray(a[0], np.float64).reshape((-1, *v.shape)) for v, a in given.items()}
+    values |= {uid: by_variable[v.uid] for v, uid in outputs.items() if v.uid in by_variable}
+    blocks = [n for n in _all_nodes(function.outputs) if n.block is not None and n.block.built]
+    for block in blocks:
+        behind = walk.resolve(block.outputs[0])
+        if behind.uid in by_variable:
+            values[block.uid] = by_variable[behind.uid]
+    return values
+
+
+def _all_nodes(roots: Any) -> Iterator[Any]:
+    """Nodes of every level."""
+    for node in walk.nodes(roots):
+        yield node
+        if node.block is not None and node.block.built:
+            yield from _all_nodes(node.block.outputs)
+
+
+def _one_sample(function: Function, sample: Any) -> dict[Any, Any]:
+    given: dict[Any, Any] = {}
+    inputs = list(function.arguments)
+    rng = np.random.default_rng(0)
+    if sample is not None and not isinstance(sample, Mapping):
+        if len(inputs) != 1:
+            names = ", ".join(repr(v.name or v.uid) for v in inputs)
+            raise AttributeValueError(f"the function has {len(inputs)} inputs", fix=f"give {{name: array}} for {names}")
+        sample = {inputs[0]: sample}
+    by_name = {getattr(k, "uid", k): a for k, a in (sample or {}).items()}
+    for v in inputs:
+        sequence = any(a.is_sequence_axis for a in v.dynamic_axes)
+        title = v.name or v.uid
+        if sample is None:
+            if any(d < 0 for d in v.shape):
+                raise AttributeValueError(
+                    f"input {title!r} has a free dimension", fix=f"view.feed({{{title!r}: array}})"
+                )
+            array = rng.normal(size=((5, *v.shape) if sequence else v.shape))
+        else:
+            known = [by_name[k] for k in (v.uid, v.name) if k in by_name]
+            if not known:
+                raise AttributeValueError(f"input {title!r} gets no array", fix=f"view.feed({{{title!r}: array}})")
+            array = np.asarray(known[0])
+        shape = array.shape[1:] if sequence and array.ndim else array.shape
+        if len(shape) != len(v.shape) or any(d >= 0 and d != s for d, s in zip(v.shape, shape, strict=False)):
+            wanted = f"frames x {tuple(v.shape)}" if sequence else f"{tuple(v.shape)}"
+            raise AttributeValueError(f"input {title!r} gets {array.shape}", fix=f"give one sample: {wanted}")
+        array = array.astype(np.float32 if v.dtype is None else v.dtype)
+        given[v] = [array] if sequence else array[None]
+    return given
+
+
+def _frames(value: Any, variable: Any) -> Any:
+    """The value of one sample as frames x static shape."""
+    if isinstance(value, (list, tuple)):
+        value = value[0]
+    array = np.asarray(value.toarray() if hasattr(value, "toarray") else value, np.float64)
+    return array[None] if array.ndim == len(variable.shape) else array
 
 
 def _values(function: Function) -> Any:

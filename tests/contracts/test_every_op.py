@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ import pytest
 import cntk_lab  # noqa: F401  (registers all operators)
 from cntk_lab import settings
 from cntk_lab.axis import Axis
+from cntk_lab.backends.cpu import jit, onednn
 from cntk_lab.errors import AxisError
 from cntk_lab.graph import declare, registry
 from cntk_lab.graph.function import Function
@@ -305,6 +306,62 @@ def test_what_has_no_gradient_gives_zero(case: Case) -> None:
     if case.op.kind == "composite":
         pytest.skip("its parts decide")
     assert not _gradients(case).any()
+
+
+# ---- tiers
+
+NATIVE = [c for c in CASES if not c.op.has(Trait.RANDOM) and not c.op.has(Trait.HOST) and c.sample.shapes]
+no_native = pytest.mark.skipif(not (jit.available() and onednn.available()), reason="no numba or no oneDNN here")
+
+
+def _both(made: Use) -> np.ndarray[Any, Any]:
+    """Values, and gradients where there are any."""
+    outputs = made.function.outputs
+    if len(outputs) != 1 or made.function.root_function.node.op.has(Trait.NO_GRADIENT):
+        return _evaluated(made)
+    gradients, value = made.function.grad(made.data, wrt=made.variables, outputs=[outputs[0]])
+    return np.concatenate([_flat(value), _flat(gradients)])
+
+
+def _on_both_tiers(case: Case, change: Callable[[Use], None]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    found = []
+    for options in ({"native": False}, {"native": True, "native_after": 0, "background_compilation": False}):
+        with settings.option(**options), np.errstate(all="ignore"):
+            made = use(case, "float32")
+            change(made)
+            found.append(_both(made))
+    return found[0], found[1]
+
+
+@no_native
+@pytest.mark.parametrize("case", NATIVE, ids=str)
+def test_native_plans_agree_with_numpy(case: Case) -> None:
+    numpy, native = _on_both_tiers(case, lambda made: None)
+    np.testing.assert_allclose(native, numpy, rtol=1e-4, atol=1e-5)
+
+
+@no_native
+@pytest.mark.parametrize("case", [c for c in NATIVE if c.axes == BATCH and not c.op.has(Trait.NEW_LAYOUT)], ids=str)
+def test_native_plans_take_batches_without_rows(case: Case) -> None:
+    def without_rows(made: Use) -> None:
+        made.data = {v: np.asarray(data)[:0] for v, data in made.data.items()}
+
+    numpy, native = _on_both_tiers(case, without_rows)
+    np.testing.assert_allclose(native, numpy, rtol=1e-4, atol=1e-5)
+
+
+@no_native
+@pytest.mark.parametrize("case", [c for c in NATIVE if c.op.formula is not None and c.axes == BATCH], ids=str)
+def test_native_formulas_treat_numbers_that_are_not_finite_as_numpy(case: Case) -> None:
+    def spoiled(made: Use) -> None:
+        for i, (v, data) in enumerate(made.data.items()):
+            flat = np.array(data).reshape(-1)
+            flat[i % flat.size], flat[-1 - i] = (np.inf, np.nan) if i % 2 == 0 else (-np.inf, np.inf)
+            made.data[v] = flat.reshape(data.shape)
+
+    numpy, native = _on_both_tiers(case, spoiled)
+    np.testing.assert_array_equal(np.isnan(native), np.isnan(numpy))
+    np.testing.assert_allclose(native, numpy, rtol=1e-4, atol=1e-5)
 
 
 # ---- declarations

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 import cntk_lab as C
+from cntk_lab import settings
+from cntk_lab.backends.cpu import jit, onednn
 
 FOLDER = Path(__file__).parent / "differential"
 _spec = importlib.util.spec_from_file_location("differential_models", FOLDER / "models.py")
@@ -42,3 +44,10 @@ def test_float64_as_recorded(number):
 @pytest.mark.parametrize("number", range(len(SPECIFICATIONS)))
 def test_float32_as_recorded(number):
     check(number, np.float32, "s", 1e-4)
+
+
+@pytest.mark.skipif(not (jit.available() and onednn.available()), reason="no numba or no oneDNN here")
+@pytest.mark.parametrize("number", range(0, len(SPECIFICATIONS), 3))
+def test_float32_on_the_native_tier_as_recorded(number):
+    with settings.option(native_after=0, background_compilation=False):
+        check(number, np.float32, "s", 1e-4)

@@ -134,8 +134,9 @@ def request(source: str, signature: str = KERNEL_SIGNATURE) -> Handle:
         stored = _read(key)
         if stored is not None:
             _install(handle, stored)
-        if not handle.ready():
-            _compiler().submit(handle, {"key": key, "source": source, "signature": signature})
+        compiler = None if handle.ready() else _compiler()
+    if compiler is not None:  # without the lock: the child stops reading until its answers are taken, which needs it
+        compiler.submit(handle, {"key": key, "source": source, "signature": signature})
     if not settings.flag("background_compilation"):
         handle.wait(None)
     return handle
@@ -290,6 +291,8 @@ class _Compiler:
     def __init__(self) -> None:
         self.waiting: dict[str, Handle] = {}
         self.guard = threading.Lock()
+        self.writing = threading.Lock()
+        """Held while a request is written; never while an answer is taken."""
         self.child: subprocess.Popen[str] | None = None
 
     def submit(self, handle: Handle, job: Mapping[str, str]) -> None:
@@ -300,8 +303,9 @@ class _Compiler:
             threading.Thread(target=lambda: self._take(_compile_job(job)), daemon=True).start()
             return
         try:
-            child.stdin.write(json.dumps(job) + "\n")
-            child.stdin.flush()
+            with self.writing:
+                child.stdin.write(json.dumps(job) + "\n")
+                child.stdin.flush()
         except OSError as error:
             self._lost(f"the compiling process ended: {error}")
 

@@ -5,7 +5,7 @@ import { sharedEngine } from '../model/engine';
 import { GraphPane } from '../view/graphPane';
 
 const MIME = 'application/vnd.cntk.graph+json';
-const nobody = { opened: () => undefined, selected: () => undefined, values: null, pdf: null };
+const nobody = { opened: () => undefined, selected: () => undefined, values: null, feed: null, pdf: null };
 
 class Renderer extends Widget implements IRenderMime.IRenderer {
   private readonly pane = new GraphPane(nobody, sharedEngine());

@@ -64,6 +64,14 @@ export interface ShowAll {
   kind: 'all';
 }
 
+/** Asked: to go on in a sample that is fed: ``nodes`` and ``frames`` forwards or back; "begin" feeds random numbers where there is no sample, "end" takes it away. */
+export interface Feed {
+  kind: 'feed';
+  what: 'begin' | 'go' | 'end';
+  nodes: number;
+  frames: number;
+}
+
 /** Asked: another minibatch of a preview ("go" to ``number``, "training": where training is, "order": as training sees them, "size": ``number`` samples), "steps" of the transforms of sequence ``number``, or "statistics". */
 export interface Browse {
   kind: 'browse';
@@ -102,5 +110,5 @@ export interface Failed {
   message: string;
 }
 
-export type Request = Inspect | Export | Act | SetRate | ShowAll | Browse | Compose;
+export type Request = Inspect | Export | Act | SetRate | ShowAll | Browse | Feed | Compose;
 export type Reply = Inspected | Exported | Done | Failed;

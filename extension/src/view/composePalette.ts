@@ -56,16 +56,17 @@ export class ComposePalette {
   private look(): void {
     this.found = searchPalette(this.entries, this.field.value);
     const searching = this.field.value.trim() !== '';
-    let heading = '';
     const parts: HTMLElement[] = [];
+    let group: HTMLElement | undefined;
     this.found.forEach((entry, i) => {
-      if (!searching && entry.category !== heading) {
-        heading = entry.category;
-        parts.push(html('div', { class: 'heading', 'aria-hidden': true }, heading));
+      if (!searching && group?.dataset.heading !== entry.category) {
+        group = html('div', { role: 'group', 'aria-label': entry.category, 'data-heading': entry.category });
+        parts.push(group);
       }
       const option = html('div', { role: 'option', id: `${this.id}-${i}`, 'aria-selected': 'false', title: entry.summary, draggable: 'true' }, entry.name);
       option.dataset.path = entry.path;
-      parts.push(option);
+      if (group) group.append(option);
+      else parts.push(option);
     });
     this.list.replaceChildren(...parts);
     this.choose(searching && this.found.length ? 0 : -1);

@@ -7,7 +7,7 @@ export const COMPOSE_STYLE = `
 .cntk-compose .cntk-entries [role=option] { padding: 2px 10px; cursor: grab; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .cntk-compose .cntk-entries [role=option]:hover { background: var(--cl-block); }
 .cntk-compose .cntk-entries [aria-selected=true] { background: var(--cl-block); outline: 2px solid var(--cl-brand); outline-offset: -2px; }
-.cntk-compose .cntk-entries .heading { padding: 6px 10px 1px; font-size: 11px; font-weight: 600; color: var(--cl-quiet); }
+.cntk-compose .cntk-entries [data-heading]::before { content: attr(data-heading); display: block; padding: 6px 10px 1px; font-size: 11px; font-weight: 600; color: var(--cl-quiet); }
 .cntk-compose .cntk-side { width: 380px; display: flex; flex-direction: column; overflow: hidden; }
 .cntk-compose .cntk-form { flex: none; max-height: 46%; overflow: auto; padding: 6px 10px; border-bottom: 1px solid var(--cl-line); }
 .cntk-compose .cntk-form h3 { margin: 0 0 4px; font-size: 13px; color: var(--cl-text); }

@@ -4,11 +4,12 @@ import { Graph, readSnapshot, axisName, NotAGraph, short, titleOf } from '../mod
 import { Layout, type Engine } from '../model/layout';
 import { paint, parameterOverlay, type Overlay } from '../model/overlay';
 import { QueryError, search } from '../model/query';
-import type { Statistics } from '../protocol/messages';
+import type { Feed, Statistics } from '../protocol/messages';
 import { Canvas } from './canvas';
 import { button, html } from './dom';
 import { asPng, asSvg, download } from './exporter';
 import { Inspector } from './inspector';
+import { FeedBar, type Fed } from './feedBar';
 import { Minimap } from './minimap';
 import { axisColours, STYLE } from './theme';
 
@@ -16,11 +17,15 @@ export interface Host {
   opened(uids: string[]): void;
   selected(uid: string): void;
   values: ((uid: string) => Promise<Statistics[]>) | null;
+  /** Let a sample go through the graph, and follow it; where a kernel can do so. */
+  feed: ((what: Feed['what'], nodes: number, frames: number) => Promise<string>) | null;
   /** The graph as PDF, where a kernel can make one. */
   pdf: (() => Promise<Blob>) | null;
 }
 
 const PARAMETERS = 'parameters';
+/** The overlay that a fed sample paints. */
+const SAMPLE = 'sample';
 
 export class GraphPane {
   readonly element: HTMLElement;
@@ -40,6 +45,7 @@ export class GraphPane {
   private readonly canvas: Canvas;
   private readonly minimap: Minimap;
   private readonly inspector: Inspector;
+  private readonly feedBar: FeedBar;
   private readonly title = html('span', { class: 'cntk-name' });
   private readonly crumbs = html('nav', { class: 'cntk-crumbs', 'aria-label': 'Blocks around the selected node' });
   private readonly legend = html('div', { class: 'cntk-legend' });
@@ -61,11 +67,12 @@ export class GraphPane {
     this.layout = new Layout(engine);
     this.canvas = new Canvas({ select: uid => this.select(uid, true), toggle: uid => this.toggle(uid), moved: () => this.minimap?.update() }, signal);
     this.minimap = new Minimap(this.canvas, signal);
+    this.feedBar = new FeedBar(host.feed, signal);
     this.inspector = new Inspector({ go: uid => void this.go(uid), values: host.values });
     const side = html('div', { class: 'cntk-side' }, this.minimap.element, this.inspector.element);
     this.canvas.element.append(this.crumbs, this.legend);
     this.body = html('div', { class: 'cntk-body' }, this.canvas.element, side);
-    this.element = html('div', { class: 'cntk-lab', 'data-lm-suppress-shortcuts': 'true' }, html('style', {}, STYLE), this.bar(side, signal), this.message, this.body);
+    this.element = html('div', { class: 'cntk-lab', 'data-lm-suppress-shortcuts': 'true' }, html('style', {}, STYLE), this.bar(side, signal), this.feedBar.element, this.message, this.body);
     this.body.style.display = 'none';
     // a view that appears in a hidden tab has no size yet
     const watch = new ResizeObserver(() => {
@@ -78,10 +85,10 @@ export class GraphPane {
     watch.observe(this.canvas.element);
     signal.addEventListener('abort', () => watch.disconnect());
     this.element.addEventListener('keydown', event => {
-      if (event.key === '/' && event.target !== this.field) {
-        event.preventDefault();
-        this.field.focus();
-      }
+      if (event.target === this.field) return;
+      if (event.key === '/') this.field.focus();
+      else if (!this.feedBar.key(event)) return;
+      event.preventDefault();
     }, { signal });
   }
 
@@ -124,8 +131,20 @@ export class GraphPane {
     this.select(uid, false);
   }
 
+  /** Where a fed sample is; nothing if none is fed. */
+  setFed(fed: Partial<Fed>): void {
+    this.feedBar.show(fed, fed.at && this.graph?.node.has(fed.at) ? titleOf(this.graph.node.get(fed.at)!) : '');
+    this.inspector.fed = fed.at !== undefined;
+    if (fed.at !== undefined) this.shownOverlay = SAMPLE in this.overlays ? SAMPLE : this.shownOverlay;
+    this.fillChooser();
+    this.repaint();
+    if (fed.at) void this.go(fed.at, false);
+    else this.select(this.selected, false);
+  }
+
   setOverlays(overlays: Record<string, Overlay>): void {
     const before = Object.keys(this.overlays).join('\n');
+    if (SAMPLE in overlays && !(SAMPLE in this.overlays) && this.inspector.fed) this.shownOverlay = SAMPLE;
     this.overlays = overlays;
     if (Object.keys(overlays).join('\n') !== before) this.fillChooser();
     this.repaint();
@@ -198,7 +217,7 @@ export class GraphPane {
   }
 
   /** Open what is around a node, select it and bring it into sight. */
-  private async go(uid: string): Promise<void> {
+  private async go(uid: string, tell = true): Promise<void> {
     const { graph } = this;
     if (!graph) return;
     const around = graph.path(uid).slice(0, -1);
@@ -207,7 +226,7 @@ export class GraphPane {
       this.host.opened(this.wanted);
       await this.draw('');
     }
-    this.select(uid, true);
+    this.select(uid, tell);
     const shown = graph.shown(uid, this.opened);
     this.canvas.reveal(shown);
     this.canvas.focus(shown, false);
@@ -292,6 +311,7 @@ export class GraphPane {
     return html(
       'div', { class: 'cntk-bar', role: 'toolbar', 'aria-label': 'Graph' },
       this.title, this.field, this.count, html('span', { class: 'cntk-gap' }), this.chooser, this.saver,
+      ...this.feedBar.opener(),
       button('−', 'Zoom out', () => this.canvas.zoom(0.8), signal),
       button('+', 'Zoom in', () => this.canvas.zoom(1.25), signal),
       button('⤢', 'Show all', () => this.canvas.fit(), signal),

@@ -12,6 +12,8 @@ export interface InspectorHooks {
 
 export class Inspector {
   readonly element = html('div', { class: 'cntk-inspector', role: 'region', 'aria-label': 'Selected node' });
+  /** Whether a sample is fed, so that every node has a value. */
+  fed = false;
   private asked = 0;
 
   constructor(private readonly hooks: InspectorHooks) {}
@@ -32,8 +34,8 @@ export class Inspector {
     if (Object.keys(node.attributes).length)
       parts.push(html('h4', {}, 'Attributes'), table(Object.entries(node.attributes).map(([key, value]) => [key, inWords(value)])));
     const on = [...(node.kind === 'parameter' ? [node] : []), ...graph.parametersOn(uid)];
-    if (on.length) {
-      parts.push(html('h4', {}, 'Parameters'), table(on.map(p => [p.name || p.kind, `${shapeText(p.shape)} ${p.dtype}`])));
+    if (on.length) parts.push(html('h4', {}, 'Parameters'), table(on.map(p => [p.name || p.kind, `${shapeText(p.shape)} ${p.dtype}`])));
+    if (on.length || this.fed) {
       const values = html('div');
       parts.push(values);
       if (this.hooks.values) void this.fetch(this.hooks.values, uid, values, number);
@@ -79,7 +81,7 @@ function overview(graph: Graph): Element[] {
     html('h3', {}, graph.name || 'Model'),
     table([['nodes', String(real.length)], ['parameters', sum.toLocaleString('en')], ['outputs', String(graph.outputs.size)]]),
     html('p', {}, 'Click a node to inspect it; + opens a block. Drag moves, Ctrl + wheel zooms.'),
-    html('p', {}, 'Keys: arrows move, Enter opens, / searches, + − 0 zoom.')
+    html('p', {}, 'Keys: arrows move, Enter opens, / searches, + − 0 zoom; of a fed sample n p nodes, . , frames.')
   ];
 }
 

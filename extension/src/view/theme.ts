@@ -48,6 +48,10 @@ export const STYLE = `
 .cntk-found { color: var(--cl-quiet); min-width: 5.5em; }
 .cntk-found.wrong { color: var(--cl-alarm); }
 .cntk-gap { flex: 1; }
+.cntk-feed[hidden] { display: none; }
+.cntk-feed { background: var(--cl-open); font-variant-numeric: tabular-nums; }
+.cntk-time { display: inline-flex; gap: 6px; align-items: center; margin-left: 14px; }
+.cntk-place { min-width: 6em; text-align: center; }
 .cntk-body { display: flex; min-height: 0; height: var(--cl-height, 460px); }
 .cntk-canvas { flex: 1; min-width: 0; position: relative; overflow: hidden; touch-action: none; }
 .cntk-canvas > svg { width: 100%; height: 100%; display: block; cursor: grab; user-select: none; }

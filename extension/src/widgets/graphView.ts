@@ -3,6 +3,7 @@ import type { AnyModel, RenderProps } from '@anywidget/types';
 import { sharedEngine } from '../model/engine';
 import type { Overlay } from '../model/overlay';
 import { Channel, type Wire } from '../protocol/channel';
+import type { Fed } from '../view/feedBar';
 import { GraphPane } from '../view/graphPane';
 
 interface State {
@@ -11,6 +12,8 @@ interface State {
   opened: string[];
   selected: string;
   live: boolean;
+  fed: Partial<Fed>;
+  feeds: boolean;
 }
 
 function write<K extends keyof State>(model: AnyModel<State>, key: K, value: State[K]): void {
@@ -30,6 +33,12 @@ async function render({ model, el }: RenderProps<State>): Promise<() => void> {
             return reply.kind === 'inspected' ? reply.arrays : [];
           }
         : null,
+      feed: model.get('feeds')
+        ? async (what, nodes, frames) => {
+            const reply = await channel.ask({ kind: 'feed', what, nodes, frames });
+            return reply.kind === 'done' ? reply.message : '';
+          }
+        : null,
       pdf: async () => {
         const reply = await channel.ask({ kind: 'export', form: 'pdf', opened: model.get('opened') });
         if (reply.kind !== 'exported') throw new Error('the kernel sent no file');
@@ -43,12 +52,14 @@ async function render({ model, el }: RenderProps<State>): Promise<() => void> {
     'change:graph': () => void pane.setGraph(model.get('graph'), model.get('opened')),
     'change:opened': () => void pane.setOpened(model.get('opened')),
     'change:selected': () => pane.setSelected(model.get('selected')),
+    'change:fed': () => pane.setFed(model.get('fed')),
     'change:overlays': () => pane.setOverlays(model.get('overlays'))
   };
   for (const [event, listener] of Object.entries(listeners)) model.on(event as 'change:graph', listener);
   await pane.setGraph(model.get('graph'), model.get('opened'));
   pane.setOverlays(model.get('overlays'));
   pane.setSelected(model.get('selected'));
+  if (model.get('fed').at !== undefined) pane.setFed(model.get('fed'));
   return () => {
     for (const [event, listener] of Object.entries(listeners)) model.off(event as 'change:graph', listener);
     channel.dispose();

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,6 +83,22 @@ def test_ctc_sums_over_all_paths(tokens: list[int]) -> None:
     assert (float(loss.eval({g: [labels], x: [nudged]})) - float(loss.eval(data))) / 1e-5 == pytest.approx(
         gradient[1, 0], abs=1e-4
     )
+
+
+CTC_OBSERVED = json.loads((Path(__file__).parent / "ctc_observed.json").read_text())
+
+
+@pytest.mark.parametrize("number", range(len(CTC_OBSERVED)))
+def test_ctc_with_late_tokens_and_blank_labels_as_observed(number: int) -> None:
+    """CNTK 2.7's own losses and gradients, for several delays; some of the labels are the blank token."""
+    case = CTC_OBSERVED[number]
+    labels, scores = np.array(case["labels"], np.float32), np.array(case["scores"], np.float32)
+    for delay, expected, slopes in zip(case["delays"], case["losses"], case["gradients"], strict=True):
+        g, x = C.sequence.input_variable(4), C.sequence.input_variable(4, needs_gradient=True)
+        loss = C.forward_backward(C.labels_to_graph(g), x, blankTokenId=case["blank"], delayConstraint=delay)
+        found, value = loss.grad({g: [labels], x: [scores]}, wrt=[x], outputs=[loss])
+        assert float(value) == pytest.approx(expected, rel=1e-5), f"delay {delay}"
+        np.testing.assert_allclose(np.ravel(found[0]), slopes, atol=2e-4)
 
 
 def test_labels_and_features_of_unequal_length_are_told() -> None:
