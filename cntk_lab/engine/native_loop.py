@@ -176,6 +176,8 @@ class BoundLoop:
         self.addresses = self._places(binder)
         self.capacity = rows = rows + rows // 4
         self.initial = {d.writes[0]: self._initial_rows(d, rows) for d in owner.delays if len(d.reads) > 1}
+        self._alike: dict[int, NDArray[Any]] = {}
+        """Initial states that are the same for every sequence, as they were written last."""
         self._kept: list[Any] = []
         self._packed: dict[int, _PackedProduct] = {}
         self.loop = executor.Loop([self._share() for _ in range(self.threads)])
@@ -357,8 +359,12 @@ class BoundLoop:
         b = self.owner.plan.buffers[delay.reads[1]]
         source = arrays[delay.reads[1]]
         if not b.rows and layout.begins is None and source.ndim <= self.initial[delay.writes[0]].ndim:
-            self.initial[delay.writes[0]][...] = source  # the same for every sequence
+            before = self._alike.get(delay.writes[0])
+            if before is None or not np.array_equal(before, source):
+                self.initial[delay.writes[0]][...] = source
+                self._alike[delay.writes[0]] = source.copy()
             return
+        self._alike.pop(delay.writes[0], None)
         start = initial_frames(run, source, b, layout, delay, self.initial[delay.writes[0]].ndim - 1)
         position = layout.position - delay.offset
         outside = np.flatnonzero((position < 0) | (position >= layout.lengths[layout.sequence]))
