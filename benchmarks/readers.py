@@ -235,8 +235,8 @@ def markdown(found: dict[str, Any]) -> str:
     if "text" in found:
         words = (
             "Text: millions of values per second, from opening the file to the end of the first shuffled sweep; the "
-            "file is in the system's cache; libraries are loaded. Every engine dealt out the same first minibatch. Index "
-            "made: the file is new; kept: it was read before."
+            "file is in the system's cache; libraries are loaded. Every engine dealt out the same first minibatch. "
+            "Index made: the file is new; kept: it was read before."
         )
         head_line = "| file | CNTK Lab | CNTK 2.7 | ratio (bar) | peak MiB: Lab, CNTK |"
         lines += [words, "", head_line, "|---|---|---|---|---|"]
