@@ -136,9 +136,16 @@ def sites(tree: ast.Module, lines: Lines) -> Iterator[Site]:
                 kind += " " + type(node.op).__name__
             here = Site("", *lines.span(node), kind, node, parent)
             yield here
-            if isinstance(node, ast.Attribute):
+            if isinstance(node, ast.Attribute) and _is_path(node):
                 continue  # C.layers.Dense is one place
         stack.extend((child, here) for child in reversed(list(ast.iter_child_nodes(node))))
+
+
+def _is_path(node: ast.expr) -> bool:
+    """Whether an expression is names with dots between them."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Name)
 
 
 def carry_ids(

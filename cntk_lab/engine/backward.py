@@ -98,10 +98,10 @@ class Backward:
         shares = self.shares.get(buffer)
         if not shares:
             return None
-        touched = [self.builder.buffers[n].touched for n in shares]
-        if all(touched):
+        touched = {self.builder.buffers[n].touched for n in shares}
+        if len(touched) == 1 and 0 not in touched:
             return shares[0] if len(shares) == 1 else self._rows_together(buffer, shares)
-        if any(touched):
+        if touched != {0}:
             shares = [self.filled(n) for n in shares]
         while len(shares) > _MOST_SHARES:
             # many contributions (a weight used at many places) are summed in portions
@@ -124,7 +124,7 @@ class Backward:
 
     def _rows_together(self, buffer: int, shares: Sequence[int]) -> int:
         target = self._like(buffer)
-        self.builder.buffers[target].touched = True
+        self.builder.buffers[target].touched = self.builder.buffers[shares[0]].touched
         self.builder.emit(AddRows(tuple(shares), (target,)))
         self.shares[buffer] = [target]
         return target
@@ -168,7 +168,7 @@ class Backward:
         else:
             raise GraphError(f"a {step.kind} step has no gradient")
 
-    def _simple(self, step: Step, target: int, *, touched: bool = False) -> None:
+    def _simple(self, step: Step, target: int, *, touched: int = 0) -> None:
         share = self._like(target)
         self.builder.buffers[share].touched = touched
         step.writes = (share,)
@@ -232,7 +232,7 @@ class Backward:
             products.append(((left, dy), Contraction(spec.left, spec.out, spec.right, spec.sizes, spec.ranks)))
         for reads, product in products:
             sparse = [self.builder.buffers[n].sparse for n in reads]
-            touched = sum(sparse) == 1 and touches_rows(product, sparse.index(True))
+            touched = touches_rows(product, sparse.index(True)) if sum(sparse) == 1 else 0
             self._simple(Contract(reads, (), step.nodes, spec=product, rows=step.rows), target, touched=touched)
 
     def _call(self, step: Call, gradients: Mapping[int, int], target: int) -> None:

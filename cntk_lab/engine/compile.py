@@ -32,7 +32,7 @@ from cntk_lab.graph import walk
 from cntk_lab.graph.node import edits
 from cntk_lab.graph.variable import Variable, _Valued
 from cntk_lab.tensor.arrays import Storage
-from cntk_lab.tensor.shape import FREE
+from cntk_lab.tensor.shape import FREE, size
 
 _CACHED = 256
 
@@ -232,7 +232,7 @@ def _update_rows(
     formulas = e.substitute([f for _, f in outputs], {name: e.input_(f"b{n}") for name, n in names.items()})
     used = e.inputs_of(formulas)
     rows = {f"b{n}" for n in (*whole, names["g"])}
-    width = (FREE,)  # elements of a row: known when the product that touches rows has run
+    width = (size(b.shape) // builder.buffers[names["g"]].touched,)
 
     def operand(name: str) -> Operand:
         return Operand(name, width if name in rows else (1,), name in rows, b.dtype)

@@ -50,8 +50,10 @@ class Buffer:
     """If it lies in the memory of another buffer: that one's static shape."""
     cut: tuple[int, int] = (0, 0)
     """And along which static axis it is a part of that, from which place."""
-    touched: bool = False
-    """Whether it is a gradient of which only the touched rows are kept (a ``RowSparse``, which has no fixed memory)."""
+    touched: int = 0
+    """How many rows it has, if it is a gradient of which only touched rows are kept (``RowSparse``, without fixed
+    memory).
+    """
     last: bool = False
     """Whether it is an image with its channels behind the spatial axes (``shape`` is then in that order)."""
 

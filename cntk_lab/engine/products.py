@@ -150,8 +150,8 @@ def _as_matrix(x: SparseRows, spec: Contraction) -> Any:
     return matrix if matrix.shape[1] == columns else matrix.reshape((-1, columns)).tocsr()
 
 
-def touches_rows(spec: Contraction, sparse: int) -> bool:
-    """Whether a product with sparse rows only touches some rows of its result.
+def touches_rows(spec: Contraction, sparse: int) -> int:
+    """How many rows the result of a product with sparse rows has, if it only touches some of them; else 0.
 
     Args:
         spec: the product.
@@ -160,7 +160,9 @@ def touches_rows(spec: Contraction, sparse: int) -> bool:
     if sparse == 1:
         spec = Contraction(spec.right, spec.left, spec.out, spec.sizes)
     words = _matrix_words(spec)
-    return words is not None and words[3] and "r" not in spec.out and spec.out[:1] == words[0]
+    if words is None or not words[3] or "r" in spec.out or spec.out[:1] != words[0]:
+        return 0
+    return spec.sizes[words[0]]
 
 
 def touched_rows(spec: Contraction, sparse: int) -> Callable[[Any, Any, Any], RowSparse]:

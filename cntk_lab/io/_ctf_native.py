@@ -484,7 +484,7 @@ def parse_parts(
         rooms = [None if d is None else d[first_line[k] * f.dim :] for d, f in zip(dense, fields, strict=True)]
         return _Part(text, start, ends[first : parts[k]] - start, lines[k], fields, rooms, narrow)
 
-    threads = min(len(parts), os.cpu_count() or 1, _MOST_THREADS)
+    threads = min(len(parts), settings.number("threads") or os.cpu_count() or 1, _MOST_THREADS)
     if threads > 1:
         with ThreadPoolExecutor(threads, "cntk-lab-text") as pool:
             done = list(pool.map(work, range(len(parts))))

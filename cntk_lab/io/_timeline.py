@@ -280,4 +280,5 @@ class _Sweep:
 
     def at(self, position: int) -> tuple[int, int, int]:
         """Chunk, number and samples of the sequence at a position."""
+        self.complete(position)  # a restored source asks before anything was dealt out
         return int(self._order.chunk[position]), int(self._order.number[position]), int(self._counts[position])

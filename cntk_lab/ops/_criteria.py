@@ -258,11 +258,14 @@ def _scores_of(output: Operand, axis: Any) -> Variable | None:
     return node.inputs[0] if static_axes(node.attributes["axis"], rank) == static_axes(axis, rank) else None
 
 
-_EPSILON = 1e-6
+_EPSILON = 9.999999974752427e-07
+"""One millionth as CNTK adds it, in single precision."""
+_ONE_AND_EPSILON = 1.00000095367431640625
+"""One and one millionth, in single precision."""
 
 
 @elementwise(
-    formula=lambda output, target: -(target * _log(output + _EPSILON) + (1 - target) * _log((1 + _EPSILON) - output)),
+    formula=lambda output, target: -(target * _log(output + _EPSILON) + (1 - target) * _log(_ONE_AND_EPSILON - output)),
     domain={"output": _PROBABILITY, "target": reals(0.0, 1.0)},
     cntk=CntkRule(block="BinaryCrossEntropy"),
     samples=(Sample(((3,), (3,))), Sample(((2, 3), (2, 3))), Sample(((1,), (1,)), parameters=(1,))),

@@ -120,6 +120,11 @@ class GraphComposer(LabWidget):
         return self.composer.problems
 
     @property
+    def nodes(self) -> tuple[str, ...]:
+        """The ids of all drawn nodes, in the order of computation."""
+        return self.composer.nodes
+
+    @property
     def report(self) -> Report:
         """What the last edit did to the weights."""
         return self.composer.report

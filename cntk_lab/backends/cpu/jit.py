@@ -26,6 +26,7 @@ import importlib.util
 import json
 import logging
 import os
+import queue
 import subprocess
 import sys
 import tempfile
@@ -291,8 +292,9 @@ class _Compiler:
     def __init__(self) -> None:
         self.waiting: dict[str, Handle] = {}
         self.guard = threading.Lock()
-        self.writing = threading.Lock()
-        """Held while a request is written; never while an answer is taken."""
+        self.requests: queue.SimpleQueue[tuple[subprocess.Popen[str], str]] = queue.SimpleQueue()
+        """What is still to be written: the pipe to a child that compiles is soon full, and training must not wait."""
+        self.writer: threading.Thread | None = None
         self.child: subprocess.Popen[str] | None = None
 
     def submit(self, handle: Handle, job: Mapping[str, str]) -> None:
@@ -302,12 +304,25 @@ class _Compiler:
         if child is None or child.stdin is None:
             threading.Thread(target=lambda: self._take(_compile_job(job)), daemon=True).start()
             return
-        try:
-            with self.writing:
-                child.stdin.write(json.dumps(job) + "\n")
+        self.requests.put((child, json.dumps(job) + "\n"))
+        with self.guard:
+            if self.writer is None:
+                self.writer = threading.Thread(target=self._write_requests, daemon=True)
+                self.writer.start()
+
+    def _write_requests(self) -> None:
+        """Hand one request after the other to its child, for as long as the process lives."""
+        while True:
+            child, line = self.requests.get()
+            try:
+                assert child.stdin is not None
+                child.stdin.write(line)
                 child.stdin.flush()
-        except OSError as error:
-            self._lost(f"the compiling process ended: {error}")
+            except (OSError, ValueError) as error:
+                with self.guard:
+                    current = self.child is child
+                if current:
+                    self._lost(f"the compiling process ended: {error}")
 
     def _start(self) -> subprocess.Popen[str] | None:
         if self.child is not None and self.child.poll() is None:

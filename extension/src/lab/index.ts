@@ -1,4 +1,5 @@
 // The list of plugins, nothing else.
 import { commands } from './commands';
+import { models } from './document';
 
-export default [commands];
+export default [commands, models];

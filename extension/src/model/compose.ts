@@ -77,7 +77,8 @@ export function blames(graph: Graph, problems: readonly Problem[], from: string,
   return problems.some(({ edge }) => {
     const [source, target] = edge;
     if (source === undefined || target === undefined || !graph.node.has(source) || !graph.node.has(target)) return false;
-    return graph.path(source).includes(from) && to === target;
+    // an edge that comes into a group has a piece outside and one inside
+    return (from === source || graph.path(source).includes(from) || graph.path(target).includes(from)) && to === target;
   });
 }
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+import random
+from pathlib import Path
+
 import pytest
 
 import cntk_lab as C
 from cntk_lab.composer import Composer
 from cntk_lab.errors import GraphError
+from cntk_lab.widgets._snapshot import check
+
+_spec = importlib.util.spec_from_file_location("programs", Path(__file__).parent / "programs.py")
+programs = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(programs)
 
 VECTOR = 'import cntk_lab as C\n\nx = C.input_variable(4, name="x")\n'
 IMAGE = 'import cntk_lab as C\n\nx = C.input_variable((2, 8, 8), name="x")\n'
@@ -128,3 +137,28 @@ def test_a_program_too_deep_or_too_long_is_a_problem_not_a_crash():
     for text in ("model = " + "(" * 300 + "x" + ")" * 300, "x" * 500_000, "model = " + "-" * 3000 + "1\n",
                  "\x00", "model = 9 ** 9 ** 9"):  # fmt: skip
         assert Composer(text).problems
+
+
+WORDS = ("C.layers.Dense", "C.relu", "x", "3", "(", ")", "[", "]", ",", "lambda i: ", "range(2)", " + ", ".last", "=", "None", "-1",
+         '"name"', "C.layers.Sequential", "C.layers.For", "C", "C.splice", "0.5", "activation=", "\n", " >> ", "**{}", "*x", "[0]",
+         "{1: 2}", "not ", "True", "C.layers.Recurrence(C.layers.LSTM(2))", "C.sequence.last", "f'{x}'", "...", "1e400", "C.ops")  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_text_breaks_the_composer(seed):
+    """Programs with words put in, taken out and exchanged: a problem at worst, and a picture that can be shown."""
+    r = random.Random(seed)
+    composer = Composer(VECTOR + "model = C.layers.Dense(2)(x)\n")
+    for i in range(60):
+        text = programs.program(r.randint(0, 499)) if i % 10 == 0 else composer.code
+        for _ in range(r.randint(1, 2)):
+            at = r.randint(0, len(text))
+            text = text[:at] + r.choice((r.choice(WORDS), "")) + text[at + r.choice((0, 0, 1, 3, 9)) :]
+        composer.code = text
+        check(composer.graph)
+        for problem in composer.problems[:1]:
+            assert problem.message
+            assert 0 <= problem.start <= problem.end <= len(text)
+    while composer.undoable:
+        composer.undo()
+    assert composer.problems == ()

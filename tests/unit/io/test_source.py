@@ -146,6 +146,37 @@ def test_after_kill_nine_the_order_goes_on_and_no_sample_is_lost(tmp_path):
     assert sorted(int(n) for line in whole for n in line[1:]) == sorted(list(range(50)) * 3)
 
 
+@pytest.mark.parametrize("options", [{}, {"randomize": False}, {"truncation_length": 2}])
+def test_every_worker_goes_on_from_any_minibatch_and_together_they_lose_no_sample(options, tmp_path):
+    text = "".join(f"{i} |x {i}{k}\n" for i in range(10, 33) for k in range(1 + i % 3))
+
+    def opened(prefetch):
+        return MinibatchSource(
+            ctf(tmp_path / "n.txt", text, x={"shape": 1}), max_sweeps=2, prefetch=prefetch, **options
+        )
+
+    def rest(state, **part):
+        source = opened(2)
+        source.restore_from_checkpoint(state)
+        found = []
+        while minibatch := source.next_minibatch(7, **part):
+            found += [n for s in minibatch[source.streams.x].as_sequences() for n in s.ravel().tolist()]
+            if len(found) > 1000:
+                raise AssertionError("it does not end")
+        return found
+
+    source, delivered = opened(0), []
+    everything = sorted([float(f"{i}{k}") for i in range(10, 33) for k in range(1 + i % 3)] * 2)
+    while True:
+        state = source.get_checkpoint_state()
+        shares = [n for k in range(2) for n in rest(state, num_data_partitions=2, partition_index=k)]
+        assert sorted(delivered + shares) == everything
+        minibatch = source.next_minibatch(7)
+        if not minibatch:
+            break
+        delivered += [n for s in minibatch[source.streams.x].as_sequences() for n in s.ravel().tolist()]
+
+
 class Slices(UserDeserializer):
     """A table in chunks of 1 MB, made when it is asked for."""
 
