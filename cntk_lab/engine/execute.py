@@ -16,7 +16,7 @@ import numpy as np
 from cntk_lab import device as devices
 from cntk_lab import settings
 from cntk_lab.backends.choose import backend_of
-from cntk_lab.backends.cpu import jit
+from cntk_lab.backends.cpu import draws, jit
 from cntk_lab.device import DeviceDescriptor
 from cntk_lab.engine import watch
 from cntk_lab.engine.bind import Binding, NativePlan, why_not_native
@@ -55,6 +55,8 @@ def native_of(plan: Plan) -> NativePlan | None:
     known = _natives.get(plan)
     if plan not in _natives or (known is not None and (known.guards is not None) != settings.flag("checked")):
         fits = why_not_native(plan) is None and jit.available()
+        if fits:
+            draws.serve()
         _natives[plan] = NativePlan(plan, interpreter_of(plan)) if fits else None
     return _natives[plan]
 

@@ -258,11 +258,10 @@ class Lowering:
         reads = self._operands(node)
         targets = [self._output(node, i) for i in range(len(node.outputs))]
         first = self.builder.buffers[targets[0]]
-        saved = (
-            [self.builder.new(first.rows, (FREE,), first.dtype, name=f"{op.name}.{s}") for s in op.saved]
-            if self.training or op.saved
-            else []
-        )
+        saved = [
+            self.builder.new(first.rows, first.shape if op.saved_alike else (FREE,), first.dtype, name=f"{op.name}.{s}")
+            for s in op.saved
+        ]
         names = tuple(_read_names(node))
         scope = {**node.attributes, **node.resolved}
         wanted = needs(op.forward)

@@ -184,6 +184,9 @@ class OpDef:
     count: Rule | None = None
     """Number of outputs by the attributes, where it is not always that of ``outputs``."""
     saved: tuple[str, ...] = ()
+    """Values that ``forward`` gives beside the outputs, for the gradient."""
+    saved_alike: bool = False
+    """Whether saved values have the shape of the first output; else it is known only when they are there."""
     traits: frozenset[Trait] = frozenset()
     domain: Mapping[str, Reals] = field(default_factory=dict)
     samples: tuple[Sample, ...] = ()

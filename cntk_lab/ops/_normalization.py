@@ -532,9 +532,8 @@ def _rate(x: TensorType, dropout_rate: float) -> Shape:
 
 def _drop(xp: Any, x: Any, dropout_rate: float, random: Any, training: bool) -> Any:
     if not training or dropout_rate == 0:
-        return x, xp.ones((1,) * x.ndim, x.dtype)
-    kept = random.keep(x.size, dropout_rate).reshape(x.shape).astype(x.dtype)
-    kept *= x.dtype.type(1 / (1 - dropout_rate))
+        return x, xp.broadcast_to(xp.ones((), x.dtype), x.shape)
+    kept = random.keep(x.size, dropout_rate).reshape(x.shape) * x.dtype.type(1 / (1 - dropout_rate))
     return x * kept, kept
 
 
@@ -545,6 +544,7 @@ def _drop(xp: Any, x: Any, dropout_rate: float, random: Any, training: bool) -> 
     partial=lambda x: x.shape,
     forward=_drop,
     saved=("kept",),
+    saved_alike=True,
     gradient={"x": lambda dy, kept: dy * kept},
     traits=[Trait.RANDOM],
     cntk=CntkRule("Dropout", id=15, attributes={"dropout_rate": "dropoutRate", "seed": "rngSeed"}),

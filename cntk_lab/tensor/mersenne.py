@@ -210,23 +210,23 @@ class MersenneTwister64:
         """
         return (self.uniform(count) >= 1 - mean).astype(np.float64)
 
-    def keep(self, count: int, rate: float) -> Numbers:
-        """``count`` zeros (dropped) and ones (kept); one where the uniform number is at least ``rate``.
+    def keep(self, count: int, rate: float) -> NDArray[np.bool_]:
+        """Which of ``count`` elements are kept: those whose uniform number is at least ``rate``.
 
         Args:
             count: how many.
-            rate: probability of a zero, 0 <= rate < 1.
+            rate: probability that one is dropped, 0 <= rate < 1.
 
         Returns:
-            float64 array (count) of 0 and 1.
+            boolean array (count).
 
         Example:
             >>> MersenneTwister64(3).keep(4, 0.5)
-            array([1., 0., 1., 0.])
+            array([ True, False,  True, False])
 
         Source: CNTK 2.7 ``dropout``.
         """
-        return (self.uniform(count) >= rate).astype(np.float64)
+        return np.asarray(self.uniform(count) >= rate)
 
     def choose(self, weights: Numbers, count: int, allow_duplicates: bool = True) -> NDArray[np.intp]:
         """``count`` positions, each drawn with a probability in proportion to its weight.

@@ -8,6 +8,7 @@ easy as 1, 2, 3".
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
@@ -16,9 +17,11 @@ from numpy.typing import NDArray
 
 from cntk_lab.tensor.mersenne import draw_positions
 
-_MULTIPLY: Final = (0xD2511F53, 0xCD9E8D57)
-_WEYL: Final = (0x9E3779B9, 0xBB67AE85)
-_ROUNDS: Final = 10
+MULTIPLY: Final = (0xD2511F53, 0xCD9E8D57)
+WEYL: Final = (0x9E3779B9, 0xBB67AE85)
+ROUNDS: Final = 10
+native_fill: Callable[[NDArray[np.uint32], int, int, int], bool] | None = None
+"""Writes words of whole blocks (array, first block, step, seed) by native code, if a backend offers that."""
 
 
 def philox(xp: ModuleType, counter: tuple[Any, Any, Any, Any], key: tuple[int, int]) -> tuple[Any, Any, Any, Any]:
@@ -45,10 +48,10 @@ def philox(xp: ModuleType, counter: tuple[Any, Any, Any, Any], key: tuple[int, i
     low32, shift = xp.uint64(0xFFFFFFFF), xp.uint64(32)
     c0, c1, c2, c3 = (xp.asarray(c, dtype=xp.uint64) for c in counter)
     k0, k1 = key
-    for _ in range(_ROUNDS):
-        p0, p1 = c0 * xp.uint64(_MULTIPLY[0]), c2 * xp.uint64(_MULTIPLY[1])
+    for _ in range(ROUNDS):
+        p0, p1 = c0 * xp.uint64(MULTIPLY[0]), c2 * xp.uint64(MULTIPLY[1])
         c0, c1, c2, c3 = (p1 >> shift) ^ c1 ^ xp.uint64(k0), p1 & low32, (p0 >> shift) ^ c3 ^ xp.uint64(k1), p0 & low32
-        k0, k1 = (k0 + _WEYL[0]) % 2**32, (k1 + _WEYL[1]) % 2**32
+        k0, k1 = (k0 + WEYL[0]) % 2**32, (k1 + WEYL[1]) % 2**32
     return c0.astype(xp.uint32), c1.astype(xp.uint32), c2.astype(xp.uint32), c3.astype(xp.uint32)
 
 
@@ -77,6 +80,8 @@ def counter_words(xp: ModuleType, seed: int, step: int, count: int, first: int =
     """
     begin, end = first // 4, -(-(first + count) // 4)
     out = xp.empty((max(end - begin, 0), 4), dtype=xp.uint32)
+    if xp is np and native_fill is not None and native_fill(out, begin, step, seed):
+        return out.reshape(-1)[first - 4 * begin : first - 4 * begin + count]
     key = (seed % 2**32, seed // 2**32 % 2**32)
     piece = 1 << 14  # NumPy's intermediate arrays of one piece stay in the cache
     for at in range(begin, end, piece):
@@ -240,14 +245,14 @@ class CounterStream:
         return (self._words(count) < threshold(mean)).astype(self._xp.float64)
 
     def keep(self, count: int, rate: float) -> Any:
-        """``count`` zeros (dropped) and ones (kept); zero where the word is below ``threshold(rate)``.
+        """Which of ``count`` elements are kept; dropped are those whose word is below ``threshold(rate)``.
 
         Args:
             count: how many.
-            rate: probability of a zero.
+            rate: probability that one is dropped.
 
         Returns:
-            float64 array (count) of 0 and 1.
+            boolean array (count).
 
         Example:
             >>> int(CounterStream(1).keep(10, 0.0).sum())
@@ -255,7 +260,7 @@ class CounterStream:
 
         Source: this project.
         """
-        return (self._words(count) >= threshold(rate)).astype(self._xp.float64)
+        return self._words(count) >= self._xp.uint32(min(threshold(rate), 2**32 - 1))
 
     def choose(self, weights: Any, count: int, allow_duplicates: bool = True) -> NDArray[np.intp]:
         """``count`` positions, each drawn with a probability in proportion to its weight.

@@ -191,8 +191,8 @@ class Stream(Protocol):
     def bernoulli(self, count: int, mean: float = 0.5) -> Numbers:
         """``count`` zeros and ones; one with probability ``mean``."""
 
-    def keep(self, count: int, rate: float) -> Numbers:
-        """``count`` zeros and ones; zero (dropped) with probability ``rate``."""
+    def keep(self, count: int, rate: float) -> NDArray[np.bool_]:
+        """Which of ``count`` elements are kept (boolean); each is dropped with probability ``rate``."""
 
     def choose(self, weights: Numbers, count: int, allow_duplicates: bool = True) -> NDArray[np.intp]:
         """``count`` positions, each drawn with a probability in proportion to its weight."""
