@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cntk_lab.errors import NotAvailableError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from cntk_lab.widgets.monitor import TrainingMonitor
     from cntk_lab.widgets.preview import ReaderPreview
 
-__all__ = ["compose", "preview", "read_run", "show", "train"]
+__all__ = ["compose", "preview", "read_run", "show", "train", "write_events"]
 
 
 def show(model: Function, other: Function | None = None) -> GraphView:
@@ -101,6 +102,7 @@ def train(
     seed: int = 0,
     name: str = "",
     file: str | os.PathLike[str] | None = None,
+    tensorboard: str | os.PathLike[str] | None = None,
     changes: Sequence[Change] = (),
     doctor: bool = True,
 ) -> TrainingMonitor:
@@ -125,6 +127,7 @@ def train(
         seed: of these orders.
         name: of the run, in legends and files.
         file: where to write the run's history while it grows, as JSON lines.
+        tensorboard: folder for TensorBoard's events of the run, written while it grows.
         changes: of an earlier run (``history.changes``), to be made again at the same steps.
         doctor: whether to look for what is wrong, in one part in 1000 of the time.
 
@@ -158,6 +161,10 @@ def train(
         file=file, changes=changes, doctor=doctor,
     )  # fmt: skip
     monitor = TrainingMonitor(run)
+    if tensorboard is not None:
+        from cntk_lab.logging._run_events import follow_run
+
+        follow_run(run, tensorboard)
     run.start()
     return monitor
 
@@ -213,6 +220,25 @@ def preview(
     if model is not None:
         made.check(model, streams)
     return made
+
+
+def write_events(run: TrainingMonitor | History, folder: str | os.PathLike[str]) -> Path:
+    """A run as an event file for TensorBoard: loss, metric, validation, learning rate and momentum by step.
+
+    Args:
+        run: a monitor, or a history as ``read_run`` gives it.
+        folder: of the event file; it is made if it is missing.
+
+    Returns:
+        The path of the event file.
+
+    Example:
+        >>> from cntk_lab import lab
+        >>> lab.write_events(lab.read_run("run.jsonl"), "events")  # doctest: +SKIP
+    """
+    from cntk_lab.logging._run_events import write_history
+
+    return write_history(getattr(run, "history", run), folder)
 
 
 def read_run(path: str | os.PathLike[str]) -> History:

@@ -169,27 +169,47 @@ class Applier:
         if isinstance(maker.site.node, ast.Call):
             node.attributes = self.attributes(maker.site.node, None)
         self._draw(node, operands)
-        inside = _layers_in(maker)
-        if inside and maker.key[0] != "op":
+        drawn_inside = bool(_layers_in(maker)) and maker.key[0] != "op"
+        if drawn_inside:
             node.kind = "block"
             self._draw_inside(maker, uid)
         if len(flows) < len(operands):
             return Broken(uid)
-        variables = [v for f in flows for v in f.variables]
         try:
-            kept = self.kept(maker)
-            types = type_of(variables)
-            if kept.types is not None and kept.types != types and "@" not in uid and maker.key[0] != "op":
-                kept = self.kept(maker, fresh=True)
-            function = kept.function
-            key = (uid, id(function), tuple(id(v) for v in variables))
-            result = self.memory.result(key, (function, *variables), lambda: function(*[f.function for f in flows]))
+            kept, result = self._applied(maker, flows, uid)
         except Exception as error:  # noqa: BLE001  (whatever a layer raises belongs to the place of the layer)
+            for m in (maker, *_layers_in(maker)):  # dimensions may have been inferred from what did not fit
+                self.memory.layers.pop(m.uid, None)
             return self._not_built(node, flows, error)
+        node.parameters = count(_all_own(kept))
+        if drawn_inside:  # again: the shapes of the weights are known now
+            self._draw_inside(maker, uid)
+        return self._flow(node, result)
+
+    def _applied(self, maker: LayerMaker, flows: Sequence[Flow], uid: str) -> tuple[Kept, Any]:
+        """The result of a layer; made anew if the operands' types are not those that its weights were made for."""
+        variables = [v for f in flows for v in f.variables]
+        types = type_of(variables)
+        first = "@" not in uid and maker.key[0] != "op"
+        kept = self.kept(maker)
+        if kept.types is not None and kept.types != types and first:
+            kept = self.kept(maker, fresh=True)
+
+        def result(kept: Kept) -> Any:
+            key = (uid, id(kept.function), tuple(id(v) for v in variables))
+            keep = (kept.function, *variables)
+            return self.memory.result(key, keep, lambda: kept.function(*[f.function for f in flows]))
+
+        try:
+            found = result(kept)
+        except Exception:
+            if not first:
+                raise
+            kept = self.kept(maker, fresh=True)  # a layer within it may have been made for other operands
+            found = result(kept)
         if kept.types is None:
             kept.types = types
-        node.parameters = count(_all_own(kept))
-        return self._flow(node, result)
+        return kept, found
 
     def _draw_inside(self, maker: LayerMaker, uid: str) -> None:
         for inner in maker.inner:

@@ -57,7 +57,12 @@ class Arranger(Editor):
         named = f', name="{name}"' if name else ""
         if kind == "For" or (kind == "ResNetBlock" and len(texts) == 1):
             inner = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-            if kind == "For":
+            if "\n" in inner:  # all its lines go one step in: one stretch of the code changes
+                start_of = f"range({count}), lambda: " if kind == "For" else ""
+                deeper = inner.replace("\n", f"\n{STEP}")
+                opening, closing = f"C.layers.{kind}(\n{indent}{STEP}{start_of}", f"{named}\n{indent})"
+                inner = deeper
+            elif kind == "For":
                 opening, closing = f"C.layers.For(range({count}), lambda: ", f"{named})"
             else:
                 opening, closing = "C.layers.ResNetBlock(", f"{named})"

@@ -75,8 +75,12 @@ class Builder(Applier):
                 for alias in names:
                     self._import_from(s, module or "", alias.name, alias.asname or alias.name)
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                self.scope[name] = Broken()
-                self.scope[name] = result = self.value(value, self.scope)
+                try:
+                    result = self.value(value, self.scope)
+                except Stop:
+                    self.scope[name] = Broken()
+                    raise
+                self.scope[name] = result
                 self.results.append((name, result))
             case ast.Expr(value=ast.Constant()):
                 pass
@@ -202,6 +206,10 @@ class Builder(Applier):
             and id(node) in self.program.by_node
         ):
             if any(isinstance(v, (Maker, Broken)) for v in value):
+                for element, v in zip(node.elts, value, strict=True):
+                    if not isinstance(v, (Maker, Broken)):
+                        what = "a value" if isinstance(v, Flow) else repr(v)[:40]
+                        raise self.wrong(element, f"{what} is no layer", "item", {"value": v})
                 site = self.program.site(node)
                 if isinstance(node, ast.Tuple):
                     return GroupMaker(site, site.id + self.path, "side by side", items=list(value))

@@ -208,9 +208,28 @@ class Editor:
 
     def _around(self, value: ast.expr, maker: str) -> Edit:
         start, end = self.lines.span(value)
+        if "\n" in self.source[start:end]:
+            return self._around_lines(value, maker)
         opening = f"{_callable(maker)}("
         close = ")"
         return Edit([Splice(start, start, opening), Splice(end, end, close)], look_at=start, label="add")
+
+    def _around_lines(self, value: ast.expr, maker: str) -> Edit:
+        """Around an expression of several lines: at the end of its list, or as a line behind its statement."""
+        items = self.items_of(self.program.site(value.func)) if (
+            isinstance(value, ast.Call) and isinstance(value.func, ast.Call) and not value.func.keywords
+            and ast.unparse(value.func.func).endswith("Sequential")
+        ) else None  # fmt: skip
+        if items is not None:
+            return self.insert_item(items, len(items.elts), maker)
+        start, end = self.lines.span(value)
+        s = self.program.statement_of(self.program.site(value))
+        if isinstance(s, ast.Assign) and s.value is value and isinstance(s.targets[0], ast.Name):
+            name, at = s.targets[0].id, self.lines.end_of_line(end)
+            text = f"\n{self.lines.indent(self.lines.span(s)[0])}{name} = "
+            return Edit([Splice(at, at, f"{text}{_callable(maker)}({name})")], look_at=at + len(text), label="add")
+        text = f"{_callable(maker)}({ast.unparse(value)})"  # its lines change all together
+        return Edit([Splice(start, end, text)], look_at=start, label="add")
 
     def _wrap(self, uid: str, maker: str) -> Edit:
         return self._around(self.whole(uid).node, maker)
@@ -384,6 +403,8 @@ class Editor:
         """The expressions that a node is applied to."""
         whole = self.whole(uid).node
         node = self.drawn(uid)
+        if node.path in catalog() and catalog()[node.path].kind == "leaf":
+            return []
         if isinstance(whole, ast.BinOp):
             return [whole.left, whole.right]
         if isinstance(whole, ast.UnaryOp):

@@ -86,6 +86,9 @@ def _model(builder: Builder) -> tuple[Function | None, tuple[str, ...], str]:
     if not isinstance(value, Broken) and not builder.problems:
         start, end = builder.program.lines.span(statement)
         builder.problems.append(Problem("", f"{name} is no network", "output", start=start, end=end))
+    if isinstance(value, Broken) and not builder.problems:
+        start, end = builder.program.lines.span(statement)
+        builder.problems.append(Problem("", f"{name} cannot be built", "output", start=start, end=end))
     sources = (value.source,) if isinstance(value, Broken) and value.source else ()
     return None, sources, name
 

@@ -108,10 +108,9 @@ class Memory:
                     self._own(uid, v, number)
         if table:
             put(self.made, table)
-            for uid, (key, kept) in list(self.layers.items()):
+            for _, kept in self.layers.values():
                 if any(id(v) in table for v in kept.own):
-                    own = tuple(table.get(id(v), v) for v in kept.own)
-                    self.layers[uid] = (key, Kept(kept.function, own, kept.types, kept.inner))
+                    kept.own = tuple(table.get(id(v), v) for v in kept.own)
         self.results = {k: v for k, v in self.results.items() if k in self.used}
         self.fresh, self.made = [], []
 

@@ -47,7 +47,7 @@ from cntk_lab.engine.plan import (
 )
 from cntk_lab.engine.products import contraction, touched_rows
 from cntk_lab.engine.touched import add_rows, fill, update_rows
-from cntk_lab.errors import SequenceError
+from cntk_lab.errors import DataError, SequenceError
 from cntk_lab.formula.print_numpy import numpy_function
 from cntk_lab.graph.opdef import needs
 from cntk_lab.tensor.layout import Layout
@@ -188,9 +188,22 @@ class Interpreter:
         writes = [(w, buffers[w]) for w in step.writes]
         in_place = [b.role in ("parameter", "constant", "state") for _, b in writes]
         fixed = step.kernel.rows and not any(o.rows for o in step.kernel.inputs)
+        told = [
+            (i, axis, d)
+            for i, o in enumerate(step.kernel.inputs)
+            for axis, (have, d) in enumerate(zip(o.shape, step.kernel.domain, strict=True))
+            if have == FREE and d != FREE
+        ]
 
         def act(run: Run) -> None:
             arrays = [_operand(run, r, has_rows, shape) for r, has_rows, shape in reads]
+            for i, axis, d in told:
+                if (have := arrays[i].shape[axis + 1]) not in (1, d):
+                    raise DataError(
+                        f"{buffers[step.reads[i]]}: the data have {have} along static axis {axis}, "
+                        f"what they are combined with has {d}",
+                        fix=f"feed data that give {d} there",
+                    )
             results = compute(run.xp, *arrays, rows=_rows_now(run, step.rows)) if fixed else compute(run.xp, *arrays)
             for (w, b), result, keep in zip(writes, results, in_place, strict=True):
                 if keep:

@@ -51,6 +51,8 @@ def read(content: bytes, name: str) -> dict[str, Any]:
                 "error": f"{path.name}: {len(graph['nodes']):,} nodes are more than a viewer takes ({MOST_NODES:,})"
             }
         graph["name"] = graph["name"] if function.name else path.stem
+        for node in graph["nodes"]:
+            node["source"] = None  # nobody's line: this module made it
         arranged = arrange(check(graph))
         return {"graph": arranged, "opened": sorted(first_open(Tree(arranged)))}
     except LabError as error:

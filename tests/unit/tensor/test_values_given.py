@@ -134,3 +134,11 @@ def test_a_value_of_as_many_samples_as_there_are_can_be_assigned():
     w, x = C.parameter((2, 3)), C.input_variable(3)
     C.assign(w, C.unpack_batch(x)).eval({x: [[1, 2, 3], [4, 5, 6]]})
     np.testing.assert_array_equal(w.value, [[1, 2, 3], [4, 5, 6]])
+
+
+def test_a_value_of_another_number_of_samples_is_not_assigned():
+    w, x = C.parameter((2, 3)), C.input_variable(3)
+    with pytest.raises(DataError) as error:
+        C.assign(w, C.unpack_batch(x)).eval({x: [[1, 2, 3]] * 3})
+    assert "the data have 3 along static axis 0, what they are combined with has 2" in str(error.value)
+    assert not w.value.any()
