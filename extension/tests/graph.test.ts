@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { Graph, MOST_VISIBLE, NotAGraph, readSnapshot, shapeText, short, titleOf } from '../src/model/graph';
+import { Graph, LONGEST_NAME, MOST_NODES, MOST_VISIBLE, NotAGraph, readSnapshot, shapeText, short, titleOf } from '../src/model/graph';
 import { blocks, edge, node, snapshot } from './samples';
 
 test('a closed block takes the edges of its inside', () => {
@@ -100,4 +100,14 @@ test('20,000 nodes in blocks are indexed and opened at once', () => {
   const graph = new Graph(readSnapshot(snapshot(nodes, edges)));
   assert.equal(graph.level(null).links.length, 199);
   assert.ok(performance.now() - start < 500, `took ${performance.now() - start} ms`);
+});
+
+test('a million nodes are refused at once, and names of any length are cut', () => {
+  const nodes = new Array(1_000_000).fill(node('a'));
+  const begun = performance.now();
+  assert.throws(() => readSnapshot(snapshot(nodes, [])), (error: Error) => error instanceof NotAGraph && error.message.includes('1,000,000 nodes'));
+  assert.ok(performance.now() - begun < 200);
+  assert.ok(MOST_NODES >= 20_000);
+  const long = readSnapshot(snapshot([node('a', { name: 'x'.repeat(10_000_000), op: '<b>'.repeat(9999) })], []));
+  assert.deepEqual([long.nodes[0]!.name.length, long.nodes[0]!.op.length], [LONGEST_NAME, LONGEST_NAME]);
 });

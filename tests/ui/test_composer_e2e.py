@@ -84,6 +84,12 @@ def set_parameter(page, name, text):
     page.wait_for_function("document.activeElement.closest('.cntk-node') !== null")
 
 
+def until_code(page, words, *, there=True):
+    """Wait until the code holds some words, or holds them no more."""
+    script = "([words, there]) => document.querySelector('.cntk-code textarea').value.includes(words) === there"
+    page.wait_for_function(script, arg=[words, there])
+
+
 def code(page):
     return page.get_by_label("Code of the model").input_value()
 
@@ -98,11 +104,11 @@ def test_compose_fix_train_edit_continue_by_keyboard_alone(open_notebook, run_ce
 
     # compose
     add(page, "dense")
-    assert "C.layers.Dense(10)" in code(page)
+    until_code(page, "C.layers.Dense(10)")
     set_parameter(page, "activation", "C.relu")
     add(page, "dense")
     set_parameter(page, "shape", "3")
-    page.wait_for_function("document.querySelector('textarea').value.includes('C.layers.Dense(3)')")
+    until_code(page, "C.layers.Dense(3)")
     assert code(page).count("C.layers.Dense") == 2
 
     # an error, marked on its node and its edge, and fixed by a key
@@ -115,9 +121,12 @@ def test_compose_fix_train_edit_continue_by_keyboard_alone(open_notebook, run_ce
     key(page, "f")
     page.locator(".cntk-foot:not(.wrong)").wait_for()
     assert page.locator(".cntk-compose .cntk-node.alarm").count() == 0
-    key(page, "Control+z")
-    key(page, "Control+z")
-    assert "Convolution2D" not in code(page)
+    key(page, "Control+z")  # the fix
+    page.locator(".cntk-foot.wrong").wait_for()
+    until_code(page, "Convolution2D")
+    page.keyboard.press("Control+z")  # the layer
+    until_code(page, "Convolution2D", there=False)
+    page.locator(".cntk-foot:not(.wrong)").wait_for()
 
     # train, in the notebook
     run_cell(page, 1)
@@ -128,8 +137,8 @@ def test_compose_fix_train_edit_continue_by_keyboard_alone(open_notebook, run_ce
     page.keyboard.press("ArrowUp")
     page.wait_for_function("document.querySelector('.cntk-form h3').textContent.startsWith('Dense')")
     set_parameter(page, "shape", "16")
-    page.wait_for_function("document.querySelector('textarea').value.includes('C.layers.Dense(16')")
-    assert "1 kept" in page.locator(".cntk-foot .words").text_content()
+    until_code(page, "C.layers.Dense(16")
+    page.locator(".cntk-foot .words", has_text="1 kept").wait_for()
     screenshot(page, "composer-widened")
 
     # continue
@@ -187,19 +196,19 @@ composer
 
     go("tanh")
     key(page, "Alt+ArrowDown")
-    assert code(page).index("C.relu") < code(page).index("C.tanh")
+    until_code(page, "    C.relu,\n    C.tanh,\n")
     go("Dense b" if page.locator(".cntk-node", has_text="Dense b").count() else "b")
     page.keyboard.press("c")
     page.locator(".cntk-foot .words", has_text="Connect:").wait_for()
     go("+")
     key(page, "2")
-    assert "(a + b)" in code(page)
+    until_code(page, "(a + b)")
     go("tanh")
     key(page, "Delete")
-    assert "tanh" not in code(page)
+    until_code(page, "tanh", there=False)
     key(page, "Control+z")
     key(page, "Control+z")
-    assert "(a + a)" in code(page)
+    until_code(page, "(a + a)")
     assert page.errors == []
 
 
@@ -211,7 +220,7 @@ def test_a_layer_is_dragged_onto_a_node(open_notebook, run_cell):
     option = page.locator(".cntk-entries [role=option]", has_text="Stabilizer")
     option.drag_to(page.locator(".cntk-compose .cntk-node", has_text="Sequential").first)
     page.locator(".cntk-compose .cntk-node", has_text="Stabilizer").wait_for()
-    assert "C.layers.Stabilizer()" in code(page)
+    until_code(page, "C.layers.Stabilizer()")
     assert page.errors == []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 import cntk_lab as C
@@ -40,4 +42,52 @@ def test_a_damaged_file_is_told_in_words(lab, page):
     words = page.locator(".cntk-model-words", has_text="broken.model: ")
     words.wait_for(timeout=60_000)
     assert page.evaluate("globalThis.pwned === undefined")
+    assert page.errors == []
+
+
+def graph_file(lab, name, nodes):
+    """A graph file whose nodes are given as JSON texts."""
+    head = '{"format": "cntk-lab-graph", "version": 1, "name": "hostile", "edges": [], "outputs": [], "nodes": ['
+    (lab.root / name).write_text(head + ",".join(nodes) + "]}")
+
+
+def node_text(uid, **more):
+    return json.dumps(
+        {"id": uid, "op": "Plus", "name": "", "kind": "function", "shape": [], "axes": [], "dtype": "float32",
+         "parent": None, "parameters": 0, "attributes": {}, **more}
+    )  # fmt: skip
+
+
+def longest_pause(page):
+    """Longest time in which the tab did nothing else, in ms."""
+    return page.evaluate("globalThis.longest ?? 0")
+
+
+WATCH = """() => { let before = performance.now(); globalThis.longest = 0;
+    setInterval(() => {
+        const now = performance.now();
+        globalThis.longest = Math.max(globalThis.longest, now - before - 50);
+        before = now; }, 50); }"""
+
+
+def test_a_million_nodes_and_ten_megabytes_of_a_name_do_not_hang_the_tab(lab, page, capsys):
+    graph_file(lab, "long.cntkgraph.json", [node_text("a", name="x" * 10_000_000, op=ATTACK), node_text("b")])
+    one = node_text("@")
+    graph_file(lab, "million.cntkgraph.json", (one.replace("@", str(i)) for i in range(1_000_000)))
+    pauses = {}
+    for name, seen in (("long", ".cntk-node"), ("million", ".cntk-message.wrong")):
+        page.goto(f"{lab.url}lab/workspaces/e2e-hostile-{name}?token={lab.token}&reset")
+        page.wait_for_selector(".jp-DirListing-item", timeout=60_000)
+        page.evaluate(WATCH)
+        page.locator(".jp-DirListing-item", has_text=f"{name}.cntkgraph.json").dblclick()
+        page.locator(seen).first.wait_for(timeout=120_000)
+        page.wait_for_timeout(200)
+        pauses[name] = longest_pause(page)
+    with capsys.disabled():
+        print(
+            f"\nlongest pause of the tab: {pauses['long']:.0f} ms (10 MB name), {pauses['million']:.0f} ms (1e6 nodes)"
+        )
+    assert "1,000,000 nodes, more than a viewer takes" in page.locator(".cntk-message.wrong").text_content()
+    assert page.evaluate("globalThis.pwned === undefined")
+    assert max(pauses.values()) < 10_000
     assert page.errors == []

@@ -60,6 +60,11 @@ export interface Level {
 }
 
 export const MOST_VISIBLE = 300;
+/** More are refused: indexing them would hold the tab. */
+export const MOST_NODES = 200_000;
+export const MOST_EDGES = 1_000_000;
+/** Characters of a name that are kept. */
+export const LONGEST_NAME = 1000;
 const KINDS = new Set<string>([
   'function', 'input', 'parameter', 'constant', 'placeholder', 'output', 'block', 'group', 'repeat'
 ]);
@@ -77,6 +82,9 @@ export function readSnapshot(data: unknown): Snapshot {
   if (typeof graph !== 'object' || graph === null || graph.format !== 'cntk-lab-graph' || graph.version !== 1)
     fail('This is no graph of format cntk-lab-graph, version 1.');
   if (!Array.isArray(graph.nodes) || !Array.isArray(graph.edges)) fail('The graph has no list of nodes or edges.');
+  const many = (n: number) => n.toLocaleString('en');
+  if (graph.nodes.length > MOST_NODES) fail(`The graph has ${many(graph.nodes.length)} nodes, more than a viewer takes (${many(MOST_NODES)}).`);
+  if (graph.edges.length > MOST_EDGES) fail(`The graph has ${many(graph.edges.length)} edges, more than a viewer takes (${many(MOST_EDGES)}).`);
   const parent = new Map<string, string | null>();
   for (const node of graph.nodes) {
     if (typeof node?.id !== 'string' || !KINDS.has(node.kind)) fail('A node of the graph has no id or no known kind.');
@@ -100,7 +108,12 @@ export function readSnapshot(data: unknown): Snapshot {
     let base = at === null ? 0 : depth.get(at)!;
     while (path.length) depth.set(path.pop()!, ++base);
   }
-  return graph as Snapshot;
+  const nodes = graph.nodes.map(node => (node.name.length > LONGEST_NAME || node.op.length > LONGEST_NAME ? { ...node, name: cut(node.name), op: cut(node.op) } : node));
+  return { ...graph, name: cut(String(graph.name ?? '')), nodes } as Snapshot;
+}
+
+function cut(text: string): string {
+  return text.length > LONGEST_NAME ? `${text.slice(0, LONGEST_NAME - 1)}…` : text;
 }
 
 function isNumbers(value: unknown): boolean {

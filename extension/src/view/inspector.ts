@@ -108,7 +108,7 @@ function table(rows: readonly (readonly [string, string])[]): HTMLElement {
 
 function inWords(value: unknown): string {
   if (Array.isArray(value)) return value.map(inWords).join(', ');
-  return typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value);
+  return (typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value)).slice(0, 2000);
 }
 
 function statistics(s: Statistics): Element[] {
