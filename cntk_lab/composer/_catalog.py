@@ -168,7 +168,7 @@ def _quoted(text: str) -> str:
 
 
 def _first_line(target: Any) -> str:
-    return (inspect.getdoc(target) or "").split("\n", 1)[0].strip()
+    return (inspect.getdoc(target) or "").split("\n", 1)[0].strip().replace("``", "")
 
 
 def _operands(function: Callable[..., Any], name: str, definition: OpDef | None) -> tuple[str, ...]:
@@ -214,6 +214,8 @@ def catalog() -> dict[str, Entry]:
         target = getattr(layers, name)
         if name in _LAYERS_KEPT_OUT or not (inspect.isfunction(target) or isinstance(target, Function)):
             continue
+        if inspect.isfunction(target) and not target.__module__.startswith("cntk_lab.layers"):
+            continue  # the door hands on what belongs elsewhere
         path = f"layers.{name}"
         kind = "op" if isinstance(target, Function) else "group" if name in GROUPS else "layer"
         out[path] = Entry(path, kind, target, ("x",) if kind == "op" else (), _first_line(target))
@@ -221,7 +223,8 @@ def catalog() -> dict[str, Entry]:
         target = getattr(initializer, name)
         if inspect.isfunction(target) and name != "initializer_with_rank":
             out[name] = out[f"initializer.{name}"] = Entry(name, "value", target, (), _first_line(target))
-    out["default_options"] = Entry("default_options", "options", default_options)
+    for path in ("default_options", "layers.default_options"):
+        out[path] = Entry(path, "options", default_options)
     out["Axis.default_batch_axis"] = Entry("Axis.default_batch_axis", "value", Axis.default_batch_axis)
     out["Axis.new_unique_dynamic_axis"] = Entry("Axis.new_unique_dynamic_axis", "value", Axis.new_unique_dynamic_axis)
     out["InferredDimension"] = Entry("InferredDimension", "number", -1)

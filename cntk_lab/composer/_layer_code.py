@@ -17,7 +17,8 @@ from cntk_lab.errors import LabError
 from cntk_lab.graph import walk
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.node import Node
-from cntk_lab.graph.variable import INPUT, Constant, Variable
+from cntk_lab.graph.variable import INPUT, Constant, Variable, new_placeholder
+from cntk_lab.tensor.shape import INFERRED
 
 Found = tuple[str, list[Variable], str | None, Variable]
 """The call, the weights, for a recurrence the inner call (its place in the call is marked), and the operand."""
@@ -36,20 +37,27 @@ def layer(node: Node) -> Found | None:
         return None
     guesses = _GUESSES.get(node.op_name)
     operand = node.inputs[-1]
-    if guesses is None or operand.type.shape is None or operand.type.axes is None or operand.type.dtype is None:
+    if guesses is None:
         return None
     for name, settings in guesses(node):
         if node.name:
             settings = {**settings, "name": node.name}
         factory = catalog()[f"layers.{name}"].target
         try:
-            probe = Variable(INPUT, operand.type, "")
-            copy = factory(**settings)(probe)
+            copy = factory(**settings)(probe(operand))
         except (LabError, TypeError, ValueError):
             continue
         if isinstance(copy, Function) and same(node, copy.node):
             return call(f"layers.{name}", settings), own(node), None, operand
     return None
+
+
+def probe(operand: Variable) -> Variable:
+    """Something of an operand's type to try a layer on: a placeholder where the type is not known yet."""
+    t = operand.type
+    if t.shape is None or t.axes is None or t.dtype is None:
+        return new_placeholder(name="x")
+    return Variable(INPUT, t, "")
 
 
 def call(path: str, settings: dict[str, Any]) -> str:
@@ -70,7 +78,7 @@ def same(a: Node, b: Node) -> bool:
     if a.op_name != b.op_name or len(a.inputs) != len(b.inputs) or not _alike(a, b):
         return False
     for v, w in zip(own(a), own(b), strict=False):
-        if v.name != w.name or v.type.shape != w.type.shape or v.kind != w.kind:
+        if v.name != w.name or not _fits(v.type.shape, w.type.shape) or v.kind != w.kind:
             return False
     if (a.block is None) != (b.block is None):
         return False
@@ -78,6 +86,13 @@ def same(a: Node, b: Node) -> bool:
         return True
     inner_a, inner_b = list(walk.nodes(a.block.outputs)), list(walk.nodes(b.block.outputs))
     return len(inner_a) == len(inner_b) and all(same(x, y) for x, y in zip(inner_a, inner_b, strict=True))
+
+
+def _fits(shape: tuple[int, ...] | None, made: tuple[int, ...] | None) -> bool:
+    """Whether a new weight has the shape of an old one, or may still get it."""
+    if shape is None or made is None or len(shape) != len(made):
+        return shape == made
+    return all(m in (s, INFERRED) for s, m in zip(shape, made, strict=True))
 
 
 def _alike(a: Node, b: Node) -> bool:
@@ -270,7 +285,7 @@ def _cell(node: Node, factory: Callable[..., Any]) -> str | None:
     """The call that makes a recurrent cell like this one."""
     H, P = _weight(node, "H"), _weight(node, "P")
     W, operand = _weight(node, "W"), node.inputs[-1]
-    if H is None or W is None or operand.type.shape is None:
+    if H is None or W is None:
         return None
     base: dict[str, Any] = {"shape": H[0]}
     if P is not None:
@@ -283,7 +298,7 @@ def _cell(node: Node, factory: Callable[..., Any]) -> str | None:
             for stable in ({}, {"enable_self_stabilization": True}):
                 settings = {**base, **activation, **peepholes, **stable, **names}
                 try:
-                    copy = layers.Recurrence(factory(**settings))(Variable(INPUT, operand.type, ""))
+                    copy = layers.Recurrence(factory(**settings))(probe(operand))
                 except (LabError, TypeError, ValueError):
                     continue
                 twin = next((n for n in walk.nodes(copy.outputs) if n.op_name == node.op_name), None)

@@ -6,6 +6,7 @@ written as operators. Which weights belong to which call is remembered by marks 
 
 from __future__ import annotations
 
+import functools
 import keyword
 import re
 from collections.abc import Iterator, Sequence
@@ -70,6 +71,7 @@ class _Writer:
         self.weights: list[list[Variable]] = []
         self.names: dict[int, str] = {}
         self.taken: set[str] = {"C", "model"}
+        self.recurrence = functools.cache(layer_code.recurrence)
         self.chain: list[str] = []
         self.chain_from = ""
         self.chain_at: Variable | None = None
@@ -80,16 +82,16 @@ class _Writer:
     def run(self, function: Function) -> str:
         title = function.name or "A model"
         roots = list(function.outputs)
-        self.uses = _uses(roots)
+        self.uses = self._count(roots)
         for leaf in function.arguments:
             self.leaf(leaf)
         seen: set[tuple[int, ...]] = set()
-        for node in _ordered(roots):
+        for node in self._ordered(roots):
             weights = tuple(id(v) for v in layer_code.own(node)) if node.block is not None else ()
             if weights and weights in seen:
                 self.shared[weights] = ""
             seen.add(weights)
-        for node in _ordered(roots):
+        for node in self._ordered(roots):
             if any(o.node is node for o in node.outputs):
                 self.node(node)
         names = [self.read(r) for r in roots]
@@ -102,12 +104,52 @@ class _Writer:
         text = re.sub(r'["\\\n]', " ", title)
         return f'"""{text}."""\n\nimport cntk_lab as C\n\n' + "\n".join(self.lines) + "\n"
 
+    # ---- the order of things
+
+    def _ordered(self, roots: Sequence[Variable]) -> list[Node]:
+        """Operands before users; a recurrent layer after what it reads, though its loop hides the order."""
+        done: list[Node] = []
+        seen: set[int] = set()
+        stack: list[tuple[Node, bool]] = [(r.node, False) for r in reversed(roots) if r.node is not None]
+        while stack:
+            node, ready = stack.pop()
+            if ready:
+                done.append(node)
+                continue
+            if id(node) in seen:
+                continue
+            seen.add(id(node))
+            stack.append((node, True))
+            found = self.recurrence(node)
+            below = [found[3]] if found is not None else node.inputs
+            stack.extend((v.node, False) for v in reversed(below) if v.node is not None)
+        return done
+
+    def _count(self, roots: Sequence[Variable]) -> dict[int, int]:
+        """How often each value is read, the loops of recurrent layers left out."""
+        out: dict[int, int] = {}
+        for r in roots:
+            out[id(r)] = out.get(id(r), 0) + 1
+        for node in self._ordered(roots):
+            found = self.recurrence(node)
+            for v in [found[3]] if found is not None else node.inputs:
+                out[id(v)] = out.get(id(v), 0) + 1
+        return out
+
+    def _in_loop(self, node: Node) -> bool:
+        """Whether a node is the delay of a recurrent layer."""
+        user = node.inputs[0].node
+        return (
+            user is not None and node.op.has(Trait.RECURRENT) and self.recurrence(user) is not None
+            and any(v.node is node for v in user.inputs)
+        )  # fmt: skip
+
     # ---- names and leaves
 
     def fresh(self, wanted: str) -> str:
         """A variable name that is not taken."""
         base = re.sub(r"\W+", "_", wanted).strip("_").lower() or "h"
-        if base[0].isdigit() or keyword.iskeyword(base):
+        if base[0].isdigit() or keyword.iskeyword(base) or base == "l":  # l is too like 1
             base = f"h_{base}"
         name, i = base, 1
         while name in self.taken:
@@ -133,7 +175,7 @@ class _Writer:
             plain = not v.type.shape and v.type.dtype == "float32"
             self.names[id(v)] = text if plain else f"C.constant({text})"
             return self.names[id(v)]
-        variable = self.fresh(v.name or v.kind)
+        variable = self.fresh(v.name or ("x" if v.is_input else v.kind))
         dtype = f', dtype="{v.type.dtype}"' if v.type.dtype not in (None, "float32") else ""
         if v.is_parameter:
             text = self.marked([v], f"C.parameter({shape}{dtype}{name})")
@@ -177,13 +219,13 @@ class _Writer:
 
     def node(self, node: Node) -> None:
         """Write one node: a recurrent layer, a layer, an operator, or what is inside of a block."""
-        if id(node) in self.names or (node.op.name in ("_past_value", "_future_value") and _is_loop(node)):
+        if id(node) in self.names or (node.op.name in ("_past_value", "_future_value") and self._in_loop(node)):
             return
         if node.op.name == "combine" or all(o.node is not node for o in node.outputs):
             return
         if node.op.kind == "user":
             raise GraphError(f"{node.op_name} is an operator of the user's, which no program of layers has")
-        found = layer_code.recurrence(node) or layer_code.layer(node)
+        found = self.recurrence(node) or layer_code.layer(node)
         if found is not None:
             text, weights, inner, operand = found
             item = self.marked(weights, text) if inner is None else self.marked([], text).replace(
@@ -240,12 +282,12 @@ class _Writer:
         for p in block.arguments:
             assert p.block_input is not None
             self.alias[id(p)] = p.block_input
-        inner_uses = _uses(block.outputs)
+        inner_uses = self._count(block.outputs)
         for key, count in inner_uses.items():
             self.uses.setdefault(key, count)
         for p in block.arguments:  # read by what is inside as often as by the block
             self.uses[id(p.block_input)] = self.uses.get(id(p.block_input), 1) + inner_uses.get(id(p), 1)
-        for inner in _ordered(block.outputs):
+        for inner in self._ordered(block.outputs):
             if any(o.node is inner for o in inner.outputs):
                 self.node(inner)
         for outer, inner_output in zip(node.outputs, block.outputs, strict=True):
@@ -274,46 +316,6 @@ class _Writer:
             self.names[id(node.outputs[0])] = variable
         for i, o in enumerate(node.outputs if len(node.outputs) > 1 else ()):
             self.names[id(o)] = f"{variable}[{i}]"
-
-
-def _ordered(roots: Sequence[Variable]) -> list[Node]:
-    """Operands before users; a recurrent layer after what it reads, though its loop hides the order."""
-    done: list[Node] = []
-    seen: set[int] = set()
-    stack: list[tuple[Node, bool]] = [(r.node, False) for r in reversed(roots) if r.node is not None]
-    while stack:
-        node, ready = stack.pop()
-        if ready:
-            done.append(node)
-            continue
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        stack.append((node, True))
-        found = layer_code.recurrence(node)
-        below = [found[3]] if found is not None else node.inputs
-        stack.extend((v.node, False) for v in reversed(below) if v.node is not None)
-    return done
-
-
-def _uses(roots: Sequence[Variable]) -> dict[int, int]:
-    """How often each value is read, the loops of recurrent layers left out."""
-    out: dict[int, int] = {}
-    for r in roots:
-        out[id(r)] = out.get(id(r), 0) + 1
-    for node in _ordered(roots):
-        found = layer_code.recurrence(node)
-        for v in [found[3]] if found is not None else node.inputs:
-            out[id(v)] = out.get(id(v), 0) + 1
-    return out
-
-
-def _is_loop(node: Node) -> bool:
-    """Whether a delay is part of a recurrent layer."""
-    user = node.inputs[0].node
-    return user is not None and node.op.has(Trait.RECURRENT) and layer_code.recurrence(user) is not None and any(
-        o.node is node for v in user.inputs for o in [v]
-    )  # fmt: skip
 
 
 def _entry(node: Node) -> Entry:

@@ -222,6 +222,7 @@ def test_the_palette_has_every_layer_with_its_parameters():
     assert dense["shape"]["required"]
     assert dense["activation"]["default"] == "C.layers.identity"
     assert all(e["summary"] for e in found.values())
+    assert not any("default_options" in path or path.startswith("_") for path in found)
 
 
 def test_everything_in_the_palette_can_be_added():

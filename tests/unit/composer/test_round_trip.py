@@ -96,3 +96,34 @@ def test_a_saved_program_runs_by_itself(tmp_path):
     spec.loader.exec_module(module)
     assert module.model.shape == (4,)
     assert [p.name for p in tmp_path.iterdir() if p.suffix == ".py"] == ["model.py"]
+
+
+def models():
+    from cntk_lab.layers import LSTM, Convolution2D, Dense, Embedding, Fold, Recurrence, Sequential
+
+    x, s = C.input_variable((1, 6, 6), name="l"), C.sequence.input_variable(4)
+    both = (Recurrence(LSTM(3)), Recurrence(LSTM(3), go_backwards=True))
+    return {
+        "not applied": Sequential([Dense(4, activation=C.relu), Dense(2)]),
+        "two outputs": C.combine([Dense(3)(x), Dense(2)(x)]),
+        "criterion": C.cross_entropy_with_softmax(Dense(3)(x), C.input_variable(3)),
+        "attributes": C.slice(C.reshape(C.softmax(Dense(6)(x), axis=0), (2, 3)), 0, 0, 1),
+        "both directions": Sequential([Embedding(5), both, C.splice, Fold(LSTM(2)), Dense(2)])(s),
+        "all of a cell": Recurrence(LSTM(4, use_peepholes=True, enable_self_stabilization=True, cell_shape=5))(s),
+        "shortcut": C.layers.ResNetBlock(Convolution2D((3, 3), 1, pad=True))(x),
+        "own weights": C.times(Dense(3)(x), C.parameter((3, 2), name="W")) + C.constant([1, 2]),
+    }
+
+
+@pytest.mark.parametrize("name", models())
+def test_models_that_exist_open_with_their_weights(name):
+    model = models()[name]
+    composer = Composer(model)
+    assert composer.problems == ()
+    assert structure(composer.model) == structure(model)
+    assert {id(p) for p in composer.model.parameters} == {id(p) for p in model.parameters}
+    assert composer.report.new == composer.report.dropped == ()
+    if name in ("not applied", "both directions", "all of a cell"):
+        assert "C.parameter" not in composer.code
+    again = Composer(composer.code)
+    assert structure(again.model) == structure(model)
