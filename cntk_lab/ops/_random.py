@@ -449,7 +449,7 @@ def random_sample(
         AttributeValueError: if n is not less than V without duplicates.
 
     Example:
-        >>> random_sample([0.0, 1.0, 0.0], 2, True).eval().tolist()
+        >>> random_sample([0.0, 1.0, 0.0], 2, True).eval().toarray().tolist()
         [[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]
 
     Source: CNTK 2.7 ``ops.random_sample``.

@@ -147,6 +147,7 @@ def is_random_seed_fixed() -> bool:
         True or False.
 
     Example:
+        >>> reset_random_seed()
         >>> is_random_seed_fixed()
         False
 

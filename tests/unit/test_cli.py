@@ -256,5 +256,5 @@ def test_tutorials_are_kept_without_outputs(path):
         if cell["cell_type"] == "code"
     )
     kinds = [tag for cell in content["cells"] for tag in cell["metadata"].get("tags", [])]
-    # the tour only shows; every tutorial asks something
-    assert kinds == ([] if path.stem == "tour" else ["exercise", "solution", "check"])
+    # tour and composing only show; every tutorial asks something
+    assert kinds == ([] if path.stem in ("tour", "compose") else ["exercise", "solution", "check"])

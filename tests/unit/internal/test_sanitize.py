@@ -44,8 +44,8 @@ def test_numbers_of_element_types_become_numpy_types():
 
 def test_data_of_functions_are_matched_by_variable_or_name():
     x = C.input_variable(2, name="x")
-    assert sanitize.sanitize_var_map([x], {"x": [[1, 2]]})[x].shape == (1, 2)
-    assert sanitize.sanitize_var_map([x], [[1, 2]])[x].shape == (1, 2)
+    assert sanitize.sanitize_var_map([x], {"x": [[1, 2]]})[x].shape == (1, 1, 2)
+    assert sanitize.sanitize_var_map([x], [[1, 2]])[x].shape == (1, 1, 2)
     with pytest.raises(ValueError, match='variable with name "q" does not exist in the network'):
         sanitize.sanitize_var_map([x], {"q": [[1, 2]]})
     with pytest.raises(ValueError, match="function expects 1 arguments"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cntk_lab as C
-from cntk_lab import learners
+from cntk_lab import learners, settings
 from cntk_lab.errors import AttributeValueError, DataError, FormatError, TrainingError
 from cntk_lab.events import BUS, RunChanged
 from cntk_lab.layers import BatchNormalization, Dense, Dropout, Sequential
@@ -23,6 +23,13 @@ schedule = learners.learning_parameter_schedule
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(40, 6)).astype(np.float32)
 Y = np.eye(3, dtype=np.float32)[np.argmax(X[:, :3], axis=1)]
+
+
+@pytest.fixture(autouse=True)
+def one_tier():
+    """Kernels are there from the first step on: equal to the last bit are only runs on the same tier."""
+    with settings.option(background_compilation=False):
+        yield
 
 
 def network(seed: int = 3, rate: float = 0.1):
