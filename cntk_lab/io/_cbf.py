@@ -76,6 +76,8 @@ class _Stored:
 
 @deserializer(TYPE)
 class _CBFReader(Reader):
+    plain = True
+
     def __init__(self, description: Deserializer, defects: Defects) -> None:
         self.path, self.defects = str(description["file"]), defects
         try:

@@ -104,7 +104,7 @@ def _definitions(streams: Any) -> Mapping[str, Any]:
 
 @deserializer(TYPE)
 class _CTFReader(Reader):
-    selective = True
+    selective = plain = True
 
     def __init__(self, description: Deserializer, defects: Defects) -> None:
         self.path, self.defects = str(description["file"]), defects

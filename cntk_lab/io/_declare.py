@@ -64,13 +64,15 @@ class Reader(ABC):
 
     ``streams``: what each sequence holds. ``keyed``: whether keys name sequences across readers, so that several can be
     joined. ``indexed``: whether keys and numbers of samples are known before data are read. ``selective``: whether
-    :meth:`some` reads nothing else. ``defects``: where bad places are told.
+    :meth:`some` reads nothing else. ``plain``: whether taking sequences of a loaded chunk only copies them, so that
+    many can be taken at a time. ``defects``: where bad places are told.
     """
 
     streams: tuple[StreamInformation, ...]
     keyed: bool = True
     indexed: bool = True
     selective: bool = False
+    plain: bool = False
     defects: Defects
 
     @abstractmethod

@@ -14,7 +14,7 @@ import numpy as np
 from cntk_lab.errors import ReaderError
 from cntk_lab.tensor.layout import IndexVector, Layout, concatenate_ranges
 from cntk_lab.tensor.shape import Shape
-from cntk_lab.tensor.sparse import SparseRows, is_csr
+from cntk_lab.tensor.sparse import Csr, SparseRows, is_csr
 from cntk_lab.tensor.value import Value
 
 
@@ -57,7 +57,7 @@ class Ragged:
     @property
     def dtype(self) -> Any:
         """NumPy element type of the rows."""
-        return self._base.data.dtype if isinstance(self._base, Csr) else self._base.dtype
+        return self._base.dtype
 
     @property
     def single(self) -> bool:
@@ -86,9 +86,12 @@ class Ragged:
         """The sequences with these numbers, in this order."""
         count = len(which)
         if count and int(which[-1]) - int(which[0]) == count - 1 and bool((np.diff(which) == 1).all()):
-            first, last = int(which[0]), int(which[-1]) + 1
-            return Ragged(self._rows[self.starts[first] : self.starts[last]], self.lengths[first:last], self.shape)
+            return self.part(int(which[0]), int(which[-1]) + 1)
         return self.cut(which, np.zeros(count, np.int64), self.lengths[which])
+
+    def part(self, first: int, last: int) -> Ragged:
+        """The sequences from one number up to another, in place."""
+        return Ragged(self._rows[self.starts[first] : self.starts[last]], self.lengths[first:last], self.shape)
 
     def cut(self, which: IndexVector, first: IndexVector, lengths: IndexVector) -> Ragged:
         """Pieces: of each sequence ``which[i]`` the frames from ``first[i]`` on, ``lengths[i]`` of them."""
@@ -103,62 +106,8 @@ class Ragged:
         whole = self._picked is None
         rows = layout.pack_rows(self._base) if whole else self._base[layout.pack_rows(self._picked)]
         if isinstance(rows, Csr):
-            rows = SparseRows(rows.matrix(), self.shape)
+            rows = SparseRows(rows, self.shape)
         return Value.packed(rows, layout, has_sequence=True)
-
-
-class Csr:
-    """The three arrays of a CSR matrix: selecting rows of it takes a tenth of the time of SciPy's.
-
-    Args:
-        data: stored values, row by row.
-        indices: column of each.
-        indptr: where each row begins, and the number of stored values.
-        width: number of columns.
-    """
-
-    __slots__ = ("data", "indices", "indptr", "one_each", "width")
-
-    def __init__(self, data: Any, indices: Any, indptr: Any, width: int, one_each: bool) -> None:
-        self.data, self.indices, self.indptr, self.width = data, indices, indptr, width
-        self.one_each = one_each
-        """Whether every row stores one value, as words and classes do."""
-
-    @staticmethod
-    def of(matrix: Any) -> Csr:
-        """The arrays of a SciPy matrix; nothing is copied."""
-        return Csr(matrix.data, matrix.indices, matrix.indptr, int(matrix.shape[1]), _one_each(matrix.indptr))
-
-    @property
-    def nbytes(self) -> int:
-        """Memory taken, in bytes."""
-        return int(self.data.nbytes + self.indices.nbytes + self.indptr.nbytes)
-
-    def matrix(self) -> Any:
-        """The SciPy matrix; nothing is copied."""
-        from scipy.sparse import csr_matrix
-
-        return csr_matrix((self.data, self.indices, self.indptr), shape=(len(self.indptr) - 1, self.width))
-
-    def __getitem__(self, rows: Any) -> Csr:
-        """Some rows: a slice without a step, or their numbers."""
-        if isinstance(rows, slice):
-            bounds = self.indptr[rows.start : rows.stop + 1]
-            held = slice(int(bounds[0]), int(bounds[-1]))
-            return Csr(self.data[held], self.indices[held], bounds - bounds[0], self.width, self.one_each)
-        if self.one_each:
-            pointers = np.arange(len(rows) + 1, dtype=self.indptr.dtype)
-            return Csr(self.data[rows], self.indices[rows], pointers, self.width, True)
-        first = self.indptr[rows].astype(np.int64)
-        count = self.indptr[rows + 1] - first
-        pointers = np.zeros(len(rows) + 1, self.indptr.dtype)
-        np.cumsum(count, out=pointers[1:])
-        places = concatenate_ranges(first, count)
-        return Csr(self.data[places], self.indices[places], pointers, self.width, False)
-
-
-def _one_each(pointers: Any) -> bool:
-    return bool((pointers == np.arange(len(pointers))).all())
 
 
 def join(parts: Sequence[Ragged]) -> Ragged:

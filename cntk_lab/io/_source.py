@@ -34,9 +34,14 @@ from cntk_lab.io._streams import (
 from cntk_lab.io._timeline import Limits, Picked, Piece, Place, Shuffle, Timeline
 from cntk_lab.io._truncate import pick_truncated
 from cntk_lab.io._user import UserDeserializer, open_user
+from cntk_lab.tensor.shape import size as elements
 
 DEFAULT_MEMORY: Final = 4 << 30
 """Bytes of chunks that a source keeps, unless told otherwise."""
+
+BLOCK: Final = 1 << 20
+"""Bytes that are taken from chunks at a time when minibatches are read ahead: many small ones cost little more than
+one."""
 
 Minibatch = dict[StreamInformation, MinibatchData]
 
@@ -62,7 +67,7 @@ class MinibatchSource:
         max_errors: bad places in the data that are tolerated; their sequences are left out and a warning tells each.
         epoch_size: max_samples under its older name.
         memory_limit: bytes of chunks kept in memory; the window shrinks to what fits.
-        prefetch: minibatches read ahead by a thread; 0: none.
+        prefetch: minibatches read ahead by a thread, or blocks of small ones; 0: none.
 
     Raises:
         AttributeValueError: if arguments exclude each other or streams clash.
@@ -154,7 +159,8 @@ class MinibatchSource:
         )
         self._chunks = _Chunks(self._reader, memory, min(fitting, 2 * window + 2) if shuffle.chunks else 0)
         self._place: Place = Place()
-        self._ahead: Ahead[Minibatch, Place, tuple[int, int, int]] = Ahead(self._make, prefetch)
+        self._frame_bytes = sum(64 if s.is_sparse else 4 * elements(s.sample_shape) for s in self._reader.streams)
+        self._ahead: Ahead[Minibatch, Place, tuple[int, int, int]] = Ahead(self._make_ahead, prefetch)
 
     @classmethod
     def from_config(cls, config: MinibatchSourceConfig) -> MinibatchSource:
@@ -248,11 +254,43 @@ class MinibatchSource:
             if found or not len(share.chunk):
                 break
             place = picked.after  # all of it was left out: on to the next one
+        return self._named(found, begins, picked.ends_sweep), picked.after
+
+    def _make_ahead(
+        self, place: Place, request: tuple[int, int, int], most: int
+    ) -> list[tuple[Minibatch, Place | None]]:
+        """The next minibatches, at least one: as many as can be copied out of chunks that are in memory."""
+        size, parts, _ = request
+        if not self._reader.plain or self._config.truncation_length or self._config.is_frame_mode_enabled or parts > 1:
+            most = 1
+        picks: list[Picked] = []
+        while len(picks) < most and sum(p.samples for p in picks) * self._frame_bytes < BLOCK:
+            picked = self._timeline.pick(picks[-1].after if picks else place, size)
+            if picked is None or not self._chunks.holds(picked.chunk):
+                break
+            picks.append(picked)
+        if len(picks) < 2:
+            return [self._make(place, request)]
+        chunk, number, sweeps = (np.concatenate([getattr(p, n) for p in picks]) for n in ("chunk", "number", "sweeps"))
+        block = replace(picks[-1], chunk=chunk, number=number, sweeps=sweeps)
+        if self._chunks.usable(block) is not None:
+            return [self._make(place, request)]
+        found = gather(chunk, number, self._timeline.seeds(block), self._chunks.load)
+        made: list[tuple[Minibatch, Place | None]] = []
+        first = 0
+        for picked in picks:
+            last = first + len(picked.chunk)
+            share = {name: data.part(first, last) for name, data in found.items()}
+            made.append((self._named(share, {}, picked.ends_sweep), picked.after))
+            first = last
+        return made
+
+    def _named(self, found: Mapping[str, Ragged], begins: Mapping[str, list[bool]], ends_sweep: bool) -> Minibatch:
         result: Minibatch = {}
         for name, data in found.items():
             value = data.value(begins.get(name))
-            result[self._infos[name]] = MinibatchData(value, data.count, int(data.lengths.sum()), picked.ends_sweep)
-        return result, picked.after
+            result[self._infos[name]] = MinibatchData(value, data.count, int(data.lengths.sum()), ends_sweep)
+        return result
 
     def _fetch(self, picked: Picked) -> tuple[Mapping[str, Ragged], dict[str, list[bool]]]:
         """The data of picked sequences by stream; and for pieces, which of them begin their sequence."""
@@ -353,6 +391,10 @@ class _Chunks:
         while len(self._kept) > 1 and (len(self._kept) > self._count or self._bytes > self._memory):
             self._bytes -= self._kept.popitem(last=False)[1].nbytes
         return found
+
+    def holds(self, numbers: Any) -> bool:
+        """Whether chunks are in memory."""
+        return all(number in self._kept for number in set(numbers.tolist()))
 
     def usable(self, picked: Picked) -> Any:
         """Which of the picked sequences can be delivered; None: all."""
