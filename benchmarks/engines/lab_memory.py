@@ -1,4 +1,4 @@
-"""Reads a text file with a memory limit and prints the peak memory of the process after each fifth of two sweeps.
+"""Reads a text file with a memory limit and prints the peak memory of the process after each half of four sweeps.
 
 python lab_memory.py FILE LIMIT
 """
@@ -12,6 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from cntk_lab.io import CTFDeserializer, MinibatchSource, StreamDef, StreamDefs
 
+SWEEPS = 4
+
 
 def peak() -> int:
     """Bytes."""
@@ -23,11 +25,11 @@ def main() -> None:
     path, limit = sys.argv[1], int(sys.argv[2])
     deserializer = CTFDeserializer(path, StreamDefs(x=StreamDef(field="x", shape=512)))
     deserializer["chunkSizeInBytes"] = 4 << 20
-    source = MinibatchSource(deserializer, max_sweeps=2, memory_limit=limit)
-    total, before, peaks = 2 * 65536, peak(), []
+    source = MinibatchSource(deserializer, max_sweeps=SWEEPS, memory_limit=limit)
+    half, before, peaks = 65536 // 2, peak(), []
     while minibatch := source.next_minibatch(256):
         assert minibatch[source.streams.x].num_samples
-        while len(peaks) < 5 and source.current_position >= (len(peaks) + 1) * total // 5:
+        if source.current_position >= (len(peaks) + 1) * half:
             peaks.append(peak())
     print(json.dumps({"before": before, "peaks": peaks}))
 

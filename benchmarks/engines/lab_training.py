@@ -1,21 +1,27 @@
-"""Two epochs of training, fed by a reader or by arrays in memory: prints the seconds.
+"""Training fed by a reader and by arrays in memory, in turns: prints of each window the minibatches per second and the
+processor seconds per minibatch (of all threads).
 
-python lab_training.py MODE FILE     MODE: reader or arrays
+python lab_training.py FILE WINDOWS SECONDS
 
-Both begin with a small run, so that kernels are compiled; the arrays hold the same file's values.
+Everything is warm before the first window: kernels are compiled, the file is indexed, its first sweep is read. Windows
+of the two kinds follow each other in pairs, each pair in the other order than the one before; one trainer serves both,
+and the arrays hold the same file's values.
 """
 
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import numpy as np
+
 import cntk_lab as C
 from cntk_lab.io import CTFDeserializer, MinibatchSource, StreamDef, StreamDefs
 
-ROWS, MINIBATCH, EPOCHS = 60000, 64, 2
+MINIBATCH, WARM = 64, 200
 
 
 def opened(path: str, **more: int) -> MinibatchSource:
@@ -24,9 +30,8 @@ def opened(path: str, **more: int) -> MinibatchSource:
     return MinibatchSource(CTFDeserializer(path, streams), **more)
 
 
-def main() -> None:
-    """Train, print."""
-    mode, path = sys.argv[1:3]
+def made() -> tuple[C.Trainer, C.Variable, C.Variable]:
+    """A ConvNet with its trainer, and its inputs."""
     x, y = C.input_variable(784), C.input_variable(10)
     with C.default_options(activation=C.relu, pad=True):
         z = C.layers.Sequential(
@@ -38,28 +43,49 @@ def main() -> None:
             ]
         )(x)
     criterion = (C.cross_entropy_with_softmax(z, y), C.classification_error(z, y))
-    trainer = C.Trainer(z, criterion, [C.sgd(z.parameters, C.learning_parameter_schedule(0.01, minibatch_size=64))])
-    whole = opened(path, max_sweeps=1, randomization_window_in_chunks=0).next_minibatch(ROWS)
-    data = {s.name: d.asarray()[:, 0] for s, d in whole.items()}
-    for start in range(0, 200 * MINIBATCH, MINIBATCH):
-        part = slice(start, start + MINIBATCH)
-        trainer.train_minibatch({x: data["features"][part], y: data["labels"][part]})
+    learner = C.sgd(z.parameters, C.learning_parameter_schedule(0.001, minibatch_size=MINIBATCH))
+    return C.Trainer(z, criterion, [learner]), x, y
+
+
+def main() -> None:
+    """Train, print."""
+    path, windows, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+    trainer, x, y = made()
+    first = opened(path, max_sweeps=1, randomization_window_in_chunks=0)
+    parts = []
+    while minibatch := first.next_minibatch(8192):
+        parts.append({s.name: d.asarray()[:, 0] for s, d in minibatch.items()})
+    pixels, labels = (np.concatenate([p[name] for p in parts]) for name in ("features", "labels"))
+    source = opened(path)
+    inputs = {x: source.streams.features, y: source.streams.labels}
+    at = 0
+
+    def by_arrays() -> None:
+        nonlocal at
+        trainer.train_minibatch({x: pixels[at : at + MINIBATCH], y: labels[at : at + MINIBATCH]})
+        at = (at + MINIBATCH) % (len(pixels) - MINIBATCH)
+
+    def by_reader() -> None:
+        trainer.train_minibatch(source.next_minibatch(MINIBATCH, inputs))
+
+    kinds: dict[str, Callable[[], None]] = {"arrays": by_arrays, "reader": by_reader}
+    for step in kinds.values():
+        for _ in range(WARM):
+            step()
     from cntk_lab.backends.cpu import jit
 
     jit.finish(300)
-    begin = time.perf_counter()
-    if mode == "reader":
-        del data
-        source = opened(path, max_sweeps=EPOCHS)
-        inputs = {x: source.streams.features, y: source.streams.labels}
-        while minibatch := source.next_minibatch(MINIBATCH, inputs):
-            trainer.train_minibatch(minibatch)
-    else:
-        for start in range(0, EPOCHS * ROWS, MINIBATCH):
-            part = slice(start % ROWS, start % ROWS + MINIBATCH)
-            trainer.train_minibatch({x: data["features"][part], y: data["labels"][part]})
-    loss = trainer.previous_minibatch_loss_average
-    print(json.dumps({"seconds": time.perf_counter() - begin, "loss": float(loss)}))
+    speeds: dict[str, list[float]] = {kind: [] for kind in kinds}
+    costs: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for number in range(windows):
+        for kind in sorted(kinds, reverse=bool(number % 2)):
+            done, begin, busy = 0, time.perf_counter(), time.process_time()
+            while (spent := time.perf_counter() - begin) < seconds:
+                kinds[kind]()
+                done += 1
+            speeds[kind].append(done / spent)
+            costs[kind].append((time.process_time() - busy) / done)
+    print(json.dumps({"speed": speeds, "cost": costs, "loss": float(trainer.previous_minibatch_loss_average)}))
 
 
 if __name__ == "__main__":
