@@ -7,6 +7,7 @@ from typing import Any
 
 from cntk_lab.graph import walk
 from cntk_lab.graph.clone import CloneMethod
+from cntk_lab.graph.compose import combine
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.variable import Variable
 
@@ -43,4 +44,9 @@ def convert(root_func: Function, filter: Callable[[Function], bool], converter: 
         if replaced:
             substitute = substitute.clone(CloneMethod.share, replaced)
         replaced.update(zip(node.outputs, substitute.outputs, strict=True))
-    return root_func.clone(CloneMethod.share, replaced)
+    kept = [output for output in root_func.outputs if output not in replaced]
+    if len(kept) == len(root_func.outputs):
+        return root_func.clone(CloneMethod.share, replaced)
+    # a substitute may be one of several outputs of its node, so results that are replaced are named one by one
+    copies = dict(zip(kept, combine(kept).clone(CloneMethod.share, replaced).outputs, strict=True)) if kept else {}
+    return combine([replaced[output] if output in replaced else copies[output] for output in root_func.outputs])
