@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cntk_lab.axis import Axis
 from cntk_lab.engine.training import Totals
 from cntk_lab.errors import GraphError, TrainingError
 from cntk_lab.graph import ports
@@ -19,12 +20,16 @@ from cntk_lab.graph.compose import combine
 from cntk_lab.graph.function import Function, outputs_of
 from cntk_lab.graph.variable import Variable
 from cntk_lab.learners._learner import Learner
+from cntk_lab.ops import reduce_sum
 from cntk_lab.train._checkpoint import save_pair, settle, state_of
 from cntk_lab.train._evaluator import Writer, writers_of
 from cntk_lab.train._step import Stepper, check_learners, criterion_of, ends_sweep, function_of, is_empty
 
 _RANDOM_STREAMS = "cntk_lab_random_streams"
 """Name in the external state under which random streams are kept; CNTK passes it on as the user's."""
+
+_SUMS = ("aggregateLoss", "aggregateEvalMetric")
+"""Names of the sums of loss and metric over a minibatch in the model file of a checkpoint; CNTK asks for them."""
 
 
 class Trainer:
@@ -77,6 +82,7 @@ class Trainer:
         for learner in learners:
             learner.add_progress_writers(self._writers)
         self._last: Totals | None = None
+        self._in_files: Function | None = None
 
     # --- parts
 
@@ -275,7 +281,7 @@ class Trainer:
             external[_RANDOM_STREAMS] = streams
         save_pair(
             Path(filename),
-            lambda file: ports.use("save")(self._saved_function(), str(file), None, False),
+            lambda file: ports.use("save")(self._file_function(), str(file), None, False),
             lambda file: ports.use("write_checkpoint")(str(file), learners, external),
         )
 
@@ -341,9 +347,20 @@ class Trainer:
         return self._last
 
     def _model_outputs(self) -> list[Variable]:
-        return [] if self._model is None else outputs_of(self._model)
+        return [] if self._model is None else list(outputs_of(self._model))
+
+    def _file_function(self) -> Function:
+        """What a checkpoint's model file holds: model, loss and metric, and behind these two their sums (as CNTK)."""
+        if self._in_files is None:
+            found = self._model_outputs()
+            for name, value in zip(_SUMS, self._criterion.variables, strict=False):
+                found.append(value)
+                if value.type.axes:
+                    found += outputs_of(reduce_sum(value, axis=Axis.all_axes(), name=name))
+            self._in_files = combine(found)
+        return self._in_files
 
     def _saved_function(self) -> Function:
-        """Model, loss and metric as one function, for files."""
+        """Model, loss and metric as one function, for what is read from files."""
         seen: dict[int, Variable] = {id(v): v for v in (*self._model_outputs(), *self._criterion.variables)}
         return combine(list(seen.values()))

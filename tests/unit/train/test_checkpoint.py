@@ -231,3 +231,21 @@ def test_the_newest_of_plain_and_numbered_checkpoints_is_taken(tmp_path: Path) -
     assert np.array_equal(
         again.parameter_learners[0].parameters[0].value, trainer.parameter_learners[0].parameters[0].value
     )
+
+
+def test_the_model_file_has_the_outputs_that_cntk_writes_and_asks_for(tmp_path: Path) -> None:
+    """Recorded: outputs of ``tests/golden/models/checkpoint_two_learners``, whose loss is its metric too."""
+    x, y = C.input_variable(2, name="x"), C.input_variable(1, name="y")
+    w, b, v = (C.parameter(shape, init=0.1, name=n) for shape, n in (((2, 3), "W"), ((3,), "b"), ((3, 1), "V")))
+    z = C.times(C.tanh(C.times(x, w) + b), v, name="z")
+    loss = C.squared_error(z, y)
+    trainer = Trainer(z, (loss, loss), [C.adam([w, b], 0.02, 0.9), C.sgd([v], 0.1)])
+    trainer.save_checkpoint(tmp_path / "m")
+    recorded = C.load_model(str(Path(__file__).parents[2] / "golden" / "models" / "checkpoint_two_learners"))
+    ours = C.load_model(str(tmp_path / "m"))
+    assert [o.name for o in ours.outputs] == ["z", "", "aggregateLoss", "", "aggregateEvalMetric"]
+    for one, other in zip(ours.outputs, recorded.outputs, strict=True):
+        assert (one.name, one.shape, one.dynamic_axes) == (other.name, other.shape, other.dynamic_axes)
+    values = ours.eval({a: np.ones((4, *a.shape), np.float32) for a in ours.arguments})
+    _, each, total, _, metric = (values[o] for o in ours.outputs)
+    assert total == metric == pytest.approx(each.sum(), rel=1e-6)
