@@ -1,4 +1,4 @@
-"""Fixtures: a real JupyterLab on loopback and a real Chromium driven by Playwright."""
+"""Fixtures: a real JupyterLab and a real Notebook 7 on loopback, and a real Chromium driven by Playwright."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,12 @@ READY = """async () => {
 """Without it the first run of a cell is lost."""
 
 
+NOTEBOOKS_OWN_ERROR = "Cannot read properties of undefined (reading 'schema')"
+"""Thrown by Notebook 7.6 itself while it loads its settings, also where CNTK Lab is not installed."""
+
+
 class Lab:
-    """A running JupyterLab: where it is and what is in its folder."""
+    """A running JupyterLab or Notebook: where it is and what is in its folder."""
 
     def __init__(self, url: str, token: str, root: Path) -> None:
         self.url, self.token, self.root = url, token, root
@@ -82,31 +87,29 @@ def private_jupyter(home: Path) -> dict[str, str]:
     return environment
 
 
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab with a folder of its own."""
-    root, home = tmp_path_factory.mktemp("labroot"), tmp_path_factory.mktemp("labhome")
+@contextmanager
+def served(module: str, options: list[str], root: Path, home: Path) -> Iterator[Lab]:
+    """A Jupyter application on loopback with a folder of its own, until the block ends."""
     port, token = free_port(), "e2e"
     url = f"http://127.0.0.1:{port}/"
     command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser",
+        sys.executable, "-m", module, "--no-browser", "--allow-root", "--expose-app-in-browser",
         "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
-        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url=None",
+        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}", *options,
     ]  # fmt: skip
-    with (home / "lab.log").open("w") as log:
+    with (home / "server.log").open("w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=private_jupyter(home), cwd=root)
     try:
         for _ in range(240):
             if server.poll() is not None:
-                pytest.fail("JupyterLab died:\n" + (home / "lab.log").read_text()[-3000:])
+                pytest.fail(f"{module} died:\n" + (home / "server.log").read_text()[-3000:])
             try:
                 urllib.request.urlopen(f"{url}api/status?token={token}", timeout=2).close()
                 break
             except OSError:
                 time.sleep(0.25)
         else:
-            pytest.fail("JupyterLab did not start")
+            pytest.fail(f"{module} did not start")
         yield Lab(url, token, root)
     finally:
         server.terminate()
@@ -115,6 +118,23 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """JupyterLab with a folder of its own."""
+    quiet = ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url=None"]
+    with served("jupyterlab", quiet, tmp_path_factory.mktemp("labroot"), tmp_path_factory.mktemp("labhome")) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def notebook_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Notebook 7 with a folder of its own."""
+    pytest.importorskip("notebook")
+    root, home = tmp_path_factory.mktemp("nbroot"), tmp_path_factory.mktemp("nbhome")
+    with served("notebook", ["--JupyterNotebookApp.custom_css=False"], root, home) as app:
+        yield app
 
 
 @pytest.fixture(scope="session")
@@ -156,6 +176,22 @@ def open_notebook(lab: Lab, page: Any) -> Iterator[Callable[[str, list[str]], An
 
     yield go
     lab.shutdown_kernels()
+
+
+@pytest.fixture
+def open_in_notebook_7(notebook_app: Lab, page: Any) -> Iterator[Callable[[str, list[str]], Any]]:
+    """open_in_notebook_7(name, cells) -> page of Notebook 7 with the notebook open and its kernel idle."""
+
+    def go(name: str, cells: list[str]) -> Any:
+        notebook_app.notebook(name, cells)
+        page.goto(f"{notebook_app.url}notebooks/{name}?token={notebook_app.token}")
+        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        page.evaluate(READY)
+        page.errors[:] = [error for error in page.errors if error != NOTEBOOKS_OWN_ERROR]
+        return page
+
+    yield go
+    notebook_app.shutdown_kernels()
 
 
 @pytest.fixture
