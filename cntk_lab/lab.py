@@ -186,7 +186,8 @@ def preview(
 
     Args:
         source: a MinibatchSource, a deserializer or several, {name: array or list of sequences}, a source written in
-            Python (it is copied), or a function that makes one.
+            Python (it is copied), a function that makes one; or a table of numbers (pandas DataFrame, Arrow Table, path
+            of a ``.parquet`` file), whose columns are the streams.
         model: a function whose inputs are checked against the streams.
         streams: {input or its name: stream}, where names and shapes do not say it.
         minibatch_size: samples in a minibatch; None: enough for about 16 sequences.

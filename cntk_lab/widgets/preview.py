@@ -36,6 +36,7 @@ from cntk_lab.widgets._preview_numbers import (
     plain,
     shape_words,
 )
+from cntk_lab.widgets._preview_tables import source_of
 
 DEFAULT_SIZE: Final = 16
 MOST_DEFECTS: Final = 20
@@ -51,7 +52,8 @@ class ReaderPreview(LabWidget):
 
     Args:
         source: a MinibatchSource, a deserializer or several, {name: array or list of sequences}, a source written in
-            Python (it is copied), or a function that makes one.
+            Python (it is copied), a function that makes one; or a table of numbers (pandas DataFrame, Arrow Table, path
+            of a ``.parquet`` file), whose columns are the streams.
         inputs: of a model, to be checked against the streams.
         streams: input -> stream, where names do not say it.
         minibatch_size: samples in a minibatch; None: enough for about 16 sequences.
@@ -88,7 +90,7 @@ class ReaderPreview(LabWidget):
         forms: Mapping[str, str] | None = None,
         shapes: Mapping[str, tuple[int, ...]] | None = None,
     ) -> None:
-        self._pages: Pages = pages_of(source)
+        self._pages: Pages = pages_of(source_of(source))
         names = [s.m_name for s in self._pages.streams]
         for given in (vocabularies, forms, shapes):
             for name in given or ():
