@@ -60,7 +60,8 @@ def compose(model: Function | str | os.PathLike[str] | Composer | None = None) -
     does not fit is marked where it does not, with one fix that works.
 
     Args:
-        model: a Function to open; a program as text, or the path of one (``model.py``); None for an empty one.
+        model: a Function to open; a program as text; the path of one (``model.py``) or of a model file; None for an
+            empty one.
 
     Returns:
         A ``GraphComposer``: ``add``, ``remove``, ``connect``, ``set``, ``group``, ``move``, ``fix``, ``undo``, ``redo``

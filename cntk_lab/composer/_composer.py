@@ -16,12 +16,12 @@ from typing import Any
 from cntk_lab.composer import _catalog as known
 from cntk_lab.composer._edits import EMPTY, Code, Edit
 from cntk_lab.composer._fixes import candidates
+from cntk_lab.composer._open import opened
 from cntk_lab.composer._program import Ids, Problem, Program, read
 from cntk_lab.composer._source import Splice, difference, joined
 from cntk_lab.composer._state import State, build, titles
 from cntk_lab.composer._weights import Memory, Report
-from cntk_lab.composer._write import Written, write
-from cntk_lab.errors import AttributeValueError, FormatError, GraphError, LabError
+from cntk_lab.errors import AttributeValueError, GraphError, LabError
 from cntk_lab.graph.function import Function
 
 MOST_UNDO = 500
@@ -52,7 +52,8 @@ class Composer:
     """A network that is composed by hand: from commands, from code, or both.
 
     Args:
-        model: a Function to open, the text of a program or the path of one (``model.py``), or None for an empty one.
+        model: a Function to open, the text of a program, the path of one (``model.py``) or of a model file, or None
+            for an empty one.
 
     Raises:
         GraphError: if the function has loops that no layer of the library makes.
@@ -76,7 +77,7 @@ class Composer:
         self._future: list[_Step] = []
         self._clipboard: list[str] = []
         self._listeners: list[Any] = []
-        written = self._open(model)
+        written = opened(model)
         program = read(written.source, self._ids)
         for node, weights in written.weights(program):
             self._memory.adopt(node, weights)
@@ -86,19 +87,6 @@ class Composer:
         self._report = Report(new=self._labels(self._state.weights(), [self._state]))
         if written.opened:
             self._report = Report(kept=self._report.new)
-
-    @staticmethod
-    def _open(model: Function | str | os.PathLike[str] | None) -> Written:
-        if model is None:
-            return Written(EMPTY)
-        if isinstance(model, Function):
-            return write(model)
-        if isinstance(model, str) and ("\n" in model or not model.endswith(".py")):
-            return Written(model)
-        path = Path(model)
-        if path.stat().st_size > 4_000_000:
-            raise FormatError(f"{path.name} is too large for a program", fix="open files below 4 MB")
-        return Written(path.read_text("utf-8"))
 
     # ---- what there is
 

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 
+import cntk_lab as C
 from cntk_lab.composer import Code, Composer, palette
 from cntk_lab.errors import AttributeValueError, GraphError
 from cntk_lab.widgets._snapshot import check
@@ -277,3 +278,15 @@ def test_an_edit_of_a_hundred_layers_is_answered_soon(capsys):
         print("\nan edit of 100 layers:", ", ".join(f"{k} {v:.0f} ms" for k, v in taken.items()))
     assert composer.problems == ()
     assert len(composer.find_all("Dense")) == 100
+
+
+def test_model_files_are_opened_with_their_weights(tmp_path):
+    x = C.input_variable((1, 8, 8), name="x")
+    model = C.layers.Sequential([C.layers.Convolution2D((3, 3), 4, C.relu), C.layers.Dense(3)])(x)
+    file = tmp_path / "small.model"
+    model.save(str(file))
+    data = np.random.default_rng(2).normal(size=(2, 1, 8, 8)).astype("f")
+    for given in (file, str(file)):
+        composer = Composer(given)
+        assert composer.problems == ()
+        np.testing.assert_array_equal(composer.model.eval({composer.model.arguments[0]: data}), model.eval({x: data}))
