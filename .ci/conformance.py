@@ -19,6 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 RUNNER = Path(os.environ.get("CNTK_CONFORMANCE", ROOT.parent / "shared" / "conformance" / "run.py"))
 RECORD = ROOT / "tests" / "conformance.json"
+ELSEWHERE = ("train/tests/distributed_test.py",)
+"""Not held: files that start several processes by mpiexec, which not every machine has."""
 LINE = re.compile(r"^(?P<file>\S+\.py)\s+(?P<passed>\d+)\s*/\s*(?P<of>\d+)$")
 
 
@@ -30,6 +32,7 @@ def measure(*files: str) -> dict[str, int | dict[str, int]]:
         output.seek(0)
         found = [match for match in map(LINE.match, map(str.strip, output)) if match]
     per_file = {match["file"]: int(match["passed"]) for match in found if int(match["passed"])}
+    per_file = {file: count for file, count in per_file.items() if file not in ELSEWHERE}
     return {"passed": sum(per_file.values()), "of": sum(int(match["of"]) for match in found), "per_file": per_file}
 
 
