@@ -25,6 +25,7 @@ def test_a_double_click_shows_the_graph_of_a_model_file(lab, page, suffix, scree
     x = C.sequence.input_variable(4, name=ATTACK)
     model = Sequential([Recurrence(LSTM(3)), C.sequence.last, Dense(2, name="top")])(x)
     model.save(str(lab.root / f"tagger.{suffix}"))
+    lab.shutdown_kernels()
     opened(lab, page, f"tagger.{suffix}")
     page.locator(".cntk-lab-document .cntk-node", has_text="LSTM").wait_for(timeout=60_000)
     assert page.locator(".cntk-lab-document .cntk-node.input .title").text_content().startswith("<img src=x")
