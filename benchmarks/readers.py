@@ -241,10 +241,7 @@ def markdown(found: dict[str, Any]) -> str:
             speeds = [f"{r['speed'][e] / 1e6:.1f}" if e in r["speed"] else "–" for e in ("cntk_lab", "cntk")]
             peaks = ", ".join(f"{v / 2**20:.0f}" for v in r["peak"].values())
             lines.append(f"| {r['title']} | {speeds[0]} | {speeds[1]} | {_verdict(r['ratio'], r['bar'])} | {peaks} |")
-        words = (
-            "In small minibatches of short sparse rows it is not parsing that counts but handing out: Python objects "
-            "per minibatch, of which CNTK makes fewer."
-        )
+        words = "In small minibatches of short sparse rows it is not parsing that counts but handing out."
         lines += ["", words, ""]
     if "images" in found:
         r = found["images"]
