@@ -20,6 +20,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,10 @@ class Engine:
             self.process = None
 
 
+_REST = 0.3
+"""Seconds between two windows: threads of some engines spin for 0.2 s after their last work, on the next one's cores."""
+
+
 def measure(
     workload: Workload,
     commands: dict[str, list[str] | None],
@@ -124,6 +129,7 @@ def measure(
     for _ in range(rounds):
         for e in running:
             e.window(seconds)
+            time.sleep(_REST)
     lab = next((e for e in engines if e.name == "lab"), None)
     result: dict[str, Any] = {
         "workload": workload.name,
