@@ -98,7 +98,7 @@ class Engine:
 
 
 _REST = 0.3
-"""Seconds between two windows: threads of some engines spin for 0.2 s after their last work, on the next one's cores."""
+"""Seconds between two windows: some engines' threads spin for 0.2 s after their last work, on the next one's cores."""
 
 
 def measure(
