@@ -6,6 +6,7 @@ parts has a place, a shape and, where something does not fit, an edge to mark.
 
 from __future__ import annotations
 
+import abc
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,7 +23,7 @@ from cntk_lab.graph.function import Function
 from cntk_lab.graph.variable import Variable
 
 
-class Applier:
+class Applier(abc.ABC):
     """The half of a builder that applies functions; expressions are read by its subclass."""
 
     def __init__(self, program: Program, memory: Memory) -> None:
@@ -98,9 +99,9 @@ class Applier:
             raise SignatureError(f"a function of {len(maker.parameters)} operands cannot be part of a composed program")
         return makers[len(maker.parameters)]
 
+    @abc.abstractmethod
     def body_of(self, maker: LambdaMaker, scope: dict[str, Any]) -> Any:
         """What a function's body gives; read by the builder."""
-        raise NotImplementedError
 
     # ---- applying
 

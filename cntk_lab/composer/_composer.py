@@ -7,12 +7,11 @@ is saved is it. Wishes behind it: code out of a visual editor and back into it, 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from cntk_lab._files import atomic_file
 from cntk_lab.composer import _catalog as known
 from cntk_lab.composer._edits import EMPTY, Code, Edit
 from cntk_lab.composer._fixes import candidates
@@ -493,14 +492,8 @@ class Composer:
         Args:
             path: of a Python file; weights are saved with ``composer.model.save``.
         """
-        target = Path(path)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".py")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(self.code)
-            Path(temporary).replace(target)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with atomic_file(path) as file:
+            file.write(self.code.encode())
 
     def listen(self, listener: Any) -> None:
         """Call a function after every edit.

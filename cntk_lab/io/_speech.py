@@ -8,6 +8,7 @@ Source: CNTK 2.7 ``io.HTKFeatureDeserializer``, ``io.HTKMLFDeserializer``; Young
 
 from __future__ import annotations
 
+import abc
 import os
 import re
 import struct
@@ -184,8 +185,9 @@ class _Utterances(Reader):
         first = np.concatenate([[0], np.flatnonzero(np.diff(number)) + 1, [len(ends)]])
         self._edges = first.astype(np.int64)
 
+    @abc.abstractmethod
     def _files(self) -> str:
-        raise NotImplementedError
+        """The files, for messages."""
 
     def _part(self, chunk: int) -> range:
         return range(int(self._edges[chunk]), int(self._edges[chunk + 1]))

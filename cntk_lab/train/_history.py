@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,6 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from cntk_lab._files import atomic_file
 from cntk_lab.errors import FormatError
 from cntk_lab.train._control import KINDS, Change
 
@@ -157,13 +157,8 @@ class History:
         """
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".partial")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.writelines(self.lines())
-            Path(temporary).replace(target)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with atomic_file(target) as file:
+            file.writelines(line.encode() for line in self.lines())
         return target
 
     def lines(self) -> Iterator[str]:

@@ -8,7 +8,6 @@ and a model's inputs), ``notice``; the browser's own: which part is open, the fo
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +15,7 @@ from typing import Any, Final
 import numpy.typing as npt
 import traitlets
 
+from cntk_lab._files import atomic_file
 from cntk_lab.errors import AttributeValueError, FormatError
 from cntk_lab.io._pages import Page, Pages
 from cntk_lab.io._preview import pages_of
@@ -319,13 +319,8 @@ class ReaderPreview(LabWidget):
         if target.suffix.lower() != ".svg":
             raise FormatError(f"no picture of form {target.suffix!r}", where=str(target), fix="end the name with .svg")
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".svg")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(picture.svg(self._lines(), self.content, self._matches))
-            Path(temporary).replace(target)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with atomic_file(target) as file:
+            file.write(picture.svg(self._lines(), self.content, self._matches).encode())
         return target
 
     def close(self) -> None:

@@ -37,8 +37,8 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from cntk_lab._files import atomic_file
 from cntk_lab.errors import FormatError
-from cntk_lab.formats._files import atomic_file
 from cntk_lab.formats.cntk._decode import DAMAGED, Decoder
 from cntk_lab.formats.cntk._encode import blocks, file_pieces, value_pieces
 from cntk_lab.formats.cntk.values import DEFAULT_LIMITS, Dictionary, Float, Limits, NDShape, SizeT, StoredAxis, Value

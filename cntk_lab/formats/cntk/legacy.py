@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from cntk_lab._files import atomic_file
 from cntk_lab.axis import Axis
 from cntk_lab.errors import FormatError
-from cntk_lab.formats import _files
 from cntk_lab.formats.cntk import description as records
 from cntk_lab.formats.cntk.operators import NAMES, NUMBERS
 from cntk_lab.formats.cntk.values import Dictionary, NDShape, SizeT, StoredAxis
@@ -457,7 +457,7 @@ def save(model: records.ModelDescription, path: str | os.PathLike[str]) -> None:
         FormatError: if an operator, or an element type, has no form in the format.
     """
     data = b"".join(_Printed(model).writer.parts)
-    with _files.atomic_file(path) as file:
+    with atomic_file(path) as file:
         file.write(data)
 
 

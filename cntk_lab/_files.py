@@ -1,4 +1,4 @@
-"""Whole files or none: how every format writes to disk.
+"""Whole files or none: how models, programs, runs and pictures are written to disk.
 
 Must not know what is written. The idea is the usual one: write beside the target under another name, make it durable,
 then rename; whoever opens the target sees the old file or the new one, never a part, also after a crash at any moment.
