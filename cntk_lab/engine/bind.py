@@ -18,6 +18,7 @@ from cntk_lab.backends.cpu import executor as executors
 from cntk_lab.engine.delays import carry
 from cntk_lab.engine.guards import Guards
 from cntk_lab.engine.memory import slots_of, source_of
+from cntk_lab.engine.moving import WORTH, Moving, Setter
 from cntk_lab.engine.native import Absorbed, NativeStep, native_steps
 from cntk_lab.engine.native_loop import LoopStep, native_loops
 from cntk_lab.engine.plan import Buffer, Call, Delay, Join, Loop, Part, Plan, RowSymbol, View, all_steps
@@ -172,6 +173,13 @@ class Binding:
         self.fixed: dict[int, Any] = {}
         """Inputs and scalars: memory that each run's data are copied into."""
         self._addresses: dict[int, int] = {}
+        self._held: set[int] = set()
+        """Buffers whose address somebody keeps for good."""
+        self._setters: dict[int, list[tuple[Setter, int]]] = {}
+        self.moving: dict[int, Moving] = {}
+        """Large inputs that can be read where the user's data lie."""
+        self._given: dict[int, Moving] = {}
+        """Large results that are given to the user instead of a copy."""
         self._keep: list[Any] = []
         self._first: list[Callable[[Run], None]] = []
         self.scalars = _side_by_side([b for b in plan.buffers if b.role == "scalar"])
@@ -202,7 +210,21 @@ class Binding:
         self.tables: list[Any] = []
 
     def address(self, buffer: int) -> int:
-        """Where a buffer's data start."""
+        """Where a buffer's data start, in every run."""
+        self._held.add(self.native._source.get(buffer, buffer))
+        return self._address(buffer)
+
+    def follow(self, buffer: int, setter: Setter) -> int:
+        """Where a buffer's data start now; ``setter`` is told when they start elsewhere."""
+        own = self.native._source.get(buffer, buffer)
+        found = self._address(buffer)
+        if self.native.plan.buffers[own].role in ("input", "temporary"):
+            self._setters.setdefault(own, []).append((setter, found - self._address(own)))
+        else:
+            self._held.add(own)
+        return found
+
+    def _address(self, buffer: int) -> int:
         found = self._addresses.get(buffer)
         if found is None:
             found = self._addresses[buffer] = int(self.arrays[buffer].__array_interface__["data"][0])
@@ -258,7 +280,25 @@ class Binding:
             self._close(table, names)
             table, names = [], []
             self.segments.append(self._numpy(i, step))
+            self._held.update(native._source.get(b, b) for b in (*step.reads, *step.writes))
         self._close(table, names)
+        self._find_moving()
+
+    def _find_moving(self) -> None:
+        """Decide what may move: what is large, and whose every reader and writer can be told."""
+        native = self.native
+        if native.guards is not None:
+            return
+        given = list(native.plan.outputs.values())
+        viewed = {native._source[b] for b in given if b in native._source}
+        for own, setters in self._setters.items():
+            b, home = native.plan.buffers[own], self.arrays[own]
+            if own in self._held or home.nbytes < WORTH or b.whole is not None:
+                continue
+            if b.role == "input" and own in self.fixed and own not in given and own not in viewed:
+                self.moving[own] = Moving(home, setters)
+            elif own in native._slot_of and given.count(own) == 1 and own not in viewed:
+                self._given[own] = Moving(home, setters)
 
     def _close(self, rows: list[list[int]], names: list[str]) -> None:
         if not rows:
@@ -314,6 +354,11 @@ class Binding:
         arrays = self.arrays
         given = run.arrays
         for b, home in self.fixed.items():
+            moving = self.moving.get(b)
+            if moving is not None:
+                if moving.take(given[b]):
+                    continue
+                moving.back()
             if isinstance(given[b], SparseRows):
                 _scatter(home, given[b])
             else:
@@ -323,6 +368,11 @@ class Binding:
                 arrays[b] = run.arrays[b]
             self.build()
         run.arrays = dict(arrays)
+        for b in self.moving:
+            run.arrays[b] = given[b]
+        for b, moving in self._given.items():
+            run.arrays[b] = moving.renew()
+            run.given.add(b)
         for b in self.native.sparse:
             run.arrays[b] = given[b]
         for segment in self.segments:

@@ -445,14 +445,14 @@ def _gradient(run: Run, plan: Plan, position: int, variable: Variable, *, as_num
 def present(run: Run, plan: Plan, number: int, variable: Variable, *, as_numpy: bool) -> Any:  # noqa: ARG001
     """A buffer's rows in the user's form."""
     b = plan.buffers[number]
-    return _present(run.arrays[number], b.rows, b.shape, run, as_numpy=as_numpy)
+    return _present(run.arrays[number], b.rows, b.shape, run, as_numpy=as_numpy, own=number in run.given)
 
 
-def _present(rows: Any, symbol: str, shape: Shape, run: Run, *, as_numpy: bool) -> Any:
+def _present(rows: Any, symbol: str, shape: Shape, run: Run, *, as_numpy: bool, own: bool = False) -> Any:
     if isinstance(rows, RowSparse):
         rows = rows.toarray().reshape((1, *shape)) if as_numpy else rows.as_sparse(shape)
     layout = run.layouts.get(symbol) if symbol else None
-    if not isinstance(rows, SparseRows):
+    if not isinstance(rows, SparseRows) and not own:
         rows = rows.copy()  # the next run of the plan writes where these lie
     value = Value.packed(rows, layout, has_sequence="," in symbol)
     if not as_numpy:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,6 +42,9 @@ class Binder(Protocol):
 
     def address(self, buffer: int) -> int:
         """Where a buffer's data start."""
+
+    def follow(self, buffer: int, setter: Callable[[int], None]) -> int:
+        """Where a buffer's data start now; ``setter`` is told when they start elsewhere."""
 
     def padded(self, symbol: str) -> int:
         """How many rows there is memory for."""
@@ -162,8 +166,10 @@ class MapStep(NativeStep):
         by_name = {f"i{n}": r for n, r in enumerate(self.step.reads)} | {
             f"o{n}": w for n, w in enumerate(self.step.writes)
         }
-        addresses = [binder.address(by_name[name]) for name in (*code.inputs, *code.outputs)]
-        block = np.array([*addresses, rows, scratch.ctypes.data], np.int64)
+        names = (*code.inputs, *code.outputs)
+        block = np.array([*[0] * len(names), rows, scratch.ctypes.data], np.int64)
+        for i, name in enumerate(names):
+            block[i] = binder.follow(by_name[name], partial(block.__setitem__, i))
         binder.keep((block, scratch))
         return [executor.kernel_row(self.handle.address, block.ctypes.data, count, code.phases)]
 
@@ -281,14 +287,13 @@ class GemmStep(NativeStep):
 
     def _product(self, binder: Binder, m: int, n: int, k: int) -> list[list[int]]:
         x = self.matrices
-        a, b = (binder.address(r) for r in (reversed(self.step.reads[:2]) if x.swapped else self.step.reads[:2]))
+        left, right = reversed(self.step.reads[:2]) if x.swapped else self.step.reads[:2]
         lda, ldb, ldc = self.between
-        c = binder.address(self.target)
         plain = self.bias is None and not self.post
         if not m or not n:
             return []
         if not k:
-            return [] if self.beta else [executor.fill_row(c, m * n * self.itemsize)]
+            return [] if self.beta else [executor.fill_row(binder.address(self.target), m * n * self.itemsize)]
         if (
             plain
             and blas.probe() is not None
@@ -298,9 +303,6 @@ class GemmStep(NativeStep):
                 m,
                 n,
                 k,
-                a=a,
-                b=b,
-                c=c,
                 transpose_a=x.transpose_left,
                 transpose_b=x.transpose_right,
                 beta=self.beta,
@@ -308,6 +310,8 @@ class GemmStep(NativeStep):
                 ldb=ldb,
                 ldc=ldc,
             )
+            for field, operand in zip(blas.OPERANDS, (left, right, self.target), strict=True):
+                block[field] = binder.follow(operand, partial(block.__setitem__, field))
             binder.keep(block)
             return [executor.gemm_row(block, self.itemsize)]
         primitive = onednn.matmul(
@@ -322,10 +326,12 @@ class GemmStep(NativeStep):
             beta=self.beta,
             threads=1 if threads.threads_for(m * n * k / _PRODUCTS_PER_NANOSECOND) == 1 else 0,
         )
-        data = {"source": a, "weights": b, "target": c}
+        bound = primitive.bind({})
+        named = {"source": left, "weights": right, "target": self.target}
         if self.bias is not None:
-            data["bias"] = binder.address(self.bias)
-        bound = primitive.bind(data)
+            named["bias"] = self.bias
+        for role, operand in named.items():
+            bound.set(role, binder.follow(operand, partial(bound.set, role)))
         binder.keep(bound)
         return [executor.primitive_row(bound.row())]
 
@@ -439,8 +445,8 @@ class CallStep(NativeStep):
         assert made is not None
         for r, name in zip(self.step.reads, self.step.names, strict=True):
             if name in made.operands:
-                made.set(name, binder.address(r))
-        made.set("result", binder.address(self.target))
+                made.set(name, binder.follow(r, partial(made.set, name)))
+        made.set("result", binder.follow(self.target, partial(made.set, "result")))
         if self.bias is not None:
             made.set("bias", binder.address(self.bias))
         binder.keep(made)

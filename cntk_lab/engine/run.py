@@ -102,6 +102,8 @@ class Run:
         self.layouts, self.state, self.xp, self.training = layouts, state, xp, training
         self.backend = backend
         self.arrays: Environment = {}
+        self.given: set[int] = set()
+        """Results whose memory belongs to this run alone, so that they need no copy."""
         self.notes: dict[Any, Any] = {}
         """What operators written by users keep between their forward and their backward step."""
         self.slab: tuple[int, int, int] | None = None

@@ -61,7 +61,7 @@ class _Shortcut:
         self.binding, self.native = binding, binding.native
         self._moves = binding.native.moves
         place = {id(b.variable): b.id for b in plan.buffers_of("input") if b.variable is not None}
-        self._inputs = [(key, binding.fixed[n]) for key, n in place.items()]
+        self._inputs = [(key, binding.fixed[n], binding.moving.get(n)) for key, n in place.items()]
         self._scalars = [
             (home, [_split_name(b.name) for b in plan.buffers_of("scalar") if b.dtype == dtype])
             for dtype, home in binding.scalars.items()
@@ -81,7 +81,11 @@ class _Shortcut:
 
     def step(self, rows: Mapping[int, Any], scalars: Sequence[Mapping[str, float]]) -> tuple[float, float]:
         """One step; sums of loss and metric."""
-        for key, home in self._inputs:
+        for key, home, moving in self._inputs:
+            if moving is not None:
+                if moving.take(rows[key]):
+                    continue
+                moving.back()
             home[...] = rows[key]
         if scalars != self._written:
             for home, names in self._scalars:

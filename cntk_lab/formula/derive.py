@@ -10,7 +10,6 @@ operators and no arrays.
 Idea: reverse accumulation (Linnainmaa, 1970) on an interned graph, as in autograd; the guarded adjoints are our own.
 """
 
-
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence

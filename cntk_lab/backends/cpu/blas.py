@@ -130,6 +130,10 @@ GEMM_FIELDS: Final = ("ta", "tb", "m", "n", "k", "alpha", "a", "lda", "b", "ldb"
 """The fields of a GEMM row's argument block, in order; alpha and beta as bits of a float64."""
 
 
+OPERANDS: Final = (6, 8, 11)
+"""Fields of an argument block that hold the addresses of a, b and c."""
+
+
 def gemm_block(
     m: int,
     n: int,

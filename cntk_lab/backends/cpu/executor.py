@@ -262,7 +262,6 @@ class Loop:
                 -1,
             ]
 
-
     def follow(self, slabs: Sequence[Table]) -> None:
         """Run over other slabs from now on, one matrix for each share; tables and patches stay."""
         for i, (share, matrix) in enumerate(zip(self.shares, slabs, strict=True)):

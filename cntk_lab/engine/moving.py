@@ -1,0 +1,64 @@
+"""Memory that need not be copied: large inputs are read where the user's data lie, large results are given away.
+
+A step that can be told another address for an operand registers how (``Binding.follow``); an address that somebody
+keeps for good stays where it is. Knows no step: only the functions that take addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cntk_lab.tensor.arrays import aligned_empty
+
+WORTH = 32 * 1024
+"""Bytes from which telling steps another address is cheaper than copying."""
+
+Setter = Callable[[int], None]
+
+
+class Moving:
+    """One buffer of a binding whose memory may be another one in each run.
+
+    Args:
+        home: the memory that is used for data that cannot stay where they are.
+        setters: who has to be told a new address, and where in the buffer theirs starts.
+    """
+
+    __slots__ = ("_at", "_holds", "_home", "_setters")
+
+    def __init__(self, home: Any, setters: list[tuple[Setter, int]]) -> None:
+        self._home, self._setters = home, setters
+        self._at = int(home.ctypes.data)
+        self._holds: Any = home  # nothing is freed that a table still points to
+
+    def take(self, data: Any) -> bool:
+        """Use these data where they lie; False if they have to be copied home, which :meth:`back` prepares."""
+        home = self._home
+        if type(data) is not np.ndarray or data.dtype != home.dtype or data.size != home.size:
+            return False
+        if not (data.flags.c_contiguous and data.flags.aligned):
+            return False
+        self._go(data)
+        return True
+
+    def back(self) -> None:
+        """Use the home memory again."""
+        if self._holds is not self._home:
+            self._go(self._home)
+
+    def renew(self) -> Any:
+        """New memory of the same shape, into which the next run writes."""
+        made = aligned_empty(self._home.shape, self._home.dtype)
+        self._go(made)
+        return made
+
+    def _go(self, array: Any) -> None:
+        address = array.__array_interface__["data"][0]
+        self._holds = array
+        if address != self._at:
+            for setter, offset in self._setters:
+                setter(address + offset)
+            self._at = address
