@@ -20,7 +20,7 @@ from typing import Final
 from cntk_lab import settings
 from cntk_lab.errors import AttributeValueError
 
-WORK_PER_THREAD: Final = 30_000.0
+WORK_PER_THREAD: Final = 8_000.0
 """Nanoseconds of work from which another thread pays: a fork and join costs 1 to 5 microseconds."""
 _chosen = 0
 
@@ -30,7 +30,7 @@ def gomp() -> ctypes.CDLL | None:
     """GNU's OpenMP runtime, or None where it cannot be loaded."""
     # libgomp reads it while it loads. On a shared machine a thread that spins for its default (300 000 rounds) holds
     # the core the other one waits for: 2-thread kernels took 10 ms instead of 0.2 on two cores with other work.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     for name in ("libgomp.so.1", ctypes.util.find_library("gomp")):
         if not name:
             continue
