@@ -7,6 +7,7 @@ absorbed into it. Knows operators only through the backend's registry.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -29,6 +30,9 @@ from cntk_lab.tensor.shape import size
 
 _PRODUCTS_PER_NANOSECOND = 25.0
 """Multiply-adds of float32 that one core does, for the choice of threads."""
+
+_LARGE_PRODUCT = 4_000_000
+"""Operations from which one of many products is large enough for oneDNN to do them all in one call."""
 
 Readers = dict[int, list[int]]
 _POST = {"sigmoid": "logistic", "tanh": "tanh"}
@@ -204,7 +208,7 @@ def pitches(plan: Plan, step: Contract, x: Matrices) -> tuple[int, int, int] | N
 
 
 class BatchedStep(NativeStep):
-    """A product of matrices for every row by itself, by one oneDNN primitive."""
+    """A product of matrices for every row by itself: a loop of cblas products, or one oneDNN primitive for large ones."""
 
     def __init__(self, plan: Plan, step: Contract, spec: Contraction, matrices: Matrices) -> None:
         self.plan, self.step, self.spec, self.matrices = plan, step, spec, matrices
@@ -228,6 +232,9 @@ class BatchedStep(NativeStep):
         if not k:
             return [executor.fill_row(binder.address(target), count * m * n * 4)]
         apart = [row_pitch(self.plan.buffers[b]) if self.plan.buffers[b].rows else 0 for b in (left, right, target)]
+        beta = 1.0 if len(self.step.reads) > 2 else 0.0
+        if blas.probe() is not None and 2 * m * n * k < _LARGE_PRODUCT:
+            return self._one_by_one(binder, (m, n, k), beta, list(zip((left, right, target), apart, strict=True)))
         a, b, c = self.between
         primitive = onednn.matmul(
             m,
@@ -237,13 +244,44 @@ class BatchedStep(NativeStep):
             strides_a=(1, a) if x.transpose_left else (a, 1),
             strides_b=(1, b) if x.transpose_right else (b, 1),
             strides_c=(c, 1),
-            beta=1.0 if len(self.step.reads) > 2 else 0.0,
+            beta=beta,
         )
         bound = primitive.bind(
             {"source": binder.address(left), "weights": binder.address(right), "target": binder.address(target)}
         )
         binder.keep(bound)
         return [executor.primitive_row(bound.row())]
+
+    def _one_by_one(
+        self, binder: Binder, sizes: tuple[int, int, int], beta: float, apart: list[tuple[int, int]]
+    ) -> list[list[int]]:
+        """A loop over the products, shared among threads: oneDNN takes 3 to 8 times as long for many small ones."""
+        x, count = self.matrices, binder.arrays[self.step.writes[0]].shape[0]
+        lda, ldb, ldc = self.between
+        threads_ = min(count, threads.threads_for(math.prod(sizes) * count / _PRODUCTS_PER_NANOSECOND))
+        shares = []
+        for first in range(threads_):
+            block = blas.gemm_block(
+                *sizes,
+                transpose_a=x.transpose_left,
+                transpose_b=x.transpose_right,
+                beta=beta,
+                lda=lda,
+                ldb=ldb,
+                ldc=ldc,
+            )
+            binder.keep(block)
+            patches = [
+                [block.ctypes.data + 8 * field, binder.address(operand), 4 * between, 0, executor.AFFINE]
+                for field, (operand, between) in zip(blas.OPERANDS, apart, strict=True)
+            ]
+            own = np.arange(first, count, threads_, dtype=np.int64)[:, None].copy()
+            shares.append(
+                executor.Share(np.array([executor.gemm_row(block)], np.int64), own, np.array(patches, np.int64))
+            )
+        loop = executor.Loop(shares)
+        binder.keep(loop)
+        return [executor.loop_row(loop, threads_)]
 
 
 class GemmStep(NativeStep):
