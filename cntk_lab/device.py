@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cntk_lab import _changes
 from cntk_lab.errors import DeviceError
 
 _probe: list[Callable[[], list[str]]] = []
@@ -106,6 +107,7 @@ def try_set_default_device(new_default_device: DeviceDescriptor, acquire_device_
     if new_default_device not in all_devices() or (acquire_device_lock and new_default_device.kind == DeviceKind.CPU):
         return False
     _state["default"] = new_default_device
+    _changes.note()
     return True
 
 
@@ -116,3 +118,4 @@ def set_excluded_devices(excluded: list[DeviceDescriptor]) -> None:
         raise DeviceError("all devices are excluded", fix="leave at least one of all_devices()")
     if use_default_device() in excluded:
         _state["default"] = left[0]
+        _changes.note()

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from cntk_lab import _changes
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -96,10 +98,12 @@ class EventBus:
         call: Callable[[Event], None] = listener  # type: ignore[assignment]
         with self._lock:
             self._listeners[kind] = (*self._listeners.get(kind, ()), call)
+        _changes.note()
 
         def unsubscribe() -> None:
             with self._lock:
                 self._listeners[kind] = tuple(f for f in self._listeners.get(kind, ()) if f is not call)
+            _changes.note()
 
         return unsubscribe
 

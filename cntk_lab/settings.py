@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cntk_lab import _changes
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -79,6 +81,7 @@ def set_option(name: str, value: object) -> None:
         raise KeyError(f"no option {name!r}; there are: {', '.join(_BY_NAME)}")
     _set[name] = value
     _flags.pop(name, None)
+    _changes.note()
 
 
 @contextlib.contextmanager
@@ -93,6 +96,7 @@ def option(**values: object) -> Iterator[None]:
         _set.clear()
         _set.update(before)
         _flags.clear()
+        _changes.note()
 
 
 def _parse(option_: Option, text: str) -> object:

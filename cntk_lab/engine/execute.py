@@ -378,6 +378,10 @@ _found_arguments: OrderedDict[tuple[object, ...], tuple[object, list[Variable]]]
 """Arguments that were found, with what they were found for, which keeps the ids in the key its own."""
 
 
+_checked: OrderedDict[tuple[object, ...], tuple[object, object]] = OrderedDict()
+"""Outputs that were found to belong to their function."""
+
+
 def _arguments(function: Function, wanted: Sequence[Variable]) -> list[Variable]:
     """The inputs that the wanted outputs depend on, in the function's order: looked for once while no graph changes."""
     key = (id(function), *map(id, wanted), edits())
@@ -411,6 +415,9 @@ def _wanted(function: Function, outputs: Any) -> tuple[Variable, ...]:
             fix="give one flat list, for example [*a.outputs, *b.outputs]",
         )
     wanted = tuple(outputs_of(outputs))
+    key = (id(function), *map(id, wanted), edits())
+    if key in _checked:
+        return wanted
     below = {id(v) for n in walk.nodes(function.outputs) for v in (*n.outputs, *n.inputs)}
     below.update(id(v) for n in walk.flat_nodes(function.outputs) for v in (*n.outputs, *n.inputs))
     for v in wanted:
@@ -419,6 +426,9 @@ def _wanted(function: Function, outputs: Any) -> tuple[Variable, ...]:
                 f"output '{v.name or v.uid}' is not computed by the function '{function.name or function.uid}'",
                 fix="ask for outputs of the function itself or of what lies below it",
             )
+    _checked[key] = (function, wanted)
+    if len(_checked) > _KEPT_ARGUMENTS:
+        _checked.popitem(last=False)
     return wanted
 
 

@@ -208,7 +208,7 @@ def pitches(plan: Plan, step: Contract, x: Matrices) -> tuple[int, int, int] | N
 
 
 class BatchedStep(NativeStep):
-    """A product of matrices for every row by itself: a loop of cblas products, or one oneDNN primitive for large ones."""
+    """A product of matrices for every row by itself: a loop of cblas products, or one oneDNN primitive if large."""
 
     def __init__(self, plan: Plan, step: Contract, spec: Contraction, matrices: Matrices) -> None:
         self.plan, self.step, self.spec, self.matrices = plan, step, spec, matrices

@@ -73,10 +73,15 @@ class _Shortcut:
         self._totals = [binding.arrays[plan.outputs[f"total {i}"]] for i in range(count)]
 
     @property
+    def in_place(self) -> bool:
+        """Whether memory has stayed where it was."""
+        return self._moves == self.native.moves
+
+    @property
     def current(self) -> bool:
         """Whether memory has stayed where it was, and the native tier of the CPU is wanted."""
         on_cpu = devices.use_default_device().type() == devices.DeviceKind.CPU
-        fits = self._moves == self.native.moves and on_cpu and settings.flag("native")
+        fits = self.in_place and on_cpu and settings.flag("native")
         return fits and not watch.wanted() and not settings.flag("checked")
 
     def step(self, rows: Mapping[int, Any], scalars: Sequence[Mapping[str, float]]) -> tuple[float, float]:
@@ -87,7 +92,7 @@ class _Shortcut:
                     continue
                 moving.back()
             home[...] = rows[key]
-        if scalars != self._written:
+        if scalars is not self._written and scalars != self._written:
             for home, names in self._scalars:
                 home[:] = [scalars[position][name] for position, name in names]
             self._written = scalars
@@ -130,7 +135,7 @@ class Program:
         self.arguments = self._arguments()
         self._counted = row_symbol(loss.type.axes or ())
         self._state = state_of(loss.node)
-        self._plain = self._plain_inputs()
+        self.plain = self._plain_inputs()
         self._scalars = [(b.id, b.dtype, *_split_name(b.name)) for b in self.plan.buffers_of("scalar")]
         self._numbers: dict[int, Any] = {}
         self._numbers_of: Sequence[Mapping[str, float]] = ()
@@ -167,7 +172,7 @@ class Program:
     def _bind_plain(self, arguments: Mapping[Any, Any]) -> Bound | None:
         """The minibatch if it consists of dense arrays that need no conversion, one for each input."""
         bound, count = Bound(), 0
-        for v, dtype, dims in self._plain:
+        for v, dtype, dims in self.plain:
             data = arguments.get(v)
             if type(data) is not np.ndarray or data.dtype != dtype or data.shape[1:] != dims or not data.ndim:
                 return None
@@ -187,7 +192,7 @@ class Program:
 
     def bind(self, arguments: Any) -> Bound:
         """Match data to the inputs."""
-        if self._plain and type(arguments) is dict and len(arguments) == len(self._plain):
+        if self.plain and type(arguments) is dict and len(arguments) == len(self.plain):
             found = self._bind_plain(arguments)
             if found is not None:
                 return found
@@ -201,7 +206,7 @@ class Program:
             bound: the minibatch.
             scalars: for each update, the values of its scalars.
         """
-        count = bound.layouts["#"].rows if self._plain else 0
+        count = bound.layouts["#"].rows if self.plain else 0
         shortcut = self._shortcuts.get(count)
         if shortcut is not None:
             if shortcut.current:
@@ -221,6 +226,11 @@ class Program:
         samples = layout.rows if layout is not None else self.samples(bound)
         return Totals(samples, totals[0], totals[1] if len(totals) > 1 else 0.0, values)
 
+    def shortcut(self, count: int) -> _Shortcut | None:
+        """What a repeated step on so many samples does; None if there is none, or memory has moved."""
+        found = self._shortcuts.get(count)
+        return found if found is not None and found.in_place else None
+
     def _run(self, bound: Bound, scalars: Sequence[Mapping[str, float]]) -> Run:
         """One step the general way; remembers the short way for next time if there is one."""
         plan = self.plan
@@ -239,7 +249,7 @@ class Program:
             run.arrays[n] = storage.array[None]
         binding = execute(plan, run)
         # only where the loss has a row per sample (or the inputs' count is what is counted) the count is the samples
-        if self._plain and self._counted in ("", "#") and not self.outputs and binding is not None and binding.single:
+        if self.plain and self._counted in ("", "#") and not self.outputs and binding is not None and binding.single:
             if len(self._shortcuts) >= _KEPT:
                 self._shortcuts.clear()
             self._shortcuts[bound.layouts["#"].rows] = _Shortcut(self, binding)

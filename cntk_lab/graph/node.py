@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cntk_lab import _changes
 from cntk_lab.graph.naming import current_layer, new_uid, user_line
 from cntk_lab.graph.opdef import OpDef, TensorType
 from cntk_lab.graph.variable import OUTPUT, Variable
@@ -29,6 +30,7 @@ def edits() -> int:
 def note_edit() -> None:
     """Tell that a graph was changed in place."""
     _edits[0] += 1
+    _changes.note()
 
 
 class Node:

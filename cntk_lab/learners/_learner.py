@@ -259,17 +259,33 @@ class Learner:
         """
         if sample_count < 1:
             raise DataError("an update needs a minibatch with at least one sample", fix="skip empty minibatches")
-        rate, momentum, variance = self._learning_rate_schedule, self._momentum, self._variance_momentum
-        sizes = rate.minibatch_size, momentum and momentum.minibatch_size, variance and variance.minibatch_size
-        key = (sample_count, rate, momentum, variance, sizes, self._minibatch_size)
+        key = self._steady_key(sample_count)
         if self._steady is not None and self._steady[0] == key:
             return self._steady[1]
         moment = self._moment(sample_count)
         self._draw_noise()
         values = {name: self._scalars[name](moment) for name in self._wanted}
-        still = all(s is None or s.is_constant for s in (rate, momentum, variance)) and self._additions.noise is None
+        schedules = (self._learning_rate_schedule, self._momentum, self._variance_momentum)
+        still = all(s is None or s.is_constant for s in schedules) and self._additions.noise is None
         self._steady = (key, values) if still and not self.rule.counts else None
         return values
+
+    @property
+    def has_writers(self) -> bool:
+        """Whether somebody is told of the rates."""
+        return bool(self._writers)
+
+    def steady_values(self, sample_count: int) -> dict[str, float] | None:
+        """As :meth:`scalar_values`, if these numbers and the formulas are those of the minibatch before; else None."""
+        steady = self._steady
+        if steady is None or self._updates_of is not self._states or steady[0] != self._steady_key(sample_count):
+            return None
+        return steady[1]
+
+    def _steady_key(self, sample_count: int) -> tuple[object, ...]:
+        rate, momentum, variance = self._learning_rate_schedule, self._momentum, self._variance_momentum
+        sizes = rate.minibatch_size, momentum and momentum.minibatch_size, variance and variance.minibatch_size
+        return (sample_count, rate, momentum, variance, sizes, self._minibatch_size)
 
     def advance(self, sample_count: int, sweep_end: bool = False) -> None:
         """Count a minibatch whose update was done.

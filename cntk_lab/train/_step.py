@@ -29,6 +29,7 @@ from cntk_lab.learners._learner import Learner
 from cntk_lab.learners._user import UserLearner
 from cntk_lab.tensor.arrays import module_of
 from cntk_lab.tensor.philox import CounterStream
+from cntk_lab.train._steady import Steady
 
 _numbers = itertools.count(1)
 _KEPT_PROGRAMS = 16
@@ -126,7 +127,6 @@ class Done:
 
     updated: bool
     totals: Totals
-    seconds: float
 
 
 class Stepper:
@@ -142,6 +142,7 @@ class Stepper:
         self.number = next(_numbers)
         self._steps = 0
         self._programs: dict[tuple[object, ...], Program] = {}
+        self._steady: Steady | None = None
         self._latest: tuple[int, Sequence[Variable], Sequence[object], Program] | None = None
 
     def train(self, arguments: Any, outputs: Sequence[Variable], sweep_end: bool) -> Done:
@@ -153,11 +154,17 @@ class Stepper:
             sweep_end: whether the minibatch ends a sweep over the data.
 
         Returns:
-            Whether a learner changed anything, sums of loss and metric, time in seconds.
+            Whether a learner changed anything, sums of loss and metric.
 
         Raises:
             DataError: if the data do not fit the criterion, or contain NaN; nothing is changed then.
         """
+        steady = self._steady
+        if steady is not None and not outputs and not sweep_end:
+            totals_ = steady.step(arguments)
+            if totals_ is not None:
+                self._steps += 1
+                return Done(True, totals_)
         started = time.perf_counter()
         active = [learner.learning_rate() != 0 for learner in self.learners]
         program = self._training_program(active, outputs)
@@ -179,11 +186,12 @@ class Stepper:
                 updated = True
         seconds = time.perf_counter() - started
         self._steps += 1
+        self._steady = Steady(program, self.learners) if Steady.possible(program, self.learners, active) else None
         if BUS.heard(StepFinished):
             BUS.publish(
                 StepFinished(self.number, self._steps, totals.samples, totals.loss, totals.metric, seconds),
             )
-        return Done(updated, totals, seconds)
+        return Done(updated, totals)
 
     def test(self, arguments: Any) -> Totals:
         """Sum of the metric over a minibatch, without changing anything.

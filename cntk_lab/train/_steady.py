@@ -1,0 +1,78 @@
+"""The step that is like the one before: plain arrays, the same program, constant rates, nobody who listens.
+
+Everything that a step asks is asked once; then one number says whether any of it may have changed. Small models take
+most of their time here. Knows no files and no loops.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cntk_lab import _changes, settings
+from cntk_lab.engine.training import Program, Totals
+from cntk_lab.events import BUS, StepFinished
+from cntk_lab.learners._learner import Learner
+from cntk_lab.learners._user import UserLearner
+
+
+class Steady:
+    """A training step that can be repeated without asking again.
+
+    Args:
+        program: the compiled step.
+        learners: who updates, all of them with a rate that is not 0.
+    """
+
+    __slots__ = ("_at", "_check", "_learners", "_program", "_scalars", "_values")
+
+    def __init__(self, program: Program, learners: Sequence[Learner]) -> None:
+        self._program, self._learners = program, tuple(learners)
+        self._at = _changes.count()
+        self._check = settings.flag("check_data")
+        self._values: list[dict[str, float] | None] = []
+        self._scalars: list[Mapping[str, float]] = []
+
+    @staticmethod
+    def possible(program: Program, learners: Sequence[Learner], active: Sequence[bool]) -> bool:
+        """Whether a step of this kind can be repeated so."""
+        simple = bool(program.plain) and not program.plan.literals and not program.outputs
+        told = BUS.heard(StepFinished) or any(isinstance(x, UserLearner) or x.has_writers for x in learners)
+        return simple and not told and all(active)
+
+    def step(self, arguments: Any) -> Totals | None:
+        """One step and its totals; None if it has to be done the general way, and then nothing has been done."""
+        if self._at != _changes.count() or type(arguments) is not dict:
+            return None
+        program = self._program
+        plain = program.plain
+        if len(arguments) != len(plain):
+            return None
+        count, rows = 0, {}
+        for variable, dtype, dims in plain:
+            data = arguments.get(variable)
+            if type(data) is not np.ndarray or data.dtype != dtype or data.shape[1:] != dims or not data.ndim:
+                return None
+            if count != len(data):
+                if count:
+                    return None
+                count = len(data)
+            if self._check and not math.isfinite(np.vdot(data, data)):
+                return None
+            rows[id(variable)] = data
+        shortcut = program.shortcut(count)
+        if shortcut is None:
+            return None
+        values = [learner.steady_values(count) for learner in self._learners]
+        if None in values:
+            return None
+        if values != self._values:
+            of_learners = zip(values, self._learners, strict=True)
+            self._values, self._scalars = values, [v or {} for v, x in of_learners for _ in x.parameters]
+        loss, metric = shortcut.step(rows, self._scalars)
+        for learner in self._learners:
+            learner.advance(count)
+        return Totals(count, loss, metric, {})
