@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cntk_lab.errors import AttributeValueError
 from cntk_lab.events import BUS, RunChanged
 from cntk_lab.graph.function import Function
+from cntk_lab.tensor.shape import size
 from cntk_lab.widgets._visible import AXIS_NAMES, shape_text
 
 if TYPE_CHECKING:
@@ -43,13 +44,15 @@ _reporter: list[_Reporter] = []
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A function that the user has under one or several names: what it is, and what comes out of it."""
+    """A function that the user has under one or several names: what it is, and what comes out of it. ``parameters`` is
+    None while shapes are open, as those of a layer that is not applied yet.
+    """
 
     number: int
     names: tuple[str, ...]
     name: str
     kind: str
-    parameters: int
+    parameters: int | None
     shape: str
     axes: tuple[str, ...]
 
@@ -77,7 +80,7 @@ class Inventory:
 
     def __str__(self) -> str:
         lines = [
-            f"{', '.join(m.names)}: {m.kind}, {m.parameters:,} parameters, {' '.join((*m.axes, m.shape))}"
+            f"{', '.join(m.names)}: {m.kind}, {_count_text(m.parameters)}, {' '.join((*m.axes, m.shape))}"
             for m in self.models
         ]
         for run in self.runs:
@@ -220,23 +223,19 @@ def _model(function: Function, known: tuple[str, ...]) -> Model:
     )
 
 
-def _parameters(function: Function) -> int:
+def _parameters(function: Function) -> int | None:
     """Numbers that are trained; remembered once no shape is open any more."""
-    count = _counted.get(function)
-    if count is None:
+    if function not in _counted:
         shapes = [p.type.shape for p in function.parameters]
         known = [s for s in shapes if s is not None and all(d >= 0 for d in s)]
-        count = sum(_product(s) for s in known)
-        if len(known) == len(shapes) and not function.placeholders:
-            _counted[function] = count
-    return count
+        if len(known) < len(shapes) or function.placeholders:
+            return None
+        _counted[function] = sum(size(s) for s in known)
+    return _counted[function]
 
 
-def _product(shape: tuple[int, ...]) -> int:
-    size = 1
-    for d in shape:
-        size *= d
-    return size
+def _count_text(count: int | None) -> str:
+    return "parameters not known yet" if count is None else f"{count:,} parameters"
 
 
 def _short(text: str) -> str:
