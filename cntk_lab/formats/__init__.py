@@ -6,7 +6,6 @@ Must not know how a format is written. Formats load on first use, so that import
 from __future__ import annotations
 
 import enum
-import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -51,8 +50,9 @@ def save(
     del use_external_files_to_store_parameters
     wanted = _format(format)
     if wanted is ModelFormat.ONNX:
-        _onnx("export").save(function, filename)
-        return
+        raise NotAvailableError(
+            "a model cannot be written as ONNX yet", fix="save it as CNTKv2; ONNX files can be looked at in JupyterLab"
+        )
     from cntk_lab.formats.cntk import legacy, write
 
     if wanted is ModelFormat.CNTKv1:
@@ -83,12 +83,14 @@ def load(model: Any, device: Any = None, format: Any = None) -> Function:
     if format is None and not isinstance(model, bytes) and str(model).lower().endswith(".onnx"):
         format = ModelFormat.ONNX
     if _format(format) is ModelFormat.ONNX:
-        loaded: Function = _onnx("import_").load(model)
-    else:
-        from cntk_lab.formats.cntk import legacy, read
+        raise NotAvailableError(
+            "an ONNX file cannot be loaded as a Function yet",
+            fix="look at its graph: double-click it in JupyterLab's file browser",
+        )
+    from cntk_lab.formats.cntk import legacy, read
 
-        source = "bytes" if isinstance(model, bytes) else str(os.fspath(model))
-        loaded = read.build(legacy.read(model), source) if legacy.is_legacy(model) else read.load(model)
+    source = "bytes" if isinstance(model, bytes) else str(os.fspath(model))
+    loaded = read.build(legacy.read(model), source) if legacy.is_legacy(model) else read.load(model)
     if device is not None:
         for variable in (*loaded.parameters, *loaded.constants):
             variable.device = device  # type: ignore[attr-defined]
@@ -145,10 +147,3 @@ def _format(format_: Any) -> ModelFormat:
     except (KeyError, ValueError):
         names = ", ".join(f.name for f in ModelFormat)
         raise FormatError(f"there is no model format {format_!r}", fix=f"use one of ModelFormat: {names}") from None
-
-
-def _onnx(part: str) -> Any:
-    try:
-        return importlib.import_module(f"cntk_lab.formats.onnx.{part}")
-    except ModuleNotFoundError as error:
-        raise NotAvailableError(f"ONNX files need the package {error.name!r}", fix="pip install onnx") from error

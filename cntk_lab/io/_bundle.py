@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cntk_lab.errors import AttributeValueError, ReaderError
 from cntk_lab.io._declare import Chunk, Keys, Reader
 from cntk_lab.io._defects import Defects
-from cntk_lab.io._ragged import Ragged, join
+from cntk_lab.io._ragged import Ragged, join, reordered
 from cntk_lab.io._streams import StreamInformation, check_streams
 from cntk_lab.tensor.layout import IndexVector
 
@@ -219,28 +219,7 @@ def gather(chunks: IndexVector, numbers: IndexVector, seeds: NDArray[np.uint64],
     parts: list[Mapping[str, Ragged]] = [
         load(int(chunks[here[0]])).take(numbers[here], seeds[here]) for here in np.split(order, edges)
     ]
-    back = np.empty(len(order), np.int64)
-    back[order] = np.arange(len(order))
-    return {name: _reordered([p[name] for p in parts], order, back) for name in parts[0]}
-
-
-def _reordered(parts: list[Ragged], order: IndexVector, back: IndexVector) -> Ragged:
-    """The sequences of several parts, in another order.
-
-    Args:
-        parts: sequences.
-        order: place that each sequence of the joined parts gets.
-        back: number of the sequence at each place.
-    """
-    if not all(p.single for p in parts):
-        return join(parts).take(back)
-    rows = [p.rows for p in parts]
-    out = np.empty((len(order), *rows[0].shape[1:]), rows[0].dtype)  # one copy instead of two
-    first = 0
-    for part in rows:
-        out[order[first : first + len(part)]] = part
-        first += len(part)
-    return Ragged(out, np.ones(len(order), np.int64), parts[0].shape)
+    return {name: reordered([p[name] for p in parts], order) for name in parts[0]}
 
 
 def some_of(

@@ -24,10 +24,22 @@ Keys = NDArray[Any]
 """Names of sequences: whole numbers (uint64) or words (object)."""
 
 
+Lying = tuple[IndexVector | None, Ragged, IndexVector]
+"""Where some of the sequences asked for lie: which ones (None: all), sequences, and their numbers among these."""
+
+
 class Chunk(ABC):
     """A part of the data that is in memory."""
 
     nbytes: int = 0
+
+    def lying(self, which: IndexVector) -> Mapping[str, list[Lying]]:
+        """Where sequences lie, per stream; only of readers that are ``plain``.
+
+        Args:
+            which: numbers of sequences within the chunk.
+        """
+        raise NotImplementedError(f"{type(self).__name__} makes its sequences when they are taken")
 
     @abstractmethod
     def take(self, which: IndexVector, seeds: NDArray[np.uint64]) -> Mapping[str, Ragged]:
@@ -58,14 +70,19 @@ class MemoryChunk(Chunk):
         """Per stream the sequences with these numbers."""
         return {name: data.take(which) for name, data in self.streams.items()}
 
+    def lying(self, which: IndexVector) -> Mapping[str, list[Lying]]:
+        """Where sequences lie."""
+        return {name: [(None, data, which)] for name, data in self.streams.items()}
+
 
 class Reader(ABC):
     """Data in chunks of sequences.
 
     ``streams``: what each sequence holds. ``keyed``: whether keys name sequences across readers, so that several can be
     joined. ``indexed``: whether keys and numbers of samples are known before data are read. ``selective``: whether
-    :meth:`some` reads nothing else. ``plain``: whether taking sequences of a loaded chunk only copies them, so that
-    many can be taken at a time. ``defects``: where bad places are told.
+    :meth:`some` reads nothing else. ``plain``: whether taking sequences of a loaded chunk only copies them from where
+    they lie (:meth:`Chunk.lying`), and chunks may be loaded in a thread while sizes and keys are asked for.
+    ``defects``: where bad places are told.
     """
 
     streams: tuple[StreamInformation, ...]

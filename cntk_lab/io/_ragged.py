@@ -31,7 +31,7 @@ class Ragged:
         [4.0, 5.0, 0.0]
     """
 
-    __slots__ = ("_base", "_picked", "_starts", "lengths", "shape")
+    __slots__ = ("_base", "_ones", "_picked", "_starts", "lengths", "shape")
 
     def __init__(
         self, rows: Any, lengths: IndexVector, shape: Shape | None = None, *, picked: IndexVector | None = None
@@ -42,6 +42,7 @@ class Ragged:
         self.lengths = lengths
         self.shape: Shape = tuple(rows.shape[1:]) if shape is None else shape
         self._starts: IndexVector | None = None
+        self._ones: bool | None = None
 
     @property
     def _rows(self) -> Any:
@@ -55,6 +56,18 @@ class Ragged:
         return self._rows.matrix() if isinstance(self._rows, Csr) else self._rows
 
     @property
+    def base(self) -> Any:
+        """The rows as they are held: array, or the three arrays of a CSR matrix (``Csr``)."""
+        return self._rows
+
+    @property
+    def ones(self) -> bool:
+        """Whether every sequence is one frame."""
+        if self._ones is None:
+            self._ones = bool((self.lengths == 1).all())
+        return self._ones
+
+    @property
     def dtype(self) -> Any:
         """NumPy element type of the rows."""
         return self._base.dtype
@@ -62,7 +75,7 @@ class Ragged:
     @property
     def single(self) -> bool:
         """Whether every sequence is one frame of a dense stream."""
-        return not isinstance(self._base, Csr) and len(self._rows) == len(self.lengths)
+        return not isinstance(self._base, Csr) and self.ones
 
     @property
     def starts(self) -> IndexVector:
@@ -128,6 +141,41 @@ def join(parts: Sequence[Ragged]) -> Ragged:
     else:
         rows = np.concatenate([p._rows for p in parts])
     return Ragged(rows, np.concatenate([p.lengths for p in parts]), parts[0].shape)
+
+
+def reordered(parts: Sequence[Ragged], order: IndexVector) -> Ragged:
+    """The sequences of several parts, in another order.
+
+    Args:
+        parts: sequences.
+        order: place that each sequence of the joined parts gets.
+    """
+    if not all(p.single for p in parts):
+        back = np.empty(len(order), np.int64)
+        back[order] = np.arange(len(order))
+        return join(parts).take(back)
+    rows = [p.rows for p in parts]
+    out = np.empty((len(order), *rows[0].shape[1:]), np.result_type(*rows))  # one copy instead of two
+    first = 0
+    for part in rows:
+        out[order[first : first + len(part)]] = part
+        first += len(part)
+    return Ragged(out, np.ones(len(order), np.int64), parts[0].shape)
+
+
+def together(parts: Sequence[Ragged], part: IndexVector, number: IndexVector) -> Ragged:
+    """Sequences that lie in several parts.
+
+    Args:
+        parts: sequences.
+        part: in which of them each one lies.
+        number: its number there.
+    """
+    if bool((part == part[0]).all()):
+        return parts[int(part[0])].take(number)
+    order = np.argsort(part, kind="stable")
+    edges = np.flatnonzero(np.diff(part[order])) + 1
+    return reordered([parts[int(part[here[0]])].take(number[here]) for here in np.split(order, edges)], order)
 
 
 def from_lists(data: Any, shape: Shape, dtype: str, sparse: bool, where: str) -> Ragged:

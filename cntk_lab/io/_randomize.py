@@ -15,6 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from cntk_lab.io import _order_native as native
 from cntk_lab.tensor.layout import IndexVector
 from cntk_lab.tensor.mersenne import MersenneTwister64
 
@@ -24,17 +25,21 @@ _MORE = 4096
 
 
 class _Lots:
-    """Whole numbers from CNTK's generator, drawn one by one."""
+    """Whole numbers from CNTK's generator, drawn in order."""
 
     def __init__(self, seed: int) -> None:
         self.source = MersenneTwister64(seed % 2**64)
-        self._words: list[int] = []
+        self._words: NDArray[np.uint64] = np.zeros(0, np.uint64)
 
-    def below(self, limit: int) -> int:
-        """A number from 0 to ``limit`` - 1."""
-        if not self._words:
-            self._words = self.source.words(_MORE).tolist()[::-1]
-        return self._words.pop() % limit
+    def below(self, limit: int, about: int) -> IndexVector:
+        """The next numbers, about so many, each from 0 to ``limit`` - 1; :meth:`used` says how many count."""
+        if not len(self._words):
+            self._words = self.source.words(max(about, _MORE))
+        return (self._words % np.uint64(limit)).astype(np.int64)
+
+    def used(self, count: int) -> None:
+        """The first ``count`` of those last drawn are spent."""
+        self._words = self._words[count:]
 
 
 class Order:
@@ -47,9 +52,19 @@ class Order:
 
     def __init__(self, chunks: int, count: Count) -> None:
         self._chunks, self._count = chunks, count
-        self._done = 0
-        self.chunk: NDArray[np.int32] = np.zeros(0, np.int32)
-        self.number: IndexVector = np.zeros(0, np.int64)
+        self._done = self._known = 0
+        self._chunk: NDArray[np.int32] = np.zeros(0, np.int32)
+        self._number: IndexVector = np.zeros(0, np.int64)
+
+    @property
+    def chunk(self) -> NDArray[np.int32]:
+        """Chunk of the sequence at each position, as far as produced."""
+        return self._chunk[: self._known]
+
+    @property
+    def number(self) -> IndexVector:
+        """Its number in the chunk."""
+        return self._number[: self._known]
 
     def grow(self) -> bool:
         """Produce one more chunk's worth of positions; False if the sweep is complete."""
@@ -61,8 +76,13 @@ class Order:
         return True
 
     def _append(self, chunk: NDArray[np.int32], number: IndexVector) -> None:
-        self.chunk = np.concatenate([self.chunk, chunk]) if len(self.chunk) else chunk
-        self.number = np.concatenate([self.number, number]) if len(self.number) else number
+        first, self._known = self._known, self._known + len(chunk)
+        if self._known > len(self._chunk):  # room for twice as many: in all, each is copied about once
+            size = self._known if first == 0 else 2 * self._known
+            self._chunk = np.concatenate([self._chunk[:first], np.empty(size - first, np.int32)])
+            self._number = np.concatenate([self._number[:first], np.empty(size - first, np.int64)])
+        self._chunk[first : self._known] = chunk
+        self._number[first : self._known] = number
 
 
 class ShuffledOrder(Order):
@@ -88,14 +108,15 @@ class ShuffledOrder(Order):
     ) -> None:
         super().__init__(chunks, count)
         order = list(range(chunks))
-        lots = _Lots(seed)
-        for i in range(chunks):
-            j = lots.below(chunks)
+        draws = MersenneTwister64(seed % 2**64).words(chunks) % np.uint64(max(chunks, 1))
+        for i, j in enumerate(draws.tolist()):
             order[i], order[j] = order[j], order[i]
         self.order = order
         self._lots = _Lots(seed)
         self._first = [0]  # position where each chunk of the shuffled order starts
-        self._places: list[tuple[int, int]] = []  # (place of the chunk in the order, number in the chunk)
+        # sequences that may still move, from position ``_known`` on: place of their chunk in the order, number in it
+        self._owner: IndexVector = np.zeros(0, np.int64)
+        self._own_number: IndexVector = np.zeros(0, np.int64)
         self._sizes = [0, *np.cumsum([samples(c) for c in order]).tolist()] if samples and window_in_samples else None
         self._window, self._window_in_samples = window, window_in_samples
 
@@ -116,7 +137,8 @@ class ShuffledOrder(Order):
         while len(self._first) <= end:
             place = len(self._first) - 1
             size = self._count(self.order[place])
-            self._places += [(place, i) for i in range(size)]
+            self._owner = np.concatenate([self._owner, np.full(size, place, np.int64)])
+            self._own_number = np.concatenate([self._own_number, np.arange(size)])
             self._first.append(self._first[-1] + size)
 
     def grow(self) -> bool:
@@ -128,23 +150,17 @@ class ShuffledOrder(Order):
         place, self._done = self._done, self._done + 1
         begin, end = self.window(place)
         self._admit(end)
-        first, places, below = self._first, self._places, self._lots.below
-        low, width = first[begin], first[end] - first[begin]
-        windows = [self.window(p) for p in range(begin, end)]
-        at = place
-        for i in range(first[place], first[place + 1]):
-            while True:
-                j = low + below(width)
-                mine, other = places[i][0], places[j][0]
-                if not begin <= other < end:
-                    continue
-                if j >= first[place + 1] or j < first[place]:
-                    at = int(np.searchsorted(first, j, side="right")) - 1
-                    b, e = windows[at - begin]
-                    if not b <= mine < e:
-                        continue
-                places[i], places[j] = places[j], places[i]
-                break
+        low, high = self._first[begin] - self._known, self._first[end] - self._known
+        owner, number = self._owner[low:high], self._own_number[low:high]
+        first = np.array(self._first[begin : end + 1], np.int64) - self._first[begin]
+        windows = np.array([self.window(p) for p in range(begin, end)], np.int64).T.copy()
+        at = int(first[place - begin])
+        while at < first[place - begin + 1]:
+            draws = self._lots.below(high - low, int(first[place - begin + 1]) - at)
+            around = (place - begin, begin, at)
+            done = native.swap_in_window(owner, number, first, windows, around, draws)
+            at, used = done or _swap_in_window(owner, number, first, windows, around, draws)
+            self._lots.used(used)
         self._publish(self.window(place + 1)[0] if place + 1 < self._chunks else self._chunks)
         return True
 
@@ -154,17 +170,50 @@ class ShuffledOrder(Order):
         sizes = np.array([self._count(c) for c in self.order], np.int64)
         chunk = np.repeat(np.asarray(self.order, np.int32), sizes)
         number = np.arange(len(chunk)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        places = list(range(len(chunk)))
-        draws = (self._lots.source.words(len(chunk)) % np.uint64(max(len(chunk), 1))).tolist()
-        for i, j in enumerate(draws):
-            places[i], places[j] = places[j], places[i]
-        shuffled = np.asarray(places, np.int64)
-        self._append(chunk[shuffled], number[shuffled])
+        places = np.arange(len(chunk))
+        draws = (self._lots.source.words(len(chunk)) % np.uint64(max(len(chunk), 1))).astype(np.int64)
+        if not native.swap_all(places, draws):
+            listed = places.tolist()
+            for i, j in enumerate(draws.tolist()):
+                listed[i], listed[j] = listed[j], listed[i]
+            places = np.asarray(listed, np.int64)
+        self._append(chunk[places], number[places])
         return True
 
     def _publish(self, limit: int) -> None:
         """Chunks before place ``limit`` are final: no later window reaches them."""
-        ready = self._places[len(self.chunk) : self._first[limit]]
-        if ready:
-            places = np.asarray(ready, np.int64)
-            self._append(np.asarray(self.order, np.int32)[places[:, 0]], places[:, 1])
+        count = self._first[limit] - self._known
+        if count:
+            chunk = np.asarray(self.order, np.int32)[self._owner[:count]]
+            number = self._own_number[:count]
+            self._owner, self._own_number = self._owner[count:], self._own_number[count:]
+            self._append(chunk, number)
+
+
+def _swap_in_window(
+    owner: IndexVector, number: IndexVector, first: IndexVector, windows: IndexVector, at: tuple[int, int, int],
+    draws: IndexVector,
+) -> tuple[int, int]:  # fmt: skip
+    """What ``_order_native.swap_in_window`` does, by Python: a draw is spent in vain where one of the two sequences
+    would leave its window.
+    """
+    chunk, begin, i = at
+    owners, numbers, used = owner.tolist(), number.tolist(), 0
+    low, high = first[chunk : chunk + 2].tolist()
+    begins, ends = windows.tolist()
+    for j in draws.tolist():
+        if i >= high:
+            break
+        used += 1
+        mine, other = owners[i], owners[j]
+        if not begin <= other < begin + len(begins):
+            continue
+        if not low <= j < high:
+            there = int(np.searchsorted(first, j, side="right")) - 1
+            if not begins[there] <= mine < ends[there]:
+                continue
+        owners[i], owners[j] = other, mine
+        numbers[i], numbers[j] = numbers[j], numbers[i]
+        i += 1
+    owner[:], number[:] = owners, numbers
+    return i, used

@@ -1,14 +1,14 @@
 """MinibatchSource: deals out minibatches from one or several deserializers.
 
 Ties the parts together: readers give chunks, the timeline says which sequences come next, chunks are kept while they
-are in the window, a thread reads ahead. The only thing that changes is the place on the timeline. Knows no format.
+are in the window, a thread reads ahead: chunks where minibatches are merely copied out of them, whole minibatches where
+images are decoded or sequences cut. The only thing that changes is the place on the timeline. Knows no format.
 
 Source: CNTK 2.7 ``io.MinibatchSource``.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -18,8 +18,10 @@ import numpy as np
 from cntk_lab.errors import AttributeValueError, ReaderError
 from cntk_lab.graph.record import Record
 from cntk_lab.io._bundle import Bundle, gather
+from cntk_lab.io._chunks import Chunks
 from cntk_lab.io._config import MinibatchSourceConfig
-from cntk_lab.io._declare import Chunk, Deserializer, LeftOut, Reader
+from cntk_lab.io._deal import Dealer
+from cntk_lab.io._declare import Deserializer, LeftOut, Reader
 from cntk_lab.io._defects import Defects
 from cntk_lab.io._prefetch import Ahead
 from cntk_lab.io._ragged import Ragged
@@ -34,14 +36,9 @@ from cntk_lab.io._streams import (
 from cntk_lab.io._timeline import Limits, Picked, Piece, Place, Shuffle, Timeline
 from cntk_lab.io._truncate import pick_truncated
 from cntk_lab.io._user import UserDeserializer, open_user
-from cntk_lab.tensor.shape import size as elements
 
 DEFAULT_MEMORY: Final = 4 << 30
 """Bytes of chunks that a source keeps, unless told otherwise."""
-
-BLOCK: Final = 1 << 20
-"""Bytes that are taken from chunks at a time when minibatches are read ahead: many small ones cost little more than
-one."""
 
 Minibatch = dict[StreamInformation, MinibatchData]
 
@@ -67,7 +64,8 @@ class MinibatchSource:
         max_errors: bad places in the data that are tolerated; their sequences are left out and a warning tells each.
         epoch_size: max_samples under its older name.
         memory_limit: bytes of chunks kept in memory; the window shrinks to what fits.
-        prefetch: minibatches read ahead by a thread, or blocks of small ones; 0: none.
+        prefetch: minibatches made ahead by a thread, where making them takes work; where they are only copied out of
+            chunks the thread loads chunks ahead; 0: no thread.
 
     Raises:
         AttributeValueError: if arguments exclude each other or streams clash.
@@ -157,10 +155,11 @@ class MinibatchSource:
                 None if config.max_samples >= FULL_DATA_SWEEP else config.max_samples,
             ),
         )
-        self._chunks = _Chunks(self._reader, memory, min(fitting, 2 * window + 2) if shuffle.chunks else 0)
+        most = min(fitting, 2 * window + 2) if shuffle.chunks else 0
+        self._chunks = Chunks(self._reader, memory, most, prefetch > 0)
         self._place: Place = Place()
-        self._frame_bytes = sum(64 if s.is_sparse else 4 * elements(s.sample_shape) for s in self._reader.streams)
-        self._ahead: Ahead[Minibatch, Place, tuple[int, int, int]] = Ahead(self._make_ahead, prefetch)
+        self._dealer = Dealer(self._reader.streams, self._timeline, self._chunks)
+        self._ahead: Ahead[Minibatch, Place, tuple[int, int, int]] = Ahead(self._make, prefetch)
 
     @classmethod
     def from_config(cls, config: MinibatchSourceConfig) -> MinibatchSource:
@@ -229,9 +228,12 @@ class MinibatchSource:
             raise AttributeValueError(
                 f"partition {index} of {parts} does not exist", fix=f"0 <= partition_index < {parts}"
             )
-        found, after = self._ahead.get(self._place, (size, parts, index))
+        request = (size, parts, index)
+        deals = self._reader.plain and not self._config.truncation_length
+        found, after = (self._deal if deals else self._ahead.get)(self._place, request)
         if after is None:
             self._chunks.clear()
+            self._dealer.clear()
         else:
             self._place = after
         if input_map is None or not found:
@@ -242,7 +244,18 @@ class MinibatchSource:
         """The next minibatch, by CNTK's lower-level name: (samples) or (sequences, samples)."""
         return self.next_minibatch(next(a for a in reversed(args) if isinstance(a, int) and a))
 
+    def _deal(self, place: Place, request: tuple[int, int, int]) -> tuple[Minibatch, Place | None]:
+        """A minibatch out of chunks in memory."""
+        dealt, ends, after = self._dealer.get(place, request)
+        result: Minibatch = {}
+        for name, one in dealt.items():
+            if one.longest > 1 and self._config.is_frame_mode_enabled:
+                raise _not_a_frame(name, one.longest)
+            result[self._infos[name]] = MinibatchData(one.value, one.sequences, one.samples, ends)
+        return result, after
+
     def _make(self, place: Place, request: tuple[int, int, int]) -> tuple[Minibatch, Place | None]:
+        """A minibatch that takes work: decoding, cutting."""
         size, parts, index = request
         cut = self._config.truncation_length
         while True:
@@ -254,48 +267,16 @@ class MinibatchSource:
             if found or not len(share.chunk):
                 break
             place = picked.after  # all of it was left out: on to the next one
-        return self._named(found, begins, picked.ends_sweep), picked.after
-
-    def _make_ahead(
-        self, place: Place, request: tuple[int, int, int], most: int
-    ) -> list[tuple[Minibatch, Place | None]]:
-        """The next minibatches, at least one: as many as can be copied out of chunks that are in memory."""
-        size, parts, _ = request
-        if not self._reader.plain or self._config.truncation_length or self._config.is_frame_mode_enabled or parts > 1:
-            most = 1
-        picks: list[Picked] = []
-        while len(picks) < most and sum(p.samples for p in picks) * self._frame_bytes < BLOCK:
-            picked = self._timeline.pick(picks[-1].after if picks else place, size)
-            if picked is None or not self._chunks.holds(picked.chunk):
-                break
-            picks.append(picked)
-        if len(picks) < 2:
-            return [self._make(place, request)]
-        chunk, number, sweeps = (np.concatenate([getattr(p, n) for p in picks]) for n in ("chunk", "number", "sweeps"))
-        block = replace(picks[-1], chunk=chunk, number=number, sweeps=sweeps)
-        if self._chunks.usable(block) is not None:
-            return [self._make(place, request)]
-        found = gather(chunk, number, self._timeline.seeds(block), self._chunks.load)
-        made: list[tuple[Minibatch, Place | None]] = []
-        first = 0
-        for picked in picks:
-            last = first + len(picked.chunk)
-            share = {name: data.part(first, last) for name, data in found.items()}
-            made.append((self._named(share, {}, picked.ends_sweep), picked.after))
-            first = last
-        return made
-
-    def _named(self, found: Mapping[str, Ragged], begins: Mapping[str, list[bool]], ends_sweep: bool) -> Minibatch:
         result: Minibatch = {}
         for name, data in found.items():
             value = data.value(begins.get(name))
-            result[self._infos[name]] = MinibatchData(value, data.count, int(data.lengths.sum()), ends_sweep)
-        return result
+            result[self._infos[name]] = MinibatchData(value, data.count, int(data.lengths.sum()), picked.ends_sweep)
+        return result, picked.after
 
     def _fetch(self, picked: Picked) -> tuple[Mapping[str, Ragged], dict[str, list[bool]]]:
         """The data of picked sequences by stream; and for pieces, which of them begin their sequence."""
         while True:
-            keep = self._chunks.usable(picked)
+            keep = self._chunks.usable(picked.chunk, picked.number)
             if keep is not None:
                 picked = _select(picked, keep)
             if not len(picked.chunk):
@@ -309,11 +290,7 @@ class MinibatchSource:
             for name, data in found.items():
                 longest = int(data.lengths.max())
                 if longest > 1:
-                    raise ReaderError(
-                        f"Detected a non-frame sequence of size {longest} in frame mode.",
-                        f"stream '{name}'",
-                        "give sequences of one frame each, or leave out frame_mode",
-                    )
+                    raise _not_a_frame(name, longest)
         if picked.first is None or picked.lengths is None:
             return found, {}
         pieces = {name: _pieces(data, picked) for name, data in found.items()}
@@ -354,6 +331,7 @@ class MinibatchSource:
             )
         samples = int(checkpoint["minibatchSourcePosition"])
         self._ahead.clear()
+        self._chunks.forget()
         if "sweep" in checkpoint:
             slots = tuple(
                 tuple(Piece(int(p["sweep"]), int(p["position"]), int(p["done"]), bool(p["last"])) for p in slot)
@@ -373,46 +351,6 @@ class MinibatchSource:
         self.restore_from_checkpoint({"minibatchSourcePosition": int(samples)})
 
 
-class _Chunks:
-    """Chunks in memory: those used last, as many as fit."""
-
-    def __init__(self, reader: Reader, memory: int, count: int) -> None:
-        self._reader, self._memory, self._count = reader, memory, max(count, 2)
-        self._kept: OrderedDict[int, Chunk] = OrderedDict()
-        self._bytes = 0
-
-    def load(self, number: int) -> Chunk:
-        """A chunk, read if it is not there."""
-        found = self._kept.pop(number, None)
-        if found is None:
-            found = self._reader.load(number)
-            self._bytes += found.nbytes
-        self._kept[number] = found
-        while len(self._kept) > 1 and (len(self._kept) > self._count or self._bytes > self._memory):
-            self._bytes -= self._kept.popitem(last=False)[1].nbytes
-        return found
-
-    def holds(self, numbers: Any) -> bool:
-        """Whether chunks are in memory."""
-        return all(number in self._kept for number in set(numbers.tolist()))
-
-    def usable(self, picked: Picked) -> Any:
-        """Which of the picked sequences can be delivered; None: all."""
-        keep = None
-        for number in dict.fromkeys(picked.chunk.tolist()):
-            mask = self._reader.usable(number, self.load(number))
-            if mask is not None:
-                keep = np.ones(len(picked.chunk), bool) if keep is None else keep
-                here = picked.chunk == number
-                keep[here] = mask[picked.number[here]]
-        return keep
-
-    def clear(self) -> None:
-        """Give the memory back."""
-        self._kept.clear()
-        self._bytes = 0
-
-
 def open_readers(config: MinibatchSourceConfig, defects: Defects) -> Reader:
     """The reader of all deserializers of a configuration."""
     opened: list[Reader] = []
@@ -428,6 +366,14 @@ def open_readers(config: MinibatchSourceConfig, defects: Defects) -> Reader:
         check_streams(opened[0].streams)
         return opened[0]
     return Bundle(opened, defects)
+
+
+def _not_a_frame(name: str, length: int) -> ReaderError:
+    return ReaderError(
+        f"Detected a non-frame sequence of size {length} in frame mode.",
+        f"stream '{name}'",
+        "give sequences of one frame each, or leave out frame_mode",
+    )
 
 
 def _select(picked: Picked, keep: Any) -> Picked:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +84,49 @@ class Picked:
     first: IndexVector | None = None
     lengths: IndexVector | None = None
     slot: IndexVector | None = None
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where a minibatch of a block ends.
+
+    Args:
+        stop: number of the block's sequences up to its end.
+        ends_sweep: whether a sweep ends in or with it.
+        after: the place after it.
+    """
+
+    stop: int
+    ends_sweep: bool
+    after: Place
+
+
+@dataclass(frozen=True)
+class Block:
+    """The sequences of some minibatches that follow each other.
+
+    Args:
+        chunk, number: where each sequence lies.
+        cuts: where each minibatch ends.
+    """
+
+    chunk: IndexVector
+    number: IndexVector
+    cuts: list[Cut]
+
+    def head(self, count: int) -> Block:
+        """The minibatches that lie within the first ``count`` sequences, at least one."""
+        if count >= len(self.chunk):
+            return self
+        kept = max(1, sum(c.stop <= count for c in self.cuts))
+        stop = self.cuts[kept - 1].stop
+        return Block(self.chunk[:stop], self.number[:stop], self.cuts[:kept])
+
+    def where(self, keep: NDArray[np.bool_]) -> Block:
+        """Some of the sequences; minibatches may become empty."""
+        before = np.concatenate([[0], np.cumsum(keep)]).tolist()
+        cuts = [Cut(before[c.stop], c.ends_sweep, c.after) for c in self.cuts]
+        return Block(self.chunk[keep], self.number[keep], cuts)
 
 
 @dataclass(frozen=True)
@@ -205,6 +249,63 @@ class Timeline:
                 break
         place = replace(place, samples=place.samples + taken)
         return Picked(np.concatenate(chunks), np.concatenate(numbers), np.concatenate(sweeps), taken, ends, place)
+
+    def block(self, place: Place, samples: int, most: int) -> Block | None:
+        """The sequences of the next minibatches: at least one, up to ``most``; None at the end.
+
+        They are what :meth:`pick` would give one by one; a minibatch that reaches the end of a sweep comes alone.
+
+        Args:
+            place: where to begin.
+            samples: how many samples each shall have.
+            most: how many minibatches are wanted.
+        """
+        if self.ended(place):
+            return None
+        chunk, number, counts = self.sweep(place.sweep).window(place.position, samples * most)
+        total = np.cumsum(counts)
+        limit = self.limits.samples
+        stops: list[int] = []
+        stop = taken = 0
+        while len(stops) < most and (limit is None or place.samples + taken + samples <= limit):
+            stop = max(int(np.searchsorted(total, taken + samples, side="right")), stop + 1)
+            if stop >= len(total):
+                break
+            stops.append(stop)
+            taken = int(total[stop - 1])
+        if not stops:
+            picked = self.pick(place, samples)
+            if picked is None:
+                return None
+            cut = Cut(len(picked.chunk), picked.ends_sweep, picked.after)
+            return Block(picked.chunk, picked.number, [cut])
+        sweep, position, before = place.sweep, place.position, place.samples
+        cuts = [
+            Cut(s, False, Place(sweep, position + s, before + t))
+            for s, t in zip(stops, total[np.array(stops) - 1].tolist(), strict=True)
+        ]
+        return Block(chunk[: stops[-1]].astype(np.int64), number[: stops[-1]], cuts)
+
+    def chunks_ahead(self, place: Place, count: int) -> IndexVector:
+        """The chunks of the ``count`` sequences after a place, in their order, as far as this sweep and the next go."""
+        found: list[NDArray[Any]] = []
+        number, position = place.sweep, place.position
+        for _ in range(2):
+            if count <= 0 or (self.limits.sweeps is not None and number >= self.limits.sweeps):
+                break
+            chunk = self.sweep(number).window(position, count)[0][:count]
+            found.append(chunk)
+            count -= len(chunk)
+            number, position = number + 1, 0
+        if not found:
+            return np.zeros(0, np.int64)
+        chunks, first = np.unique(np.concatenate(found), return_index=True)
+        return chunks[np.argsort(first)].astype(np.int64)
+
+    def size_of_chunk_at(self, place: Place) -> int:
+        """Sequences of the chunk that the sequence at a place lies in."""
+        chunk = self.sweep(place.sweep).window(place.position, 1)[0]
+        return len(self.counts(int(chunk[0]))) if len(chunk) else 0
 
     def sweep_samples(self) -> int:
         """Samples of one sweep."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import threading
+import weakref
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
@@ -29,6 +30,13 @@ MOST_TOLD: Final = 50
 """Findings and changes that are shown of a run."""
 MOST_CHECKS: Final = 200
 """Validations that are shown of a run."""
+
+_open: weakref.WeakSet[TrainingMonitor] = weakref.WeakSet()
+
+
+def open_monitors() -> list[TrainingMonitor]:
+    """The monitors of this process that were not closed."""
+    return list(_open)
 
 
 class TrainingMonitor(LabWidget):
@@ -62,6 +70,7 @@ class TrainingMonitor(LabWidget):
         for other in others:
             self.compare(other)
         self._unsubscribe = BUS.subscribe(RunChanged, self._heard)
+        _open.add(self)
 
     # --- the run
 
@@ -69,6 +78,11 @@ class TrainingMonitor(LabWidget):
     def run(self) -> Run:
         """The run that was begun or forked last: the one the methods below are for."""
         return next(e.run for e in reversed(self._entries) if e.run is not None)
+
+    @property
+    def shown_runs(self) -> list[Run]:
+        """The runs that are shown; histories that were read are none."""
+        return [e.run for e in self._entries if e.run is not None]
 
     @property
     def history(self) -> History:
@@ -166,6 +180,7 @@ class TrainingMonitor(LabWidget):
 
     def close(self) -> None:
         """Take the monitor out of the notebook; the run goes on."""
+        _open.discard(self)
         self._unsubscribe()
         super().close()
 

@@ -111,3 +111,9 @@ test('a million nodes are refused at once, and names of any length are cut', () 
   const long = readSnapshot(snapshot([node('a', { name: 'x'.repeat(10_000_000), op: '<b>'.repeat(9999) })], []));
   assert.deepEqual([long.nodes[0]!.name.length, long.nodes[0]!.op.length], [LONGEST_NAME, LONGEST_NAME]);
 });
+
+test('fewer nodes than usual can be asked for', () => {
+  const graph = new Graph(blocks(), 3);
+  assert.ok(graph.level(null).nodes.length <= 3);
+  assert.deepEqual([...graph.affordable(['A'])], []);
+});

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { Graph } from '../src/model/graph';
-import { cardSize, dotOf, fitText, Layout, middle, parsePlain, textWidth, type Engine } from '../src/model/layout';
+import { cardSize, dotOf, fitText, flowText, Layout, middle, parsePlain, textWidth, type Engine } from '../src/model/layout';
 import { plain } from '../src/model/layoutWorker';
 import { blocks, edge, node, snapshot } from './samples';
 
@@ -84,4 +84,33 @@ test('300 nodes are laid out in under a second', async () => {
   const start = performance.now();
   await layout.scene(new Graph(snapshot(nodes, edges)), new Set());
   assert.ok(performance.now() - start < 1000, `took ${performance.now() - start} ms`);
+});
+
+test('a graph that leads to the right lays siblings beside each other, and edges reach the borders of blocks', async () => {
+  const graph = new Graph(blocks());
+  const { boxes, curves, direction } = await new Layout(graphviz, { direction: 'right', shapes: true }).scene(graph, new Set(['A']));
+  assert.equal(direction, 'right');
+  const box = (uid: string) => boxes.get(uid)!;
+  assert.ok(inside(box('A'), box('a1')) && inside(box('A'), box('a2')));
+  for (const [left, right] of [['x', 'A'], ['A', 'y'], ['a1', 'a2']] as const)
+    assert.ok(box(left).x + box(left).width < box(right).x, `${left} lies left of ${right}`);
+  for (const { link, points, from, to } of curves) {
+    if (link.from === null) assert.ok(Math.abs(points[0]!.x - box(from).x) < 1.5);
+    if (link.to === null) assert.ok(Math.abs(points.at(-1)!.x - (box(to).x + box(to).width)) < 1.5);
+  }
+});
+
+test('words of edges cover neither cards nor each other, or are kept for the selection', async () => {
+  const many = Array.from({ length: 12 }, (_, i) => node(`n${i}`));
+  const edges = many.flatMap((_, i) => (i ? [edge('hub', `n${i}`), edge(`n${i}`, 'end')] : []));
+  const graph = new Graph(snapshot([node('hub'), ...many, node('end')], edges));
+  for (const direction of ['down', 'right'] as const) {
+    const { boxes, curves } = await new Layout(graphviz, { direction, shapes: true }).scene(graph, new Set());
+    const shown = curves.filter(curve => curve.label && !curve.crowded).map(curve => ({ x: curve.label!.x, y: curve.label!.y - 11, width: textWidth(flowText(curve.link), 10.5, true), height: 13 }));
+    assert.ok(shown.length > 3, `${shown.length} shown`);
+    const rooms = [...shown, ...boxes.values()];
+    for (const a of shown) for (const b of rooms) assert.ok(a === b || a.x >= b.x + b.width || b.x >= a.x + a.width || a.y >= b.y + b.height || b.y >= a.y + a.height);
+  }
+  const quiet = await new Layout(graphviz, { direction: 'down', shapes: false }).scene(graph, new Set());
+  assert.ok(quiet.curves.every(curve => curve.label === null));
 });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,19 @@ def test_a_double_click_shows_the_graph_of_a_model_file(lab, page, suffix, scree
     page.locator(".cntk-node", has_text="LSTM").click()
     page.locator(".cntk-inspector h3", has_text="LSTM").wait_for()
     screenshot(page, "document")
+    assert lab.ask("api/kernels") == []
+    assert page.errors == []
+
+
+def test_an_onnx_file_shows_its_graph_and_what_its_parameters_look_like(lab, page, screenshot):
+    content = (Path(__file__).parents[1] / "golden" / "onnx" / "residual.onnx").read_bytes()
+    (lab.root / "residual.onnx").write_bytes(content)
+    opened(lab, page, "residual.onnx")
+    page.locator(".cntk-lab-document .cntk-node", has_text="layers").first.wait_for(timeout=60_000)
+    page.locator(".cntk-lab-document .cntk-node", has_text="Conv").first.click()
+    page.locator(".cntk-inspector .histogram").first.wait_for()
+    assert "stem.weight" in page.locator(".cntk-inspector").text_content()
+    screenshot(page, "document_onnx")
     assert lab.ask("api/kernels") == []
     assert page.errors == []
 

@@ -200,7 +200,8 @@ def _read(key: str) -> Mapping[str, Any] | None:
         return None
     try:
         with (folder / f"{key}.o").open("rb") as file:
-            text = file.read(_LARGEST)
+            # no more than there is: a read makes room for all that it may get
+            text = file.read(min(_LARGEST, os.fstat(file.fileno()).st_size))
     except OSError:
         return None
     head, _, rest = text.removeprefix(_MAGIC).partition(b"\n")

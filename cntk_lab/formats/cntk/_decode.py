@@ -10,22 +10,19 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cntk_lab.errors import FormatError
+from cntk_lab.formats._wire import Wire
 from cntk_lab.formats.cntk.values import (
     AXIS,
     BOOL,
-    BYTES,
     DICTIONARY,
     DOUBLE,
     ELEMENTS,
     FIRST_FIELD,
-    FIXED32,
     FLOAT,
     FORMAT_VERSION,
     INT,
@@ -38,7 +35,6 @@ from cntk_lab.formats.cntk.values import (
     STRING,
     TAIL_WIDTH,
     TYPE_NAMES,
-    VARINT,
     VECTOR,
     Dictionary,
     Float,
@@ -52,12 +48,14 @@ from cntk_lab.formats.cntk.values import (
 DAMAGED = "the file is damaged, truncated or not a CNTK v2 file: take another copy of it"
 
 
-class Decoder:
+class Decoder(Wire):
     """One pass over a file; keeps where it is, for messages."""
 
+    schema, repeated, advice = SCHEMA, REPEATED, DAMAGED
+
     def __init__(self, data: memoryview, source: str, limits: Limits) -> None:
-        self.data, self.source, self.limits = data, source, limits
-        self.path: list[str] = []
+        super().__init__(data, source)
+        self.limits = limits
         self.values = 0
         self.split = False
         self.stop = len(data)
@@ -91,57 +89,6 @@ class Decoder:
                 stored = np.frombuffer(self.data, np.dtype(name).newbyteorder("<"), count, position)
             array.reshape(-1)[:] = stored
             position += count * TAIL_WIDTH[name]
-
-    def fail(self, position: int, what: str) -> NoReturn:
-        keys = "".join(self.path).lstrip(".")
-        raise FormatError(what, f"{self.source}, byte {position}" + (f", under {keys}" if keys else ""), DAMAGED)
-
-    def varint(self, position: int, stop: int) -> tuple[int, int]:  # noqa: RET503  (fail never returns)
-        """An unsigned number of at most 64 bits, and the position behind it."""
-        data, value, shift, start = self.data, 0, 0, position
-        while position < stop:
-            byte = data[position]
-            position += 1
-            value |= (byte & 127) << shift
-            if byte < 128:
-                if value >> 64:
-                    self.fail(start, f"a number of more than 64 bits: {value}")
-                return value, position
-            shift += 7
-            if shift > 63:
-                break
-        self.fail(start, "a number of more than 10 bytes" if shift > 63 else "the bytes end in the middle of a number")
-
-    def fields(self, message: str, position: int, stop: int) -> Iterator[tuple[int, int, int]]:
-        """The fields of a message: number, and its value (numbers) or start and stop (all others)."""
-        schema = SCHEMA[message]
-        seen = 0
-        while position < stop:
-            start = position
-            tag, position = self.varint(position, stop)
-            number, wire = tag >> 3, tag & 7
-            if number not in schema:
-                self.fail(start, f"{message} has no field {number}")
-            name, expected = schema[number]
-            if wire != expected:
-                self.fail(start, f"field {name} of {message} has wire type {wire}, not {expected}")
-            if seen >> number & 1 and (message, number) not in REPEATED:
-                self.fail(start, f"field {name} of {message} appears twice")
-            seen |= 1 << number
-            if wire == VARINT:
-                value, position = self.varint(position, stop)
-                yield number, value, start
-                continue
-            if wire == BYTES:
-                length, position = self.varint(position, stop)
-            else:
-                length = 4 if wire == FIXED32 else 8
-            if length > stop - position:
-                self.fail(
-                    start, f"field {name} of {message} should be {length} bytes long, but only {stop - position} follow"
-                )
-            yield number, position, position + length
-            position += length
 
     def dictionary(self, position: int, stop: int, depth: int) -> Dictionary:
         self.check_depth(position, depth)
@@ -234,12 +181,6 @@ class Decoder:
         if not -(2**31) <= signed < 2**31:
             self.fail(position, f"an Int of more than 32 bits: {signed}")
         return signed
-
-    def text(self, start: int, stop: int) -> str:
-        try:
-            return str(self.data[start:stop], "utf-8")
-        except UnicodeDecodeError as error:
-            self.fail(start + error.start, "a text that is not UTF-8")
 
     def shape(self, position: int, stop: int, depth: int) -> NDShape:
         self.check_depth(position, depth)

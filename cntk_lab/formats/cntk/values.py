@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from numpy.typing import NDArray
 
+from cntk_lab.formats._wire import BYTES, FIXED32, FIXED64, VARINT
+
 FORMAT_VERSION = 2
 MAGIC = 0x636E746B
 SPLIT_AT = 2**31 - 1
@@ -99,8 +101,6 @@ TYPE_NAMES = (
 )  # fmt: skip
 FIRST_FIELD = 2  # field number of a value = its type + 2
 
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-
 # message -> field number -> (name, wire type)
 SCHEMA: dict[str, dict[int, tuple[str, int]]] = {
     "Dictionary": {1: ("version", VARINT), 2: ("data", BYTES)},
@@ -121,7 +121,7 @@ SCHEMA: dict[str, dict[int, tuple[str, int]]] = {
     },
     "values": {1: ("value", BYTES)},
 }  # fmt: skip
-REPEATED = {("Dictionary", 2), ("Vector", 1)}
+REPEATED = frozenset({("Dictionary", 2), ("Vector", 1)})
 
 # data_type -> (element type in memory, element type in the file, field of the values)
 ELEMENTS: dict[int, tuple[str, str, int]] = {

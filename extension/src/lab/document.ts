@@ -4,6 +4,7 @@ import { ABCWidgetFactory, type DocumentRegistry, DocumentWidget, TextModelFacto
 import type { Contents, ServerConnection } from '@jupyterlab/services';
 import { Widget } from '@lumino/widgets';
 import { sharedEngine } from '../model/engine';
+import type { Statistics } from '../protocol/messages';
 import { html } from '../view/dom';
 import { GraphPane } from '../view/graphPane';
 import { icon } from './icon';
@@ -28,8 +29,18 @@ class PathFactory extends TextModelFactory {
   }
 }
 
+interface Answer {
+  graph: { nodes: readonly { id: string; host?: string }[] };
+  opened: string[];
+  arrays: Record<string, Statistics>;
+}
+
 class ModelDocument extends Widget {
-  private readonly pane = new GraphPane({ opened: () => undefined, selected: () => undefined, values: null, feed: null, pdf: null }, sharedEngine());
+  /** What the server found in the file: statistics of parameters, and the parameters on each node. */
+  private arrays: Record<string, Statistics> = {};
+  private readonly hosted = new Map<string, string[]>();
+  private readonly values = (uid: string) => Promise.resolve([uid, ...(this.hosted.get(uid) ?? [])].flatMap(id => this.arrays[id] ?? []));
+  private readonly pane = new GraphPane({ opened: () => undefined, selected: () => undefined, values: this.values, feed: null, pdf: null }, sharedEngine());
   private readonly words = html('p', { class: 'cntk-model-words', role: 'status' });
 
   constructor(private readonly context: DocumentRegistry.IContext<DocumentRegistry.IModel>, private readonly settings: ServerConnection.ISettings, private readonly local: (path: string) => string) {
@@ -48,9 +59,12 @@ class ModelDocument extends Widget {
   private async read(): Promise<void> {
     this.words.textContent = 'The model is read …';
     try {
-      const answer = await askServer<{ graph: unknown; opened: string[] }>(this.settings, 'graph', { path: this.local(this.context.path) });
+      const answer = await askServer<Answer>(this.settings, 'graph', { path: this.local(this.context.path) });
       if (this.isDisposed) return;
       this.words.textContent = '';
+      this.arrays = answer.arrays;
+      this.hosted.clear();
+      for (const { id, host } of answer.graph.nodes) if (host !== undefined) this.hosted.set(host, [...(this.hosted.get(host) ?? []), id]);
       await this.pane.setGraph(answer.graph, answer.opened);
     } catch (error) {
       this.words.textContent = error instanceof Error ? error.message : String(error);

@@ -1,5 +1,7 @@
 // The list of plugins, nothing else.
 import { commands } from './commands';
 import { models } from './document';
+import { settings } from './settings';
+import { sidebar } from './sidebar';
 
-export default [commands, models];
+export default [settings, commands, models, sidebar];

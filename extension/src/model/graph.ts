@@ -137,7 +137,8 @@ export class Graph {
   private readonly loops = new Set<string>();
   private readonly differing = new Set<string>();
 
-  constructor(readonly snapshot: Snapshot) {
+  /** `most`: nodes drawn at once; a block that would take the picture over it stays closed. */
+  constructor(readonly snapshot: Snapshot, private readonly most = MOST_VISIBLE) {
     for (const node of snapshot.nodes) this.node.set(node.id, node);
     this.outputs = new Set(snapshot.outputs);
     for (const node of snapshot.nodes) {
@@ -210,7 +211,7 @@ export class Graph {
     let level = this.levels.get(block);
     if (!level) {
       const all = this.children(block);
-      const nodes = all.slice(0, MOST_VISIBLE);
+      const nodes = all.slice(0, this.most);
       const seen = new Set<string | null>([null, ...nodes.map(node => node.id)]);
       const links = [...(this.links.get(block)?.values() ?? [])].filter(
         link => seen.has(link.from) && seen.has(link.to)
@@ -221,17 +222,17 @@ export class Graph {
     return level;
   }
 
-  /** Open blocks of which all surroundings are open, latest wishes first, as many as fit into MOST_VISIBLE nodes. */
+  /** Open blocks of which all surroundings are open, latest wishes first, as many as fit into the largest number of nodes. */
   affordable(wanted: readonly string[]): Set<string> {
     const taken = new Set<string>();
-    let total = Math.min(this.children(null).length, MOST_VISIBLE);
+    let total = Math.min(this.children(null).length, this.most);
     const take = (uid: string): boolean => {
       if (taken.has(uid)) return true;
       if (!this.isBlock(uid)) return false;
       const parent = this.node.get(uid)!.parent;
       if (parent !== null && !(wanted.includes(parent) && take(parent))) return false;
-      const more = Math.min(this.children(uid).length, MOST_VISIBLE);
-      if (total + more > MOST_VISIBLE) return false;
+      const more = Math.min(this.children(uid).length, this.most);
+      if (total + more > this.most) return false;
       total += more;
       taken.add(uid);
       return true;

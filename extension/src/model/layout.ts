@@ -27,9 +27,20 @@ export interface Curve {
   /** A cubic spline: start, then three points per piece. */
   points: Point[];
   depth: number;
+  /** Where its words begin (baseline); null if it has none. */
+  label: Point | null;
+  /** There is no room for its words: they are shown when one of its ends is selected. */
+  crowded: boolean;
+}
+
+/** Where values flow to, and whether edges carry words. */
+export interface Look {
+  direction: 'down' | 'right';
+  shapes: boolean;
 }
 
 export interface Scene {
+  direction: Look['direction'];
   width: number;
   height: number;
   boxes: Map<string, Box>;
@@ -51,10 +62,19 @@ const CARD_PADDING = 22;
 const LINE = { title: 18, more: 14 };
 const WIDEST = 230;
 /** How far right of its edge the words of an edge begin. */
-export const LABEL_SHIFT = 7;
+const LABEL_SHIFT = 7;
 
-/** Width of text in pixels at a font size, near enough to lay out cards without a document. */
-export function textWidth(text: string, size: number): number {
+type Measure = (text: string, size: number, bold: boolean) => number;
+let measured: Measure | null = null;
+
+/** Measure text with a document's fonts from now on, instead of estimating its width. */
+export function measureWith(measure: Measure | null): void {
+  measured = measure;
+}
+
+/** Width of text in pixels at a font size; without a document near enough to lay out cards. */
+export function textWidth(text: string, size: number, bold = false): number {
+  if (measured) return measured(text, size, bold);
   let units = 0;
   for (const c of text) {
     if ('iljI.,:;|!\'()[]ft '.includes(c)) units += 0.34;
@@ -63,14 +83,14 @@ export function textWidth(text: string, size: number): number {
     else if (c >= 'A' && c <= 'Z') units += 0.7;
     else units += 0.57;
   }
-  return units * size;
+  return units * size * (bold ? 1.08 : 1);
 }
 
 /** Text cut to a width in pixels. */
-export function fitText(text: string, size: number, width: number): string {
-  if (textWidth(text, size) <= width) return text;
-  let cut = [...text].slice(0, Math.ceil(width / (size * 0.3)));
-  while (cut.length > 1 && textWidth(`${cut.join('')}…`, size) > width) cut = cut.slice(0, -1);
+export function fitText(text: string, size: number, width: number, bold = false): string {
+  if (text.length <= 1000 && textWidth(text, size, bold) <= width) return text;
+  let cut = [...text.slice(0, 1000)].slice(0, Math.ceil(width / (size * 0.25)));
+  while (cut.length > 1 && textWidth(`${cut.join('')}…`, size, bold) > width) cut = cut.slice(0, -1);
   return `${cut.join('')}…`;
 }
 
@@ -89,7 +109,7 @@ export function cardLines(graph: Graph, node: GraphNode): string[] {
 export function cardSize(graph: Graph, node: GraphNode): { width: number; height: number } {
   const lines = cardLines(graph, node);
   const buttons = graph.isBlock(node.id) ? 22 : 0;
-  const width = Math.max(textWidth(titleOf(node), 13) * 1.08, ...lines.map(line => textWidth(line, 11)), 44) + buttons;
+  const width = Math.max(textWidth(titleOf(node).slice(0, 200), 13, true), ...lines.map(line => textWidth(line.slice(0, 200), 11)), 44) + buttons;
   return { width: Math.min(width, WIDEST) + CARD_PADDING, height: 16 + LINE.title + lines.length * LINE.more };
 }
 
@@ -114,11 +134,13 @@ export class Layout {
   /** How many graphs Graphviz was asked to lay out; values painted on nodes must not change it. */
   runs = 0;
 
-  constructor(private readonly engine: Engine) {}
+  constructor(private readonly engine: Engine, private readonly look: Look = { direction: 'down', shapes: true }) {}
 
   async scene(graph: Graph, opened: ReadonlySet<string>): Promise<Scene> {
     const inner = await this.inside(graph, null, opened, 0);
+    placeWords(inner, this.look);
     return {
+      direction: this.look.direction,
       width: inner.width,
       height: inner.height,
       boxes: new Map(inner.boxes.map(box => [box.node.id, box])),
@@ -150,18 +172,21 @@ export class Layout {
       return inner ? { width: Math.max(inner.width, card.width), height: inner.height + HEADER } : card;
     });
     const number = new Map<string | null, number>(level.nodes.map((node, i) => [node.id, i]));
-    const place = parsePlain(await this.plain(dotOf(level.links, sizes, number)));
+    const across = this.look.direction === 'right';
+    const place = parsePlain(await this.plain(dotOf(level.links, sizes, number, this.look)));
     const inner: Inner = { width: place.width + 2 * MARGIN, height: place.height + 2 * MARGIN, boxes: [], curves: [], hidden: level.hidden };
     for (const link of level.links) {
       const points = place.edges.get(edgeName(link, number));
       if (!points || link.from === link.to) continue;
       const shifted = points.map(p => ({ x: p.x + MARGIN, y: p.y + MARGIN }));
       if (isBack(link, number)) shifted.reverse();
-      if (link.from === null) reach(shifted, 'start', 0);
-      if (link.to === null) reach(shifted, 'end', inner.height);
-      inner.curves.push({ from: link.from ?? block!, to: link.to ?? block!, link, points: shifted, depth });
-      inner.width = Math.max(inner.width, middle(shifted).x + LABEL_SHIFT + textWidth(flowText(link), 10.5) * 1.1 + 4);
+      if (link.from === null) reach(shifted, 'start', 0, across);
+      if (link.to === null) reach(shifted, 'end', across ? inner.width : inner.height, across);
+      inner.curves.push({ from: link.from ?? block!, to: link.to ?? block!, link, points: shifted, depth, label: null, crowded: false });
     }
+    // room for words beside the outermost edge
+    if (this.look.shapes && !across)
+      for (const { link, points } of inner.curves) inner.width = Math.max(inner.width, middle(points).x + LABEL_SHIFT + wordsWidth(link) + 4);
     level.nodes.forEach((node, i) => {
       const centre = place.nodes.get(`n${i}`)!;
       const { width, height } = sizes[i]!;
@@ -174,17 +199,59 @@ export class Layout {
       const dx = x + (width - within.width) / 2;
       const dy = y + HEADER;
       for (const box of within.boxes) inner.boxes.push({ ...box, x: box.x + dx, y: box.y + dy });
-      for (const curve of within.curves)
-        inner.curves.push({ ...curve, points: curve.points.map(p => ({ x: p.x + dx, y: p.y + dy })) });
+      for (const curve of within.curves) {
+        const points = curve.points.map(p => ({ x: p.x + dx, y: p.y + dy }));
+        // a block may be wider than what is in it: what comes through its border comes from there
+        if (across && curve.depth === depth + 1 && curve.link.from === null) points[0] = { ...points[0]!, x };
+        if (across && curve.depth === depth + 1 && curve.link.to === null) points[points.length - 1] = { ...points.at(-1)!, x: x + width };
+        inner.curves.push({ ...curve, points });
+      }
     });
     return inner;
   }
 }
 
+/** Width of the words beside an edge. */
+function wordsWidth(link: Link): number {
+  return textWidth(flowText(link), 10.5, true);
+}
+
+interface Room {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+function meet(a: Room, b: Room): boolean {
+  return a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
+}
+
+/** Find a place for the words of every edge, where they cover neither cards nor other words. */
+function placeWords(inner: Inner, look: Look): void {
+  if (!look.shapes) return;
+  const taken: Room[] = inner.boxes.map(box => (box.open ? { x: box.x, y: box.y, width: box.width, height: HEADER - 4 } : box));
+  for (const curve of inner.curves) {
+    const width = wordsWidth(curve.link);
+    if (!width) continue;
+    const around = (t: number): Room => {
+      const at = pointAt(curve.points, t);
+      return look.direction === 'right'
+        ? { x: at.x - width / 2, y: at.y - 17, width, height: 13 }
+        : { x: at.x + LABEL_SHIFT, y: at.y - 7, width, height: 13 };
+    };
+    const free = [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8].map(around).find(room => taken.every(other => !meet(room, other)));
+    const room = free ?? around(0.5);
+    if (free) taken.push(free);
+    curve.crowded = !free;
+    curve.label = { x: room.x, y: room.y + 11 };
+  }
+}
+
 /** Lead a curve that comes through the border of its block straight from (or to) that border. */
-function reach(points: Point[], which: 'start' | 'end', y: number): void {
+function reach(points: Point[], which: 'start' | 'end', place: number, across: boolean): void {
   const inward = points.at(which === 'start' ? 0 : -1)!;
-  const border = { x: inward.x, y };
+  const border = across ? { x: place, y: inward.y } : { x: inward.x, y: place };
   if (which === 'start') points.unshift(border, border, inward);
   else points.push(inward, border, border);
 }
@@ -206,13 +273,17 @@ function edgeName(link: Link, number: Map<string | null, number>): string {
 }
 
 /** One level as DOT. Nodes are called by number: no word of a model gets into the text. */
-export function dotOf(links: readonly Link[], sizes: readonly { width: number; height: number }[], number: Map<string | null, number>): string {
-  const out = ['digraph { graph [rankdir=TB nodesep=0.5 ranksep=0.5]; node [shape=box fixedsize=true]; edge [arrowhead=none];'];
+export function dotOf(links: readonly Link[], sizes: readonly { width: number; height: number }[], number: Map<string | null, number>, look: Look = { direction: 'down', shapes: true }): string {
+  const across = look.direction === 'right';
+  // words stand above edges that lead to the right: they need room between the ranks
+  const widest = across && look.shapes ? Math.min(180, Math.max(0, ...links.map(wordsWidth))) : 0;
+  const ranks = Math.max(0.5, (widest + 24) / POINTS).toFixed(3);
+  const out = [`digraph { graph [rankdir=${across ? 'LR' : 'TB'} nodesep=0.5 ranksep=${across ? ranks : 0.5}]; node [shape=box fixedsize=true]; edge [arrowhead=none];`];
   const inches = (n: number) => (n / POINTS).toFixed(3);
   sizes.forEach(({ width, height }, i) => {
     out.push(`n${i} [width=${inches(width)} height=${inches(height)}];`);
   });
-  const port = `[width=${inches(PORT)} height=${inches(1)}]`;
+  const port = across ? `[width=${inches(1)} height=${inches(PORT)}]` : `[width=${inches(PORT)} height=${inches(1)}]`;
   if (links.some(link => link.from === null)) out.push(`{ rank=source; top ${port}; }`);
   if (links.some(link => link.to === null)) out.push(`{ rank=sink; bottom ${port}; }`);
   for (const link of links) {
@@ -258,9 +329,14 @@ export function parsePlain(text: string): Plain {
 
 /** The point in the middle of a spline. */
 export function middle(points: readonly Point[]): Point {
+  return pointAt(points, 0.5);
+}
+
+/** The point at a fraction of a spline's pieces. */
+export function pointAt(points: readonly Point[], fraction: number): Point {
   const pieces = Math.floor((points.length - 1) / 3);
   if (pieces < 1) return points[0] ?? { x: 0, y: 0 };
-  const t = pieces / 2;
+  const t = pieces * fraction;
   const piece = Math.min(Math.floor(t), pieces - 1);
   const [a, b, c, d] = points.slice(piece * 3, piece * 3 + 4) as [Point, Point, Point, Point];
   const s = t - piece;

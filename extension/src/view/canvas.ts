@@ -1,7 +1,7 @@
 // Nodes and edges on a surface that pans and zooms; selection, matches and painted values without a new layout.
 import type { Graph } from '../model/graph';
 import { axisName, short } from '../model/graph';
-import { flowText, LABEL_SHIFT, middle, type Box, type Curve, type Scene } from '../model/layout';
+import { flowText, type Box, type Curve, type Scene } from '../model/layout';
 import { fraction, type Painted } from '../model/overlay';
 import { html, svg } from './dom';
 import { nodeCard } from './nodeCard';
@@ -25,7 +25,7 @@ const LARGEST = 4;
 export class Canvas {
   readonly element: HTMLElement;
   readonly svg: SVGSVGElement;
-  scene: Scene = { width: 0, height: 0, boxes: new Map(), curves: [], hidden: 0 };
+  scene: Scene = { direction: 'down', width: 0, height: 0, boxes: new Map(), curves: [], hidden: 0 };
   view: View = { x: 0, y: 0, scale: 1 };
   private readonly surface: SVGGElement;
   private readonly cards = new Map<string, SVGGElement>();
@@ -177,9 +177,9 @@ export class Canvas {
     const xy = (i: number) => `${points[i]!.x.toFixed(1)} ${points[i]!.y.toFixed(1)}`;
     let path = `M${xy(0)}`;
     for (let i = 1; i + 2 < points.length; i += 3) path += ` C${xy(i)} ${xy(i + 1)} ${xy(i + 2)}`;
-    const at = middle(points);
-    const words = svg('text', { x: (at.x + LABEL_SHIFT).toFixed(1), y: (at.y + 4).toFixed(1) });
-    let rest = flowText(link);
+    const at = curve.label;
+    const words = svg('text', at ? { x: at.x.toFixed(1), y: at.y.toFixed(1) } : {});
+    let rest = at ? flowText(link) : '';
     for (const axis of rest ? link.axes : []) {
       words.append(svg('tspan', { class: 'axis', style: `fill: ${colours.get(axis) ?? 'inherit'}` }, axisName(axis)), ' ');
       rest = rest.slice(axisName(axis).length + 1);
@@ -187,7 +187,7 @@ export class Canvas {
     words.append(rest);
     const element = svg(
       'g',
-      { class: `cntk-edge${link.recurrent ? ' recurrent' : ''}${curve.depth ? ' inner' : ''}`, 'aria-hidden': true },
+      { class: `cntk-edge${link.recurrent ? ' recurrent' : ''}${curve.depth ? ' inner' : ''}${curve.crowded ? ' crowded' : ''}`, 'aria-hidden': true },
       svg('path', { d: path, 'marker-end': 'url(#cntk-arrow)' }),
       words
     );
@@ -286,12 +286,13 @@ export class Canvas {
     act();
   }
 
-  /** Move the focus to the nearest node in a direction; up and down prefer the ends of edges. */
+  /** Move the focus to the nearest node in a direction; along the flow the ends of edges are preferred. */
   private step(uid: string, dx: number, dy: number): void {
     const here = this.scene.boxes.get(uid);
     if (!here) return;
     const middleOf = (box: Box) => ({ x: box.x + box.width / 2, y: box.open ? box.y + 12 : box.y + box.height / 2 });
-    const near = new Set(this.scene.curves.filter(c => (dy > 0 ? c.from : c.to) === uid).map(c => (dy > 0 ? c.to : c.from)));
+    const flow = this.scene.direction === 'right' ? dx : dy;
+    const near = new Set(this.scene.curves.filter(c => (flow > 0 ? c.from : c.to) === uid).map(c => (flow > 0 ? c.to : c.from)));
     const from = middleOf(here);
     let best = '';
     let least = Infinity;
@@ -301,7 +302,7 @@ export class Canvas {
       const along = (to.x - from.x) * dx + (to.y - from.y) * dy;
       if (along < 4) continue;
       const across = Math.abs((to.x - from.x) * dy + (to.y - from.y) * dx);
-      const cost = along + 2 * across - (dy !== 0 && near.has(box.node.id) ? 1e4 : 0);
+      const cost = along + 2 * across - (flow !== 0 && near.has(box.node.id) ? 1e4 : 0);
       if (cost < least) [best, least] = [box.node.id, cost];
     }
     if (!best) return;

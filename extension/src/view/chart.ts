@@ -27,6 +27,8 @@ export interface ChartHost {
 
 const HEIGHT = 230;
 const SYNC = 'cntk-monitor';
+/** Largest quotient of two values on a logarithmic scale. */
+const MOST_DECADES = 1e12;
 
 export class Chart {
   readonly element: HTMLElement;
@@ -201,8 +203,10 @@ function lastOf(curve: Line): number | null {
 }
 
 function paddedLog(_: uPlot, low: number | null, high: number | null): [number, number] {
-  if (low === null || high === null || low <= 0) return [0.1, 1];
-  const [from, to] = uPlot.rangeLog(low, high, 10, false);
+  if (low === null || high === null || !(high > 0) || low <= 0) return [0.1, 1];
+  // a metric that fades to nothing would take hundreds of decades; numbers near 1e-308 have no scale at all
+  const top = Math.max(high, 1e-290);
+  const [from, to] = uPlot.rangeLog(Math.max(low, top / MOST_DECADES), top, 10, false);
   return [from ?? 0.1, to ?? 1];
 }
 

@@ -9,6 +9,7 @@ import { ComposeForm } from './composeForm';
 import { ComposePalette } from './composePalette';
 import { COMPOSE_STYLE } from './composeStyle';
 import { button, html } from './dom';
+import { measureWithPage } from './measure';
 import { STYLE } from './theme';
 
 export interface ComposeHost {
@@ -57,6 +58,7 @@ export class ComposePane {
     entries: readonly PaletteEntry[]
   ) {
     const { signal } = this.ending;
+    measureWithPage();
     this.layout = new Layout(engine);
     this.canvas = new Canvas({ select: uid => this.select(uid), toggle: uid => this.toggle(uid), moved: () => undefined }, signal);
     this.palette = new ComposePalette(entries, { add: path => this.add(path), leave: () => this.toCanvas() }, signal);

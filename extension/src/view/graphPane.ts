@@ -1,8 +1,9 @@
 // The whole graph view: bar, canvas, side with minimap and inspector. Knows no Jupyter: a host says what is open and
 // selected and hears of changes.
-import { Graph, readSnapshot, axisName, NotAGraph, short, titleOf } from '../model/graph';
+import { Graph, readSnapshot, axisName, NotAGraph, short, titleOf, type Snapshot } from '../model/graph';
 import { Layout, type Engine } from '../model/layout';
 import { paint, parameterOverlay, type Overlay } from '../model/overlay';
+import { onPreferences, preferences } from '../model/preferences';
 import { QueryError, search } from '../model/query';
 import type { Feed, Statistics } from '../protocol/messages';
 import { Canvas } from './canvas';
@@ -10,6 +11,7 @@ import { button, html } from './dom';
 import { asPng, asSvg, download } from './exporter';
 import { Inspector } from './inspector';
 import { FeedBar, type Fed } from './feedBar';
+import { measureWithPage } from './measure';
 import { Minimap } from './minimap';
 import { axisColours, STYLE } from './theme';
 
@@ -41,7 +43,8 @@ export class GraphPane {
   /** When the data of a graph not yet drawn arrived. */
   private arrived: number | undefined;
   private readonly ending = new AbortController();
-  private readonly layout: Layout;
+  private layout: Layout;
+  private liked = preferences().graph;
   private readonly canvas: Canvas;
   private readonly minimap: Minimap;
   private readonly inspector: Inspector;
@@ -64,16 +67,19 @@ export class GraphPane {
     engine: Engine
   ) {
     const { signal } = this.ending;
-    this.layout = new Layout(engine);
+    measureWithPage();
+    this.layout = new Layout(engine, this.liked);
     this.canvas = new Canvas({ select: uid => this.select(uid, true), toggle: uid => this.toggle(uid), moved: () => this.minimap?.update() }, signal);
     this.minimap = new Minimap(this.canvas, signal);
     this.feedBar = new FeedBar(host.feed, signal);
     this.inspector = new Inspector({ go: uid => void this.go(uid), values: host.values });
-    const side = html('div', { class: 'cntk-side' }, this.minimap.element, this.inspector.element);
+    const side = html('div', { class: 'cntk-side', hidden: !this.liked.inspector }, this.minimap.element, this.inspector.element);
     this.canvas.element.append(this.crumbs, this.legend);
     this.body = html('div', { class: 'cntk-body' }, this.canvas.element, side);
     this.element = html('div', { class: 'cntk-lab', 'data-lm-suppress-shortcuts': 'true' }, html('style', {}, STYLE), this.bar(side, signal), this.feedBar.element, this.message, this.body);
     this.body.style.display = 'none';
+    this.element.style.setProperty('--cl-height', `${this.liked.height}px`);
+    onPreferences(() => this.like(engine, side), signal);
     // a view that appears in a hidden tab has no size yet
     const watch = new ResizeObserver(() => {
       if (!this.fitted && this.canvas.element.clientWidth && this.canvas.scene.width) {
@@ -102,11 +108,29 @@ export class GraphPane {
     this.element.remove();
   }
 
+  /** The user prefers another look. */
+  private like(engine: Engine, side: HTMLElement): void {
+    const before = this.liked;
+    this.liked = preferences().graph;
+    this.element.style.setProperty('--cl-height', `${this.liked.height}px`);
+    if (before.inspector !== this.liked.inspector) side.hidden = !this.liked.inspector;
+    if (before.direction === this.liked.direction && before.shapes === this.liked.shapes && before.maximumVisibleNodes === this.liked.maximumVisibleNodes) return;
+    this.layout = new Layout(engine, this.liked);
+    if (!this.graph) return;
+    this.graph = this.indexed(this.graph.snapshot);
+    this.fitted = false;
+    void this.draw('');
+  }
+
+  private indexed(snapshot: Snapshot): Graph {
+    return new Graph(snapshot, this.liked.maximumVisibleNodes);
+  }
+
   /** Show another graph. Data that is no graph gives a message in its place. */
   async setGraph(data: unknown, opened: readonly string[]): Promise<void> {
     this.arrived = performance.now();
     try {
-      this.graph = new Graph(readSnapshot(data));
+      this.graph = this.indexed(readSnapshot(data));
     } catch (error) {
       this.graph = null;
       this.say(error instanceof NotAGraph ? error.message : `The graph cannot be shown: ${String(error)}`, true);
@@ -308,14 +332,16 @@ export class GraphPane {
       side.hidden = !side.hidden;
       panel.setAttribute('aria-pressed', String(!side.hidden));
     }, signal);
+    panel.setAttribute('aria-pressed', String(!side.hidden));
     return html(
       'div', { class: 'cntk-bar', role: 'toolbar', 'aria-label': 'Graph' },
       this.title, this.field, this.count, html('span', { class: 'cntk-gap' }), this.chooser, this.saver,
       ...this.feedBar.opener(),
-      button('−', 'Zoom out', () => this.canvas.zoom(0.8), signal),
-      button('+', 'Zoom in', () => this.canvas.zoom(1.25), signal),
-      button('⤢', 'Show all', () => this.canvas.fit(), signal),
-      panel
+      html('span', { class: 'cntk-together' },
+        button('−', 'Zoom out', () => this.canvas.zoom(0.8), signal),
+        button('+', 'Zoom in', () => this.canvas.zoom(1.25), signal),
+        button('⤢', 'Show all', () => this.canvas.fit(), signal),
+        panel)
     );
   }
 

@@ -1,4 +1,5 @@
 // The whole training monitor: buttons, progress, charts, rates, the doctor's words. Knows no Jupyter: a host acts.
+import { onPreferences, preferences } from '../model/preferences';
 import { bytes, clock, Series, smoothed, type Numbers } from '../model/series';
 import type { Act, SetRate } from '../protocol/messages';
 import { Chart, type ChartHost, type Curve, type Marks } from './chart';
@@ -63,6 +64,10 @@ export class MonitorPane {
   private current = 0;
   private chosen: number | null = null;
   private waiting = false;
+  /** When the curves were drawn last, and how often they were. */
+  private drawnAt = -Infinity;
+  private drawings = 0;
+  private liked = preferences().monitor;
   private shownStatus = '';
 
   private readonly chooser = html('select', { 'aria-label': 'Run that the buttons are for' });
@@ -73,8 +78,8 @@ export class MonitorPane {
   private readonly rate = html('input', { type: 'text', inputmode: 'decimal', spellcheck: 'false', 'aria-label': 'Learning rate' });
   private readonly momentum = html('input', { type: 'text', inputmode: 'decimal', spellcheck: 'false', 'aria-label': 'Momentum' });
   private readonly momentumLabel = html('label', {}, 'momentum ', this.momentum);
-  private readonly smoothing = html('input', { type: 'range', min: 0, max: 0.99, step: 0.01, value: 0.9, 'aria-label': 'Smoothing of the curves' });
-  private readonly logarithmic = html('input', { type: 'checkbox', 'aria-label': 'Logarithmic scale' });
+  private readonly smoothing = html('input', { type: 'range', min: 0, max: 0.99, step: 0.01, value: preferences().monitor.smoothing, 'aria-label': 'Smoothing of the curves' });
+  private readonly logarithmic = html('input', { type: 'checkbox', 'aria-label': 'Logarithmic scale', checked: preferences().monitor.logarithmic });
   private readonly at = html('input', { type: 'number', min: 0, step: 1, 'aria-label': 'Step to go back to' });
   private readonly charts: { loss: Chart; metric: Chart };
   private readonly findings = html('ul', { class: 'cntk-findings', 'aria-label': 'What the doctor found', 'aria-live': 'polite' });
@@ -123,7 +128,7 @@ export class MonitorPane {
       this.current = Number(this.chooser.value);
       this.show();
     }, { signal });
-    for (const input of [this.smoothing, this.logarithmic]) input.addEventListener('input', () => this.draw(), { signal });
+    for (const input of [this.smoothing, this.logarithmic]) input.addEventListener('input', () => this.draw(true), { signal });
     this.at.addEventListener('input', () => this.choose(this.at.value === '' ? null : Number(this.at.value), false), { signal });
     this.field(this.rate, 'learning_rate', signal);
     this.field(this.momentum, 'momentum', signal);
@@ -133,6 +138,13 @@ export class MonitorPane {
         this.go();
       }
     }, { signal });
+    onPreferences(() => {
+      const before = this.liked;
+      this.liked = preferences().monitor;
+      if (before.smoothing !== this.liked.smoothing) this.smoothing.value = String(this.liked.smoothing);
+      if (before.logarithmic !== this.liked.logarithmic) this.logarithmic.checked = this.liked.logarithmic;
+      this.draw(true);
+    }, signal);
     // a dark theme that comes later colours the canvases anew
     // (twice: the theme's own style sheet arrives after its name)
     const recolour = () => {
@@ -239,7 +251,7 @@ export class MonitorPane {
   private choose(step: number | null, write = true): void {
     this.chosen = step === null ? null : Math.min(step, this.now?.step ?? step);
     if (write) this.at.value = this.chosen === null ? '' : String(this.chosen);
-    this.draw();
+    this.draw(true);
   }
 
   /** Everything but the curves. */
@@ -318,13 +330,21 @@ export class MonitorPane {
     }));
   }
 
-  /** Draw the curves at the next frame. */
-  private draw(): void {
-    if (this.waiting) return;
+  /** Draw the curves at the next frame, or as soon as the refresh rate allows; what the user does is drawn at once. */
+  private draw(now = false): void {
+    if (this.waiting && !now) return;
+    const wait = now ? 0 : this.drawnAt + 1000 / this.liked.refreshRate - performance.now();
     this.waiting = true;
+    if (wait > 0) setTimeout(() => this.render(), wait);
+    else this.render();
+  }
+
+  private render(): void {
     requestAnimationFrame(() => {
       this.waiting = false;
       if (this.ending.signal.aborted) return;
+      this.drawnAt = performance.now();
+      this.element.dataset.drawn = String(++this.drawings);
       const metric = this.runs.some(run => run.hasMetric);
       this.charts.metric.element.hidden = !metric;
       this.charts.loss.set(this.curves('loss'), this.marks(), this.logarithmic.checked);

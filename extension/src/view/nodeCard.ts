@@ -41,9 +41,9 @@ export function nodeCard(graph: Graph, box: Box): SVGGElement {
   const top = open ? 19 : 8 + 13;
   if (open) {
     const words = [titleOf(node), node.name].filter((word, i, all) => word && all.indexOf(word) === i).join('  ');
-    element.append(svg('text', { class: 'title', x: left, y: top }, fitText(words, 13, room)));
+    element.append(svg('text', { class: 'title', x: left, y: top }, fitText(words, 13, room, true)));
   } else {
-    element.append(svg('text', { class: 'title', x: left, y: top, 'text-anchor': anchor }, fitText(titleOf(node), 13.8, room)));
+    element.append(svg('text', { class: 'title', x: left, y: top, 'text-anchor': anchor }, fitText(titleOf(node), 13, room, true)));
     lines.forEach((line, i) => {
       const held = i === lines.length - 1 && (graph.parametersOn(node.id).length > 0 || line.endsWith(' parameters'));
       element.append(

@@ -48,6 +48,8 @@ export const STYLE = `
 .cntk-found { color: var(--cl-quiet); min-width: 5.5em; }
 .cntk-found.wrong { color: var(--cl-alarm); }
 .cntk-gap { flex: 1; }
+.cntk-together { display: inline-flex; gap: 6px; }
+.cntk-bar select { max-width: 132px; }
 .cntk-feed[hidden] { display: none; }
 .cntk-feed { background: var(--cl-open); font-variant-numeric: tabular-nums; }
 .cntk-time { display: inline-flex; gap: 6px; align-items: center; margin-left: 14px; }
@@ -111,6 +113,7 @@ export const STYLE = `
 .cntk-edge.recurrent path { stroke-dasharray: 5 3; stroke: var(--cl-axis-2); }
 .cntk-edge.near path { stroke: var(--cl-brand); stroke-width: 2; }
 .cntk-edge text { font: 10.5px var(--jp-ui-font-family, system-ui, sans-serif); fill: var(--cl-quiet); paint-order: stroke; stroke: var(--cl-back); stroke-width: 4px; stroke-linejoin: round; pointer-events: none; }
+.cntk-edge.crowded:not(.near) text { display: none; }
 .cntk-edge.inner text { stroke: var(--cl-open); }
 .cntk-edge .axis { font-weight: 600; }
 .cntk-arrow { fill: var(--cl-edge); }

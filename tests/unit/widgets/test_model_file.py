@@ -30,11 +30,14 @@ def content(tmp_path):
     return (tmp_path / "a.model").read_bytes()
 
 
-def test_a_model_becomes_a_graph_without_values(content):
+def test_a_model_becomes_a_graph_and_statistics_of_its_parameters(content):
     answer = _model_file.read(content, "deep/a.model")
     assert answer["graph"]["name"] == "a"
     ops = {node["op"] for node in answer["graph"]["nodes"]}
     assert {"Times", "Plus", "ReLU"} <= ops
+    assert {answer["arrays"][n["id"]]["count"] for n in answer["graph"]["nodes"] if n["kind"] == "parameter"} == {
+        12, 3, 6, 2,
+    }  # fmt: skip
     assert len(json.dumps(answer)) < 20_000
 
 
