@@ -295,10 +295,13 @@ class Binding:
             b, home = native.plan.buffers[own], self.arrays[own]
             if own in self._held or home.nbytes < WORTH or b.whole is not None:
                 continue
+            rows = self.rows[b.rows] if b.rows else 1
+            memory = self.padded(b.rows)  # products read and write that many rows
             if b.role == "input" and own in self.fixed and own not in given and own not in viewed:
-                self.moving[own] = Moving(home, setters)
+                if memory == rows:
+                    self.moving[own] = Moving(home, setters)
             elif own in native._slot_of and given.count(own) == 1 and own not in viewed:
-                self._given[own] = Moving(home, setters)
+                self._given[own] = Moving(home, setters, memory)
 
     def _close(self, rows: list[list[int]], names: list[str]) -> None:
         if not rows:

@@ -25,12 +25,14 @@ class Moving:
     Args:
         home: the memory that is used for data that cannot stay where they are.
         setters: who has to be told a new address, and where in the buffer theirs starts.
+        rows: how many rows may be written (perhaps more than the home memory has).
     """
 
-    __slots__ = ("_at", "_holds", "_home", "_setters")
+    __slots__ = ("_at", "_holds", "_home", "_rows", "_setters")
 
-    def __init__(self, home: Any, setters: list[tuple[Setter, int]]) -> None:
+    def __init__(self, home: Any, setters: list[tuple[Setter, int]], rows: int = 0) -> None:
         self._home, self._setters = home, setters
+        self._rows = max(rows, len(home))
         self._at = int(home.ctypes.data)
         self._holds: Any = home  # nothing is freed that a table still points to
 
@@ -51,9 +53,10 @@ class Moving:
 
     def renew(self) -> Any:
         """New memory of the same shape, into which the next run writes."""
-        made = aligned_empty(self._home.shape, self._home.dtype)
+        home = self._home
+        made = aligned_empty((self._rows, *home.shape[1:]), home.dtype)
         self._go(made)
-        return made
+        return made[: len(home)]
 
     def _go(self, array: Any) -> None:
         address = array.__array_interface__["data"][0]

@@ -18,14 +18,17 @@ def run_python(code: str) -> str:
 
 
 def test_every_module_is_the_very_module():
-    assert run_python("""
+    assert (
+        run_python("""
         import cntk_lab.alias
         import cntk, cntk.layers, cntk.ops.functions, _cntk_py
         from cntk.layers import Dense
         import cntk_lab, cntk_lab.layers, cntk_lab.ops.functions, cntk_lab.cntk_py
         print(cntk is cntk_lab, cntk.layers is cntk_lab.layers, cntk.ops.functions is cntk_lab.ops.functions,
               _cntk_py is cntk_lab.cntk_py, Dense is cntk_lab.layers.Dense, cntk.layers.__spec__.name)
-    """) == "True True True True True cntk_lab.layers"
+    """)
+        == "True True True True True cntk_lab.layers"
+    )
 
 
 def test_the_version_of_the_interface_is_read_as_a_number():
@@ -40,13 +43,16 @@ def test_the_version_of_the_interface_is_read_as_a_number():
 
 
 def test_missing_modules_are_missing_under_both_names():
-    assert run_python("""
+    assert (
+        run_python("""
         import cntk_lab.alias
         try:
             import cntk.no_such_part
         except ModuleNotFoundError as error:
             print(error)
-    """) == "No module named 'cntk.no_such_part'"
+    """)
+        == "No module named 'cntk.no_such_part'"
+    )
 
 
 def test_a_real_cntk_that_is_already_there_is_not_replaced():
@@ -66,7 +72,8 @@ def test_a_real_cntk_that_is_already_there_is_not_replaced():
 
 
 def test_packages_above_the_graph_load_when_they_are_named():
-    assert run_python("""
+    assert (
+        run_python("""
         import sys, cntk_lab as C
         def loaded():
             return sorted(n for n in ("layers", "learners", "train", "logging") if f"cntk_lab.{n}" in sys.modules)
@@ -74,4 +81,6 @@ def test_packages_above_the_graph_load_when_they_are_named():
         C.layers.Dense
         C.sgd
         print(before, loaded(), "sgd" in dir(C))
-    """) == "[] ['layers', 'learners'] True"
+    """)
+        == "[] ['layers', 'learners'] True"
+    )

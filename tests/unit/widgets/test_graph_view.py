@@ -96,9 +96,7 @@ def test_what_is_no_request_is_refused(content, words):
 
 def test_painting_sends_plain_numbers_and_marks_what_is_not_finite(view):
     view.paint("time", {"h1.times": np.float32(2), "h1.plus": float("inf")}, unit="ms", together="max")
-    assert view.overlays == {
-        "time": {"unit": "ms", "together": "max", "values": {"h1.times": 2.0, "h1.plus": None}}
-    }
+    assert view.overlays == {"time": {"unit": "ms", "together": "max", "values": {"h1.times": 2.0, "h1.plus": None}}}
     view.unpaint("time")
     assert view.overlays == {}
 
