@@ -18,6 +18,7 @@ from cntk_lab.backends.cpu import executor as executors
 from cntk_lab.engine.delays import carry
 from cntk_lab.engine.guards import Guards
 from cntk_lab.engine.memory import slots_of, source_of
+from cntk_lab.engine.momentum import blend
 from cntk_lab.engine.moving import WORTH, Moving, Setter
 from cntk_lab.engine.native import Absorbed, NativeStep, native_steps
 from cntk_lab.engine.native_loop import LoopStep, native_loops
@@ -61,6 +62,7 @@ class NativePlan:
     def __init__(self, plan: Plan, interpreter: Interpreter) -> None:
         self.plan, self.interpreter = plan, interpreter
         self.steps = native_steps(plan)
+        blend(plan, self.steps)
         for i, loop in native_loops(plan, plan.steps).items():
             self.steps[i] = loop
         self.executor = executors.load()

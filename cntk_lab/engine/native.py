@@ -306,8 +306,17 @@ class GemmStep(NativeStep):
             blas.probe() is not None and self.bias is None and not self.post
         )
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is a product and nothing else."""
+        return self.bias is None and not self.post and not self.beta and self.target == self.step.writes[0]
+
     def rows(self, binder: Binder) -> list[list[int]]:
         """A oneDNN primitive, or a cblas product where that is small; few row counts need a primitive of their own."""
+        return self.rows_with(binder, {})
+
+    def rows_with(self, binder: Binder, numbers: Mapping[str, Any]) -> list[list[int]]:
+        """The same, with arrays for further roles of the primitive."""
         x, spec = self.matrices, self.step.spec
         rows = (
             binder.padded(self.step.rows)
@@ -317,13 +326,13 @@ class GemmStep(NativeStep):
             else 1
         )
         m, n, k = (size_of(letters, spec, rows) for letters in (x.m, x.n, x.k))
-        made = self._product(binder, m, n, k)
+        made = self._product(binder, m, n, k, numbers)
         if "r" in x.k and made:
             cleared = [binder.clear_behind(r) for r in dict.fromkeys(self.step.reads[:2])]
             return [*(row for row in cleared if row is not None), *made]
         return made
 
-    def _product(self, binder: Binder, m: int, n: int, k: int) -> list[list[int]]:
+    def _product(self, binder: Binder, m: int, n: int, k: int, numbers: Mapping[str, Any]) -> list[list[int]]:
         x = self.matrices
         left, right = reversed(self.step.reads[:2]) if x.swapped else self.step.reads[:2]
         lda, ldb, ldc = self.between
@@ -364,7 +373,7 @@ class GemmStep(NativeStep):
             beta=self.beta,
             threads=1 if threads.threads_for(m * n * k / _PRODUCTS_PER_NANOSECOND) == 1 else 0,
         )
-        bound = primitive.bind({})
+        bound = primitive.bind(numbers)
         named = {"source": left, "weights": right, "target": self.target}
         if self.bias is not None:
             named["bias"] = self.bias

@@ -32,6 +32,8 @@ TRAINING, INFERENCE = 64, 96
 _DIRECT = 1
 _MAX, _AVG_INCLUDING, _AVG_EXCLUDING = 0x1FF, 0x2FF, 0x3FF
 _ELTWISE: Final = {"relu": 0x20, "tanh": 0x21, "logistic": 0x29}
+_MULTIPLY: Final = 0x1FFF1
+BLEND: Final = ("blend",)
 _QUERY: Final = {
     "source": 129,
     "source_gradient": 130,
@@ -49,6 +51,8 @@ _ARGUMENT: Final = {
     "bias": 41,
     "workspace": 64,
     "scratch": 80,
+    "ratio": 32768 * 1 | 2,  # the second operand of post-operation 0
+    "share": 32768 * 3 | 2,  # and of post-operation 2
     "source_gradient": 129,
     "target_gradient": 145,
     "weights_gradient": 161,
@@ -147,6 +151,12 @@ class Library:
         self.check(self.dll.dnnl_post_ops_create(ctypes.byref(operations)), "post-operations")
         if beta:
             self.check(self.dll.dnnl_post_ops_append_sum(operations, ctypes.c_float(beta), 0, 0), "sum")
+        if post == BLEND:
+            number = self.descriptor(Layout((1, 1), (1, 1)))
+            self.check(self.dll.dnnl_post_ops_append_binary(operations, _MULTIPLY, number), "ratio")
+            self.check(self.dll.dnnl_post_ops_append_sum(operations, ctypes.c_float(1), 0, 0), "sum")
+            self.check(self.dll.dnnl_post_ops_append_binary(operations, _MULTIPLY, number), "share")
+            post = ()
         for name in post:
             zero = ctypes.c_float(0)
             self.check(self.dll.dnnl_post_ops_append_eltwise(operations, _ELTWISE[name], zero, zero), name)
@@ -366,6 +376,10 @@ def _matmul(
         roles.append("bias")
     attributes = library.attributes(post, beta)
     ends = given["source"], given["weights"], given.get("bias"), given["target"]
+    if post == BLEND:
+        for role in ("ratio", "share"):
+            given[role] = library.descriptor(Layout((1, 1), (1, 1)))
+            roles.append(role)
     with threads.limited(count):
         return Primitive(library, library.create("matmul", *ends, attributes), given, roles)
 
@@ -398,7 +412,8 @@ def matmul(
         strides_b: see strides_a.
         strides_c: see strides_a.
         bias: whether an argument "bias" (n) is added.
-        post: words among relu, tanh, logistic, applied last.
+        post: words among relu, tanh, logistic, applied last; or BLEND: target = share (ratio product + target), with
+            two numbers that are read when it runs.
         beta: factor of what the target held before.
         batch: number of products that are done side by side, and how many elements lie between the sources, weights
         and targets
