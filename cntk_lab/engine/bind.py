@@ -8,7 +8,7 @@ a minibatch of a size seen before costs a look-up.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,8 @@ from cntk_lab.tensor.shape import FREE, size
 from cntk_lab.tensor.sparse import SparseRows
 
 _KEPT = 32
+_PIECE = 64
+"""Counts of rows up to this one are taken exactly; larger ones share memory and primitives in steps of it or more."""
 
 
 def why_not_native(plan: Plan) -> str | None:
@@ -86,6 +88,13 @@ class NativePlan:
             if isinstance(d, Delay) and d.key and d.offset > 0
         ]
         self._symbols = sorted({b.rows for b in plan.buffers if b.rows})
+        self._exact = {
+            plan.buffers[b].rows
+            for s, own in zip(plan.steps, self.steps, strict=True)
+            if own is not None and own.exact
+            for b in (*s.reads, *s.writes)
+        }
+        """Row symbols of which each count needs a binding of its own."""
         native_reads = {r for s, own in zip(plan.steps, self.steps, strict=True) if own is not None for r in s.reads}
         self.sparse = {b.id for b in plan.buffers if b.sparse}
         self.left_sparse = self.sparse - native_reads
@@ -102,17 +111,19 @@ class NativePlan:
         return self.executor.failure() is not None
 
     def binding(self, run: Run) -> Binding:
-        """The binding for the row counts of a run."""
+        """The binding for the row counts of a run; counts that share memory share a binding."""
         counts = tuple(run.rows(s) for s in self._symbols)
-        found = self._bindings.get(counts)
+        key = tuple(n if s in self._exact else self.padded(n) for s, n in zip(self._symbols, counts, strict=True))
+        found = self._bindings.get(key)
         if found is not None:
-            self._bindings.move_to_end(counts)
+            self._bindings.move_to_end(key)
+            if found.counts != counts:
+                found.resize(counts)
             return found
-        rows = dict(zip(self._symbols, counts, strict=True))
-        if self._grow(rows):
+        if self._grow(dict(zip(self._symbols, counts, strict=True))):
             self._bindings.clear()
             self.moves += 1
-        found = self._bindings[counts] = Binding(self, rows)
+        found = self._bindings[key] = Binding(self, self._symbols, counts)
         while len(self._bindings) > _KEPT:
             self._bindings.popitem(last=False)
         return found
@@ -147,7 +158,10 @@ class NativePlan:
 
     def padded(self, rows: int) -> int:
         """So many rows of memory there are for ``rows`` rows: products may compute some more, which nobody reads."""
-        return -(-rows // 64) * 64 if rows > 64 and self.guards is None else rows
+        if rows <= _PIECE or self.guards is not None:
+            return rows
+        piece = max(_PIECE, 1 << (rows.bit_length() - 5))
+        return -(-rows // piece) * piece
 
     def home(self, b: Buffer, rows: Mapping[RowSymbol, int]) -> Any:
         """The array that an input's data are copied into."""
@@ -168,8 +182,9 @@ class NativePlan:
 class Binding:
     """A plan bound to row counts: arrays of all buffers, and segments that are native tables or NumPy steps."""
 
-    def __init__(self, native: NativePlan, rows: Mapping[RowSymbol, int]) -> None:
-        self.native, self.rows = native, dict(rows)
+    def __init__(self, native: NativePlan, symbols: Sequence[RowSymbol], counts: tuple[int, ...]) -> None:
+        self.native, self.symbols, self.counts = native, symbols, counts
+        self.rows = dict(zip(symbols, counts, strict=True))
         plan = native.plan
         self.arrays: dict[int, Any] = {}
         self.fixed: dict[int, Any] = {}
@@ -188,28 +203,53 @@ class Binding:
         """Element type -> the memory of all scalars of that type, in the order of their buffers."""
         placed = dict.fromkeys(self.scalars, 0)
         for b in plan.buffers:
-            own = native._source.get(b.id, b.id)
-            role = plan.buffers[own].role
-            if own in native._slot_of:
-                self.arrays[b.id] = native.memory(b.id, rows)
-            elif role == "scalar":
+            if b.role == "scalar":
                 at = placed[b.dtype]
                 self.fixed[b.id] = self.arrays[b.id] = self.scalars[b.dtype][at : at + 1]
                 placed[b.dtype] += 1
-            elif b.id in native.left_sparse:
-                continue
-            elif b.id == own and role == "input":
-                self.fixed[b.id] = self.arrays[b.id] = native.home(b, rows)
-            elif b.id == own and role != "temporary":
-                self.arrays[b.id] = _standing(b)
-        for b in plan.buffers:
-            own = native._source.get(b.id, b.id)
-            if b.id not in self.arrays and own in self.arrays:  # views and parts of inputs and parameters
-                whole = self.arrays[own].reshape((self.arrays[own].shape[0], *(b.whole or b.shape)))
-                self.arrays[b.id] = part_of(whole, b)
+        self._place([b for b in plan.buffers if b.role != "scalar"])
+        self._sized = [b for b in plan.buffers if b.rows]
+        """Buffers whose arrays are made anew for other counts of rows."""
+        self._cells: list[tuple[RowSymbol, Any, int]] = []
+        self._behind: list[tuple[Any, int, _Behind]] = []
         self.states: dict[int, Any] = {b.id: None for b in plan.buffers if b.role == "state"}
         self.segments: list[Callable[[Run], None]] = []
         self.tables: list[Any] = []
+
+    def _place(self, buffers: Sequence[Buffer]) -> None:
+        """Make the arrays of buffers in the memory that is theirs."""
+        native = self.native
+        later: list[Buffer] = []
+        for b in buffers:
+            own = native._source.get(b.id, b.id)
+            role = native.plan.buffers[own].role
+            if own in native._slot_of:
+                self.arrays[b.id] = native.memory(b.id, self.rows)
+            elif b.id in native.left_sparse:
+                continue
+            elif b.id != own:
+                later.append(b)
+            elif role == "input":
+                self.fixed[b.id] = self.arrays[b.id] = native.home(b, self.rows)
+            elif role != "temporary":
+                self.arrays[b.id] = _standing(b)
+        for b in later:  # views and parts of inputs and parameters
+            own = native._source[b.id]
+            if own in self.arrays:
+                whole = self.arrays[own].reshape((self.arrays[own].shape[0], *(b.whole or b.shape)))
+                self.arrays[b.id] = part_of(whole, b)
+
+    def resize(self, counts: tuple[int, ...]) -> None:
+        """Hold for other counts of rows that have the same memory: numbers in tables change, nothing is made."""
+        self.counts = counts
+        self.rows.update(zip(self.symbols, counts, strict=True))
+        for symbol, block, field in self._cells:
+            block[field] = self.rows[symbol]
+        for table, at, row in self._behind:
+            table[at, 1:3] = row.place(self.rows)
+        self._place(self._sized)
+        for own, moving in (*self.moving.items(), *self._given.items()):
+            moving.resize(self.arrays[own])
 
     def address(self, buffer: int) -> int:
         """Where a buffer's data start, in every run."""
@@ -232,6 +272,11 @@ class Binding:
             found = self._addresses[buffer] = int(self.arrays[buffer].__array_interface__["data"][0])
         return found
 
+    def count(self, symbol: RowSymbol, block: Any, field: int) -> int:
+        """How many rows there are now; ``block[field]`` is kept up to date."""
+        self._cells.append((symbol, block, field))
+        return self.rows[symbol]
+
     def padded(self, symbol: RowSymbol) -> int:
         """So many rows there is memory for."""
         return self.native.padded(self.rows[symbol]) if symbol else 1
@@ -242,10 +287,11 @@ class Binding:
         """
         own = self.native._source.get(buffer, buffer)
         b = self.native.plan.buffers[buffer]
-        rows = self.rows[b.rows]
+        padded = self.padded(b.rows)
+        if padded <= _PIECE or self.native.guards is not None:
+            return None
         each = size(b.whole or b.shape) * np.dtype(b.dtype).itemsize
-        behind = (self.native.padded(rows) - rows) * each
-        return executors.fill_row(self.address(own) + rows * each, behind) if behind else None
+        return _Behind(self.address(own), each, b.rows, padded, self.rows)
 
     @property
     def single(self) -> tuple[int, int] | None:
@@ -285,6 +331,23 @@ class Binding:
             self._held.update(native._source.get(b, b) for b in (*step.reads, *step.writes))
         self._close(table, names)
         self._find_moving()
+        self._forget_arrays()
+
+    def _forget_arrays(self) -> None:
+        """Keep only the arrays that Python code uses: others would follow each count of rows for nothing."""
+        native = self.native
+        used = {*native.plan.outputs.values(), *self.fixed}
+        for i, step in enumerate(native.plan.steps):
+            own = native.steps[i]
+            if isinstance(own, LoopStep) and own.usable():
+                used.update(r for d in own.delays for r in (*d.reads, *d.writes))
+            elif not isinstance(step, (View, Part, Join)) and (own is None or not own.usable()):
+                used.update((*step.reads, *step.writes))
+        used.update(native._source[b] for b in list(used) if b in native._source)
+        for b in self._sized:
+            if b.id not in used:
+                self.arrays.pop(b.id, None)
+        self._sized = [b for b in self._sized if b.id in used]
 
     def _find_moving(self) -> None:
         """Decide what may move: what is large, and whose every reader and writer can be told."""
@@ -297,11 +360,9 @@ class Binding:
             b, home = native.plan.buffers[own], self.arrays[own]
             if own in self._held or home.nbytes < WORTH or b.whole is not None:
                 continue
-            rows = self.rows[b.rows] if b.rows else 1
             memory = self.padded(b.rows)  # products read and write that many rows
             if b.role == "input" and own in self.fixed and own not in given and own not in viewed:
-                if memory == rows:
-                    self.moving[own] = Moving(home, setters)
+                self.moving[own] = Moving(home, setters, memory)
             elif own in native._slot_of and given.count(own) == 1 and own not in viewed:
                 self._given[own] = Moving(home, setters, memory)
 
@@ -310,6 +371,7 @@ class Binding:
             return
         table = np.ascontiguousarray(np.array(rows, np.int64))
         self.tables.append(table)
+        self._behind += [(table, i, row) for i, row in enumerate(rows) if isinstance(row, _Behind)]
         run_table = self.native.executor.run_address
         address, count = table.ctypes.data, len(table)
         self.segments.extend(self._first)
@@ -392,6 +454,19 @@ def _scatter(home: Any, rows: SparseRows) -> None:
     flat = home.reshape(matrix.shape)
     flat[...] = 0
     np.add.at(flat, (np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices), matrix.data)
+
+
+class _Behind(list[int]):
+    """The row that sets to zero what lies behind the last row of a buffer."""
+
+    def __init__(self, address: int, each: int, symbol: RowSymbol, padded: int, rows: Mapping[RowSymbol, int]) -> None:
+        self.address, self.each, self.symbol, self.padded = address, each, symbol, padded
+        super().__init__(executors.fill_row(*self.place(rows)))
+
+    def place(self, rows: Mapping[RowSymbol, int]) -> tuple[int, int]:
+        """Where that starts, and how many bytes it has."""
+        n = rows[self.symbol]
+        return self.address + n * self.each, (self.padded - n) * self.each
 
 
 def row_failed(plan: Plan, row: int, count: int) -> ExecutionError:

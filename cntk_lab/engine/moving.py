@@ -25,21 +25,25 @@ class Moving:
     Args:
         home: the memory that is used for data that cannot stay where they are.
         setters: who has to be told a new address, and where in the buffer theirs starts.
-        rows: how many rows may be written (perhaps more than the home memory has).
+        rows: how many rows may be read or written (perhaps more than the home memory has).
     """
 
-    __slots__ = ("_at", "_holds", "_home", "_rows", "_setters")
+    __slots__ = ("_at", "_exact", "_holds", "_home", "_rows", "_setters")
 
-    def __init__(self, home: Any, setters: list[tuple[Setter, int]], rows: int = 0) -> None:
-        self._home, self._setters = home, setters
-        self._rows = max(rows, len(home))
+    def __init__(self, home: Any, setters: list[tuple[Setter, int]], rows: int) -> None:
+        self._setters, self._rows = setters, rows
         self._at = int(home.ctypes.data)
+        self.resize(home)
         self._holds: Any = home  # nothing is freed that a table still points to
+
+    def resize(self, home: Any) -> None:
+        """The same memory with another number of rows."""
+        self._home, self._exact = home, len(home) == self._rows
 
     def take(self, data: Any) -> bool:
         """Use these data where they lie; False if they have to be copied home, which :meth:`back` prepares."""
         home = self._home
-        if type(data) is not np.ndarray or data.dtype != home.dtype or data.size != home.size:
+        if not self._exact or type(data) is not np.ndarray or data.dtype != home.dtype or data.size != home.size:
             return False
         if not (data.flags.c_contiguous and data.flags.aligned):
             return False

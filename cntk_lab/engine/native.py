@@ -50,8 +50,11 @@ class Binder(Protocol):
     def follow(self, buffer: int, setter: Callable[[int], None]) -> int:
         """Where a buffer's data start now; ``setter`` is told when they start elsewhere."""
 
+    def count(self, symbol: str, block: Any, field: int) -> int:
+        """How many rows there are now; ``block[field]`` is kept up to date."""
+
     def padded(self, symbol: str) -> int:
-        """How many rows there is memory for."""
+        """How many rows there is memory for; more than there are, never less."""
 
     def clear_behind(self, buffer: int) -> list[int] | None:
         """The row that sets what lies behind a buffer's last row to zero, up to the padded count."""
@@ -65,6 +68,9 @@ class Binder(Protocol):
 
 class NativeStep:
     """A step that has rows of its own."""
+
+    exact = False
+    """Whether its rows hold for one count of rows only, not for all counts with the same memory."""
 
     def ready(self) -> bool:
         """Whether the rows can be made now, or never will."""
@@ -163,15 +169,16 @@ class MapStep(NativeStep):
 
     def rows(self, binder: Binder) -> list[list[int]]:
         """One kernel row."""
-        rows = binder.rows[self.step.rows] if self.step.rows else 1
-        code = self.code
-        count = threads.threads_for(code.row_work * rows)
+        symbol, code = self.step.rows, self.code
+        count = threads.threads_for(code.row_work * (binder.padded(symbol) if symbol else 1))
         scratch = aligned_empty((code.scratch_bytes(count),), "uint8")
         by_name = {f"i{n}": r for n, r in enumerate(self.step.reads)} | {
             f"o{n}": w for n, w in enumerate(self.step.writes)
         }
         names = (*code.inputs, *code.outputs)
-        block = np.array([*[0] * len(names), rows, scratch.ctypes.data], np.int64)
+        block = np.array([*[0] * len(names), 1, scratch.ctypes.data], np.int64)
+        if symbol:
+            block[len(names)] = binder.count(symbol, block, len(names))
         for i, name in enumerate(names):
             block[i] = binder.follow(by_name[name], partial(block.__setitem__, i))
         binder.keep((block, scratch))
@@ -226,7 +233,7 @@ class BatchedStep(NativeStep):
         m, n, k = (size_of(letters, self.spec, 1) for letters in (x.m, x.n, x.k))
         left, right = self.step.reads[:2][::-1] if x.swapped else self.step.reads[:2]
         target = self.step.writes[0]
-        count = binder.arrays[target].shape[0]
+        count = self._count(binder)
         if not count or not m or not n:
             return []
         if not k:
@@ -240,7 +247,7 @@ class BatchedStep(NativeStep):
             m,
             n,
             k,
-            batch=(count, *apart),
+            batch=(count, apart[0], apart[1], apart[2]),
             strides_a=(1, a) if x.transpose_left else (a, 1),
             strides_b=(1, b) if x.transpose_right else (b, 1),
             strides_c=(c, 1),
@@ -252,11 +259,16 @@ class BatchedStep(NativeStep):
         binder.keep(bound)
         return [executor.primitive_row(bound.row())]
 
+    def _count(self, binder: Binder) -> int:
+        """How many products; those of rows that are none are computed too, and nobody reads them."""
+        symbol = self.plan.buffers[self.step.writes[0]].rows
+        return binder.padded(symbol) if symbol else 1
+
     def _one_by_one(
         self, binder: Binder, sizes: tuple[int, int, int], beta: float, apart: list[tuple[int, int]]
     ) -> list[list[int]]:
         """A loop over the products, shared among threads: oneDNN takes 3 to 8 times as long for many small ones."""
-        x, count = self.matrices, binder.arrays[self.step.writes[0]].shape[0]
+        x, count = self.matrices, self._count(binder)
         lda, ldb, ldc = self.between
         threads_ = min(count, threads.threads_for(math.prod(sizes) * count / _PRODUCTS_PER_NANOSECOND))
         shares = []
@@ -461,6 +473,8 @@ def bias_and_activation(
 class CallStep(NativeStep):
     """An operator on whole arrays for which the backend has rows."""
 
+    exact = True
+
     def __init__(self, plan: Plan, step: Call, maker: Maker) -> None:
         self.plan, self.step, self.maker = plan, step, maker
         self.bias: int | None = None
@@ -520,6 +534,8 @@ def images_of(step: Call, plan: Plan) -> dict[str, int]:
 
 class OrderStep(NativeStep):
     """An image in the other order of axes, by a oneDNN reorder."""
+
+    exact = True
 
     def __init__(self, plan: Plan, step: Order) -> None:
         self.plan, self.step = plan, step

@@ -171,7 +171,7 @@ class BoundLoop:
 
     def __init__(self, owner: LoopStep, binder: Binder) -> None:
         self.owner, self.binder = owner, binder
-        rows = binder.rows[owner.step.rows]
+        rows = binder.padded(owner.step.rows)
         self.threads = self._threads(rows)
         self.addresses = self._places(binder)
         self.capacity = rows = rows + rows // 4
@@ -199,7 +199,7 @@ class BoundLoop:
 
     def fits(self, binder: Binder) -> bool:
         """Whether this loop can run in a binding: same memory, enough rows, same number of threads."""
-        rows = binder.rows[self.owner.step.rows]
+        rows = binder.padded(self.owner.step.rows)
         return rows <= self.capacity and self._threads(rows) == self.threads and self._places(binder) == self.addresses
 
     @staticmethod

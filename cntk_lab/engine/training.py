@@ -59,7 +59,7 @@ class _Shortcut:
     def __init__(self, program: Program, binding: Binding) -> None:
         plan = program.plan
         self.binding, self.native = binding, binding.native
-        self._moves = binding.native.moves
+        self._moves, self._counts = binding.native.moves, binding.counts
         place = {id(b.variable): b.id for b in plan.buffers_of("input") if b.variable is not None}
         self._inputs = [(key, binding.fixed[n], binding.moving.get(n)) for key, n in place.items()]
         self._scalars = [
@@ -74,8 +74,8 @@ class _Shortcut:
 
     @property
     def in_place(self) -> bool:
-        """Whether memory has stayed where it was."""
-        return self._moves == self.native.moves
+        """Whether memory has stayed where it was, and the binding still holds for as many rows."""
+        return self._moves == self.native.moves and self._counts == self.binding.counts
 
     @property
     def current(self) -> bool:
