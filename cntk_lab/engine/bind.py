@@ -210,6 +210,8 @@ class Binding:
         self._place([b for b in plan.buffers if b.role != "scalar"])
         self._sized = [b for b in plan.buffers if b.rows]
         """Buffers whose arrays are made anew for other counts of rows."""
+        self._known: dict[tuple[int, ...], dict[int, Any]] = {}
+        """Counts of rows seen before -> the arrays that hold so many."""
         self._cells: list[tuple[RowSymbol, Any, int]] = []
         self._behind: list[tuple[Any, int, _Behind]] = []
         self.states: dict[int, Any] = {b.id: None for b in plan.buffers if b.role == "state"}
@@ -247,7 +249,15 @@ class Binding:
             block[field] = self.rows[symbol]
         for table, at, row in self._behind:
             table[at, 1:3] = row.place(self.rows)
-        self._place(self._sized)
+        known = self._known.get(counts)
+        if known is None:
+            self._place(self._sized)
+            if len(self._known) >= _KEPT:
+                self._known.clear()
+            self._known[counts] = {b.id: self.arrays[b.id] for b in self._sized if b.id in self.arrays}
+        else:
+            self.arrays.update(known)
+            self.fixed.update((b, known[b]) for b in self.fixed.keys() & known.keys())
         for own, moving in (*self.moving.items(), *self._given.items()):
             moving.resize(self.arrays[own])
 
@@ -348,6 +358,7 @@ class Binding:
             if b.id not in used:
                 self.arrays.pop(b.id, None)
         self._sized = [b for b in self._sized if b.id in used]
+        self._known = {self.counts: {b.id: self.arrays[b.id] for b in self._sized if b.id in self.arrays}}
 
     def _find_moving(self) -> None:
         """Decide what may move: what is large, and whose every reader and writer can be told."""

@@ -371,32 +371,42 @@ class BoundLoop:
         self.initial[delay.writes[0]][outside] = start(layout.sequence[outside], position[outside])
 
     def _make_slabs(self, layout: Layout) -> list[NDArray[np.int64]]:
-        edges = _split(layout, self.threads)
-        offsets, live = layout.offsets[:-1], layout.live
-        order = np.arange(layout.longest)[::-1] if self.owner.step.reverse else np.arange(layout.longest)
+        offsets, live, longest = layout.offsets[:-1], layout.live, layout.longest
+        by_offset: dict[int, list[int]] = {}
+        for j, d in enumerate(self.owner.delays):
+            by_offset.setdefault(d.offset, []).append(_FIXED + _PER_DELAY * j)
         result = []
-        for lo, hi in itertools.pairwise(edges):
-            slabs = np.zeros((layout.longest, self.owner.columns), np.int64)
-            count = np.clip(live, lo, hi) - lo
-            slabs[:, _COUNT], slabs[:, _ROW] = count, offsets + lo
-            slabs[:, _FEW] = np.where(count <= _FEW_ROWS, count, 0)
-            slabs[:, _MANY] = count - slabs[:, _FEW]
-            for j, d in enumerate(self.owner.delays):
-                first = _FIXED + _PER_DELAY * j
-                t = np.arange(layout.longest) - d.offset
-                there = (t >= 0) & (t < layout.longest)
-                at = np.where(there, t, 0)
-                taken = np.where(there, np.minimum(count, count[at]), 0)
-                slabs[:, first] = np.where(there, offsets[at] + lo, 0)
-                slabs[:, first + 1] = taken
-                slabs[:, first + 2] = count - taken
-                slabs[:, first + 3] = offsets + lo + taken
-            result.append(np.ascontiguousarray(slabs[order]))
+        for lo, hi in itertools.pairwise(_split(layout, self.threads)):
+            slabs = np.zeros((longest, self.owner.columns), np.int64)
+            count = live if self.threads == 1 else np.clip(live, lo, hi) - lo
+            row = offsets + lo
+            few = count * (count <= _FEW_ROWS)
+            slabs[:, _COUNT], slabs[:, _ROW], slabs[:, _FEW], slabs[:, _MANY] = count, row, few, count - few
+            for offset, columns in by_offset.items():
+                # slabs that have a slab to take from: those behind the first ones, or before the last ones
+                here, there = _shifted(offset, longest)
+                given = np.zeros((longest, _PER_DELAY), np.int64)
+                given[here, 0] = row[there]
+                given[here, 1] = np.minimum(count[here], count[there])
+                given[:, 2] = count - given[:, 1]
+                given[:, 3] = row + given[:, 1]
+                for first in columns:
+                    slabs[:, first : first + _PER_DELAY] = given
+            result.append(np.ascontiguousarray(slabs[::-1]) if self.owner.step.reverse else slabs)
         return result
+
+
+def _shifted(offset: int, longest: int) -> tuple[slice, slice]:
+    """The slabs that take from another one, and those that they take from."""
+    n = min(abs(offset), longest)
+    behind, before = slice(n, longest), slice(0, longest - n)
+    return (behind, before) if offset > 0 else (before, behind)
 
 
 def _split(layout: Layout, parts: int) -> Sequence[int]:
     """Ranges of the sorted sequences with about the same number of frames each: ``parts + 1`` borders."""
+    if parts == 1:
+        return [0, layout.count]
     total = np.concatenate([[0], np.cumsum(layout.lengths[layout.order])])
     wanted = total[-1] * np.arange(1, parts) / parts
     return [0, *np.searchsorted(total, wanted).tolist(), layout.count]
