@@ -22,15 +22,18 @@ from cntk_lab.backends.cpu.rows import Maker, Request
 from cntk_lab.engine.gemm import Matrices, as_matrices, batched, is_static, pitch, row_pitch, size_of
 from cntk_lab.engine.plan import Call, Contract, Map, Order, Plan
 from cntk_lab.formula import expr as e
+from cntk_lab.formula.extent import axes_of_data
 from cntk_lab.formula.kernel import Kernel
 from cntk_lab.formula.print_numba import Code, numba_code, supported
 from cntk_lab.graph.opdef import Contraction
 from cntk_lab.tensor.arrays import aligned_empty
-from cntk_lab.tensor.shape import size
+from cntk_lab.tensor.shape import FREE, size
 
 _PRODUCTS_PER_NANOSECOND = 25.0
 """Multiply-adds of float32 that one core does, for the choice of threads."""
 
+_LARGE_ROW = 32_768
+"""Elements of a row from which several threads share one."""
 _LARGE_PRODUCT = 4_000_000
 """Operations from which one of many products is large enough for oneDNN to do them all in one call."""
 
@@ -156,12 +159,20 @@ class MapStep(NativeStep):
 
     def __init__(self, step: Map) -> None:
         self.step = step
-        self.code: Code = numba_code(canonical(step.kernel))
+        kernel = canonical(step.kernel)
+        self.code: Code = numba_code(kernel)
         self.handle = jit.request(self.code.source)
+        self._single: tuple[Code, jit.Handle] | None = None
+        """The kernel for one row, if rows are so large that threads share one."""
+        one = _of_one_row(kernel)
+        if one is not None and supported(one) is None:
+            code = numba_code(one)
+            self._single = code, jit.request(code.source)
 
     def ready(self) -> bool:
-        """Whether the kernel is compiled or never will be."""
-        return self.handle.ready() or self.handle.failure is not None
+        """Whether the kernels are compiled or never will be."""
+        handles = [self.handle] if self._single is None else [self.handle, self._single[1]]
+        return all(h.ready() or h.failure is not None for h in handles)
 
     def usable(self) -> bool:
         """Whether the kernel is compiled."""
@@ -169,7 +180,9 @@ class MapStep(NativeStep):
 
     def rows(self, binder: Binder) -> list[list[int]]:
         """One kernel row."""
-        symbol, code = self.step.rows, self.code
+        symbol, code, handle = self.step.rows, self.code, self.handle
+        if symbol and self._single is not None and binder.padded(symbol) == 1 and self._single[1].ready():
+            code, handle = self._single
         count = threads.threads_for(code.row_work * (binder.padded(symbol) if symbol else 1))
         scratch = aligned_empty((code.scratch_bytes(count),), "uint8")
         by_name = {f"i{n}": r for n, r in enumerate(self.step.reads)} | {
@@ -182,7 +195,19 @@ class MapStep(NativeStep):
         for i, name in enumerate(names):
             block[i] = binder.follow(by_name[name], partial(block.__setitem__, i))
         binder.keep((block, scratch))
-        return [executor.kernel_row(self.handle.address, block.ctypes.data, count, code.phases)]
+        return [executor.kernel_row(handle.address, block.ctypes.data, count, code.phases)]
+
+
+def _of_one_row(kernel: Kernel) -> Kernel | None:
+    """The same formulas for a single row, whose elements threads can share; None if rows are small or summed over."""
+    if not kernel.rows or FREE in kernel.domain or size(kernel.domain) < _LARGE_ROW:
+        return None
+    formulas = [f for _, f in kernel.outputs]
+    if any(e.ROWS in axes_of_data(x) for x in e.topological(formulas) if x.op in ("reduce", "coordinate")):
+        return None
+    inputs = tuple(replace(o, rows=False) for o in kernel.inputs)
+    outputs = tuple((replace(o, rows=False), f) for o, f in kernel.outputs)
+    return replace(kernel, rows=False, inputs=inputs, outputs=outputs)
 
 
 # ---- products
