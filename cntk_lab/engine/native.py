@@ -72,6 +72,8 @@ class Binder(Protocol):
 class NativeStep:
     """A step that has rows of its own."""
 
+    tier = "native"
+    """What computes it, in words."""
     exact = False
     """Whether its rows hold for one count of rows only, not for all counts with the same memory."""
 
@@ -156,6 +158,8 @@ def canonical(kernel: Kernel) -> Kernel:
 
 class MapStep(NativeStep):
     """Formulas as a generated kernel."""
+
+    tier = "kernel"
 
     def __init__(self, step: Map) -> None:
         self.step = step
@@ -242,6 +246,8 @@ def pitches(plan: Plan, step: Contract, x: Matrices) -> tuple[int, int, int] | N
 class BatchedStep(NativeStep):
     """A product of matrices for every row by itself: a loop of cblas products, or one oneDNN primitive if large."""
 
+    tier = "cblas one by one, or oneDNN if large"
+
     def __init__(self, plan: Plan, step: Contract, spec: Contraction, matrices: Matrices) -> None:
         self.plan, self.step, self.spec, self.matrices = plan, step, spec, matrices
         found = pitches(plan, step, matrices)
@@ -323,6 +329,8 @@ class BatchedStep(NativeStep):
 
 class GemmStep(NativeStep):
     """A product of matrices, with what is absorbed into it."""
+
+    tier = "oneDNN or cblas by size"
 
     def __init__(
         self, plan: Plan, step: Contract, matrices: Matrices, finish: tuple[int | None, tuple[str, ...], int]
@@ -498,6 +506,7 @@ def bias_and_activation(
 class CallStep(NativeStep):
     """An operator on whole arrays for which the backend has rows."""
 
+    tier = "oneDNN"
     exact = True
 
     def __init__(self, plan: Plan, step: Call, maker: Maker) -> None:
@@ -560,6 +569,7 @@ def images_of(step: Call, plan: Plan) -> dict[str, int]:
 class OrderStep(NativeStep):
     """An image in the other order of axes, by a oneDNN reorder."""
 
+    tier = "oneDNN"
     exact = True
 
     def __init__(self, plan: Plan, step: Order) -> None:

@@ -76,6 +76,8 @@ def loop_step(plan: Plan, step: Loop) -> LoopStep | None:
 class LoopStep(NativeStep):
     """A loop as one row of the executor's table."""
 
+    tier = "native loop"
+
     def __init__(self, plan: Plan, step: Loop) -> None:
         self.plan, self.step = plan, step
         self.delays = [s for s in step.body if isinstance(s, Delay)]

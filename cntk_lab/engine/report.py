@@ -5,10 +5,8 @@ Costs are estimates from the plan alone: floating-point operations of products, 
 
 from __future__ import annotations
 
-from cntk_lab.backends.cpu import blas, onednn
 from cntk_lab.engine.bind import NativePlan
-from cntk_lab.engine.native import Absorbed, BatchedStep, CallStep, GemmStep, MapStep, NativeStep, OrderStep
-from cntk_lab.engine.native_loop import LoopStep
+from cntk_lab.engine.native import Absorbed, MapStep, NativeStep
 from cntk_lab.engine.plan import Call, Contract, Join, Part, Step, View
 from cntk_lab.tensor.shape import FREE
 
@@ -32,22 +30,7 @@ def _tier(step: Step, own: NativeStep | None) -> str:
         return "NumPy" + _cost(step, own)
     if isinstance(own, Absorbed):
         return "done by the step before"
-    name = {
-        MapStep: "kernel",
-        LoopStep: "native loop",
-        CallStep: "oneDNN",
-        OrderStep: "oneDNN",
-        BatchedStep: "oneDNN",
-    }.get(type(own), "")
-    if isinstance(own, GemmStep):
-        name = (
-            "oneDNN or cblas by size"
-            if onednn.available() and blas.probe() is not None
-            else "oneDNN"
-            if onednn.available()
-            else "cblas"
-        )
-    return (name or "native") + _cost(step, own)
+    return own.tier + _cost(step, own)
 
 
 def _cost(step: Step, own: NativeStep | None) -> str:
