@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cntk_lab.io import _gather_native as native
 from cntk_lab.io._chunks import Chunks
@@ -21,6 +22,7 @@ from cntk_lab.io._ragged import Ragged, together
 from cntk_lab.io._streams import StreamInformation
 from cntk_lab.io._timeline import Block, Cut, Place, Timeline
 from cntk_lab.tensor.layout import IndexVector, Layout, concatenate_ranges
+from cntk_lab.tensor.shape import Shape, size
 from cntk_lab.tensor.sparse import Csr, SparseRows
 from cntk_lab.tensor.value import Value
 
@@ -31,9 +33,9 @@ ROWS: Final = 1 << 16
 
 Request = tuple[int, int, int]
 """Samples of a minibatch, number of workers, which of them."""
+Room = Sequence[native.Buffers]
 
 
-@dataclass(frozen=True)
 class Dealt:
     """One stream of a minibatch.
 
@@ -44,10 +46,10 @@ class Dealt:
         longest: frames of the longest sequence.
     """
 
-    value: Value
-    sequences: int
-    samples: int
-    longest: int
+    __slots__ = ("longest", "samples", "sequences", "value")
+
+    def __init__(self, value: Value, sequences: int, samples: int, longest: int) -> None:
+        self.value, self.sequences, self.samples, self.longest = value, sequences, samples, longest
 
 
 class Dealer:
@@ -64,6 +66,7 @@ class Dealer:
         self._at: tuple[Place, Request] | None = None
         self._dealing: _Dealing | None = None
         self._next = 0
+        self._room: dict[Any, native.Buffers] = {}
 
     def get(self, place: Place, request: Request) -> tuple[dict[str, Dealt], bool, Place | None]:
         """Per stream what the minibatch at a place holds, whether a sweep ends in it, and the place after it; None at
@@ -116,23 +119,35 @@ class Dealer:
         if keep is not None:
             block = block.where(keep)
         self._chunks.look_ahead(self._timeline, block.cuts[-1].after, len(share))
-        return _Dealing(block, self._streams, self._chunks.get, parts > 1 and not left_out)
+        return _Dealing(block, self._streams, self._chunks.get, parts > 1 and not left_out, self._room)
 
 
 class _Dealing:
     """A block of minibatches, ready to be dealt."""
 
-    def __init__(self, block: Block, streams: Sequence[StreamInformation], chunk_of: Any, shared: bool) -> None:
+    def __init__(
+        self,
+        block: Block,
+        streams: Sequence[StreamInformation],
+        chunk_of: Any,
+        shared: bool,
+        room: dict[Any, native.Buffers],
+    ) -> None:
         self.cuts: list[Cut] = block.cuts
         self.shared = shared
         """Whether minibatches without a sequence of this worker are dealt out too."""
         lying = _all_lying(block, chunk_of)
-        fast, count = native.ready(), len(block.chunk)
-        self._decks = {i.m_name: _deck(i, lying[i.m_name], count, fast) for i in streams} if count else {}
+        count = len(block.chunk)
+        self._decks = {i.m_name: _deck(i, lying[i.m_name], count, room) for i in streams} if count else {}
+        self._jobs = native.Jobs(2 * len(streams)) if native.ready() else None
 
     def deal(self, first: int, last: int) -> dict[str, Dealt]:
         """The sequences from one number up to another, per stream."""
-        return {name: deck.deal(first, last) for name, deck in self._decks.items()}
+        jobs = self._jobs
+        found = {name: deck.deal(first, last, jobs) for name, deck in self._decks.items()}
+        if jobs is not None:
+            jobs.run()
+        return found
 
 
 def _all_lying(block: Block, chunk_of: Any) -> dict[str, list[Lying]]:
@@ -144,8 +159,9 @@ def _all_lying(block: Block, chunk_of: Any) -> dict[str, list[Lying]]:
     if bool((block.chunk == block.chunk[0]).all()):
         pieces: list[IndexVector | None] = [None]
     else:
-        order = np.argsort(block.chunk, kind="stable")
-        pieces = list(np.split(order, np.flatnonzero(np.diff(block.chunk[order])) + 1))
+        sizes = np.bincount(block.chunk)
+        small = block.chunk.astype(np.int16) if len(sizes) < 2**15 else block.chunk  # short numbers are sorted faster
+        pieces = list(np.split(np.argsort(small, kind="stable"), np.cumsum(sizes[sizes > 0])[:-1]))
     for here in pieces:
         at = 0 if here is None else int(here[0])
         chunk: Chunk = chunk_of(int(block.chunk[at]))
@@ -161,6 +177,14 @@ class _Ones:
 
     def __init__(self) -> None:
         self._known: dict[int, Layout] = {}
+        self._numbers = np.arange(1, dtype=np.int32)
+
+    def pointers(self, count: int) -> NDArray[np.int32]:
+        """The pointers of CSR rows with one value each."""
+        if len(self._numbers) <= count:
+            self._numbers = np.arange(2 * count + 1, dtype=np.int32)
+            self._numbers.flags.writeable = False
+        return self._numbers[: count + 1]
 
     def of(self, count: int) -> Layout:
         found = self._known.get(count)
@@ -181,6 +205,7 @@ class _Deck:
     """Frames of each sequence; None: one each."""
     starts: IndexVector
     """Number of the first row of each sequence, and of all rows; only with ``lengths``."""
+    _packed: list[IndexVector]
 
     def _span(self, first: int, last: int) -> tuple[int, int, Layout]:
         """Rows of some sequences, and their layout."""
@@ -189,13 +214,24 @@ class _Deck:
         layout = Layout.of(self.lengths[first:last])
         return int(self.starts[first]), int(self.starts[last]), layout
 
-    def deal(self, first: int, last: int) -> Dealt:
+    def deal(self, first: int, last: int, jobs: native.Jobs | None) -> Dealt:
+        """Some sequences; their rows are there when the jobs are done."""
         begin, end, layout = self._span(first, last)
-        value = Value.packed(self._rows(begin, end, layout), layout, has_sequence=True)
+        assert jobs is not None
+        self._packed = []
+        value = Value.packed(self._rows(begin, end, layout, jobs), layout, has_sequence=True)
         return Dealt(value, last - first, end - begin, layout.longest)
 
-    def _rows(self, begin: int, end: int, layout: Layout) -> Any:
+    def _rows(self, begin: int, end: int, layout: Layout, jobs: native.Jobs) -> Any:
         raise NotImplementedError
+
+    def _list(self, numbers: IndexVector, first: int, begin: int, end: int, layout: Layout) -> int:
+        """Address of a part of a list that begins at ``first``, in packed order."""
+        if layout.identity:
+            return first + 8 * begin
+        packed = numbers[begin:end][layout.pack]
+        self._packed.append(packed)  # stays until the next minibatch is dealt
+        return native.address(packed)
 
 
 class _SlowDeck(_Deck):
@@ -209,7 +245,8 @@ class _SlowDeck(_Deck):
             place = slice(None) if here is None else here
             self._of[place], self._numbers[place] = k, numbers
 
-    def deal(self, first: int, last: int) -> Dealt:
+    def deal(self, first: int, last: int, jobs: native.Jobs | None) -> Dealt:
+        del jobs
         found = together(self._parts, self._of[first:last], self._numbers[first:last])
         if found.dtype.name != self._dtype:
             found = Ragged(found.rows.astype(self._dtype), found.lengths, found.shape)
@@ -221,30 +258,32 @@ class _SlowDeck(_Deck):
 class _DenseDeck(_Deck):
     """Rows of numbers."""
 
-    def __init__(self, info: StreamInformation, lying: list[Lying], count: int) -> None:
-        self._shape, self._dtype = info.sample_shape, np.dtype(info.dtype)
+    def __init__(self, info: StreamInformation, lying: list[Lying], count: int, buffers: Room) -> None:
+        self._buffers = buffers
         base = lying[0][1].base
-        self._source, self._row = base.dtype, base.strides[0]
+        self._source, self._row, self._each = base.dtype, base.strides[0], size(info.sample_shape)
         self._kept = [data.base for _, data, _ in lying]
         self.lengths, self.starts, rows = _rows_of(lying, count)
         self._places = np.empty(len(rows.whole), np.int64)
         for data, here, numbers in rows.parts:
             self._places[here] = native.address(data.base) + numbers * self._row
+        self._first = native.address(self._places)
 
-    def _rows(self, begin: int, end: int, layout: Layout) -> Any:
-        places = layout.pack_rows(self._places[begin:end])
-        out = np.empty((end - begin, *self._shape), self._dtype)
-        native.gather(places, out, self._source)
-        return out
+    def _rows(self, begin: int, end: int, layout: Layout, jobs: native.Jobs) -> Any:
+        rows, place = self._buffers[0].take(end - begin)
+        jobs.add(
+            self._list(self._places, self._first, begin, end, layout), end - begin, place, self._source, self._each
+        )
+        return rows
 
 
 class _SparseDeck(_Deck):
     """CSR rows."""
 
-    def __init__(self, info: StreamInformation, lying: list[Lying], count: int) -> None:
+    def __init__(self, info: StreamInformation, lying: list[Lying], count: int, buffers: Room) -> None:
         self._shape = info.sample_shape
         bases: list[Csr] = [data.base for _, data, _ in lying]
-        self._kept, self._first = bases, bases[0]
+        self._bases, self._buffers = bases, buffers
         self._one_each = all(b.one_each for b in bases)
         self.lengths, self.starts, rows = _rows_of(lying, count)
         total = len(rows.whole)
@@ -256,21 +295,23 @@ class _SparseDeck(_Deck):
             self._indices[here] = native.address(base.indices) + begin * base.indices.itemsize
             if not self._one_each:
                 self._counts[here] = base.indptr[1:][numbers] - begin
+        self._lists = (self._values, self._indices)
+        self._first = [native.address(n) for n in (*self._lists, self._counts)]
 
-    def _rows(self, begin: int, end: int, layout: Layout) -> Any:
-        pack, first = layout.pack_rows, self._first
-        values, indices = pack(self._values[begin:end]), pack(self._indices[begin:end])
+    def _rows(self, begin: int, end: int, layout: Layout, jobs: native.Jobs) -> Any:
+        count, first = end - begin, self._bases[0]
         if self._one_each:
-            counts = None
-            pointers = np.arange(end - begin + 1, dtype=np.int32)
+            each, pointers = 0, _ones.pointers(count)
         else:
-            counts = pack(self._counts[begin:end])
-            pointers = np.zeros(end - begin + 1, np.int32)
+            counts = layout.pack_rows(self._counts[begin:end])
+            pointers = np.zeros(count + 1, np.int32)
             np.cumsum(counts, out=pointers[1:])
+            each = self._list(self._counts, self._first[2], begin, end, layout)
         held = int(pointers[-1])
-        data, columns = np.empty(held, first.data.dtype), np.empty(held, first.indices.dtype)
-        native.gather(values, data, first.data.dtype, counts)
-        native.gather(indices, columns, first.indices.dtype, counts)
+        (data, to), (columns, to_columns) = self._buffers[0].take(held), self._buffers[1].take(held)
+        lists = [self._list(n, f, begin, end, layout) for n, f in zip(self._lists, self._first, strict=False)]
+        jobs.add(lists[0], count, to, first.data.dtype, 1, each)
+        jobs.add(lists[1], count, to_columns, first.indices.dtype, 1, each)
         return SparseRows(Csr(data, columns, pointers, first.width, self._one_each), self._shape)
 
 
@@ -300,15 +341,21 @@ def _rows_of(lying: list[Lying], count: int) -> tuple[IndexVector | None, IndexV
     return lengths, starts, _RowNumbers(range(int(starts[-1])), parts)
 
 
-def _deck(info: StreamInformation, lying: list[Lying], count: int, fast: bool) -> _Deck:
+def _deck(info: StreamInformation, lying: list[Lying], count: int, room: dict[Any, native.Buffers]) -> _Deck:
+    """The stream of a block; ``room`` keeps its buffers, by stream and element type."""
     bases = [data.base for _, data, _ in lying]
-    if fast and info.is_sparse:
+    if native.ready() and info.is_sparse:
         kinds = {(b.data.dtype, b.indices.dtype) for b in bases}
-        if len(kinds) == 1 and all(native.copies(k, k) for kind in kinds for k in kind):
-            return _SparseDeck(info, lying, count)
-    elif fast:
-        source = bases[0].dtype
+        types = kinds.pop()
+        if not kinds and all(native.copies(k, k) for k in types):
+            return _SparseDeck(info, lying, count, [_room(room, info, (), k) for k in types])
+    elif native.ready():
+        source, target = bases[0].dtype, np.dtype(info.dtype)
         dense = all(b.flags.c_contiguous and b.dtype == source for b in bases)
-        if dense and native.copies(source, np.dtype(info.dtype)):
-            return _DenseDeck(info, lying, count)
+        if dense and native.copies(source, target):
+            return _DenseDeck(info, lying, count, [_room(room, info, info.sample_shape, target)])
     return _SlowDeck(info, lying, count)
+
+
+def _room(room: dict[Any, native.Buffers], info: StreamInformation, shape: Shape, dtype: Any) -> native.Buffers:
+    return room.setdefault((info.m_name, dtype.kind, dtype.itemsize), native.Buffers(shape, dtype))

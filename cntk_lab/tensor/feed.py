@@ -39,7 +39,8 @@ def read(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -> tup
         data = data.data
     if isinstance(data, PackedValue):
         if data.rows is not None:
-            return _from_value(type_, data, begins, name)
+            found = _as_it_is(type_, data) if begins is None else None
+            return found or _from_value(type_, data, begins, name)
         begins = begins if begins is not None else data.seq_starts
         data = data.raw
     if isinstance(data, ArrayView) and data.is_sparse:
@@ -225,6 +226,15 @@ def _from_sparse_view(
     return (rows if type_.sparse else rows.toarray()), layout
 
 
+def _as_it_is(type_: Any, value: PackedValue) -> tuple[Any, Layout] | None:
+    """Dense rows of single frames that fit a variable without a sequence axis as they are: what readers give."""
+    rows, layout = value.rows, value.layout
+    if type(rows) is not np.ndarray or layout is None or layout.begins is not None or layout.longest > 1:
+        return None
+    fits = len(type_.axes or ()) == 1 and not type_.sparse and rows.shape[1:] == type_.dims
+    return (rows, layout) if fits and rows.dtype == dtypes.as_numpy(type_.dtype) else None
+
+
 def _from_value(type_: Any, value: PackedValue, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout | None]:
     rows, layout = value.rows, value.layout
     if isinstance(rows, SparseRows):
@@ -248,6 +258,6 @@ def _from_value(type_: Any, value: PackedValue, begins: Sequence[bool] | None, n
         )
     if begins is not None and layout is not None:
         layout = _layout(layout.lengths.tolist(), begins)
-    if rows.dtype.name != type_.dtype:
+    if rows.dtype != dtypes.as_numpy(type_.dtype):
         rows = rows.astype(type_.dtype)
     return rows, layout
