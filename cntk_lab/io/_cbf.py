@@ -25,7 +25,7 @@ from cntk_lab.io._ragged import Ragged
 from cntk_lab.io._streams import StreamInformation
 from cntk_lab.tensor.layout import IndexVector, concatenate_ranges
 from cntk_lab.tensor.shape import as_shape, size
-from cntk_lab.tensor.sparse import is_csr
+from cntk_lab.tensor.sparse import Csr, is_csr
 
 TYPE: Final = "CNTKBinaryFormatDeserializer"
 MAGIC: Final = 0x636E746B5F62696E
@@ -277,8 +277,6 @@ class _CBFReader(Reader):
         return number
 
     def _sparse(self, data: bytes, at: int, count: int, stored: _Stored, base: int) -> tuple[Any, IndexVector, int]:
-        from scipy.sparse import csr_matrix
-
         width = np.dtype(stored.dtype).itemsize
         lengths = np.empty(count, np.int64)
         values, indices, counts = [], [], []
@@ -311,13 +309,9 @@ class _CBFReader(Reader):
                 self._fail(base + start, "an index is out of range", str(worst), f"0 to {stored.dim - 1}", stored.name)
             indices.append(index)
             counts.append(per)
-        ends = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int32)
-        matrix = csr_matrix(
-            (np.concatenate(values).astype(stored.dtype), np.concatenate(indices).astype(np.int32), ends),
-            shape=(len(ends) - 1, stored.dim),
-        )
-        matrix.sum_duplicates()
-        return matrix, lengths, at
+        ends = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
+        columns = np.concatenate(indices).astype(np.int32)
+        return Csr.tidy(np.concatenate(values).astype(stored.dtype), columns, ends, stored.dim), lengths, at
 
 
 def write_cbf(source: Any, filename: str | os.PathLike[str], chunk_bytes: int = 32 << 20) -> Path:

@@ -1,7 +1,8 @@
-"""Rows from many places copied end to end by native code: what handing out a minibatch costs, and little beside.
+"""Frames from many places copied into one array by native code: what handing out a minibatch costs, and little beside.
 
-One kernel goes through a list of addresses; the lock of Python's interpreter is free meanwhile. It is compiled once
-per machine by the engine's compiler process; until it is there NumPy serves. Knows addresses and sizes, no streams.
+One kernel goes through a list with the address of each sequence, frame by frame as sequences are packed; the lock of
+Python's interpreter is free meanwhile. It is compiled once per machine by the engine's compiler process; until it is
+there NumPy serves. Knows addresses and sizes, no streams.
 """
 
 from __future__ import annotations
@@ -17,40 +18,63 @@ from numpy.typing import NDArray
 
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit
+from cntk_lab.tensor.layout import Layout
 
 _SIGNATURE: Final = "void(int64)"
 _BYTES_TO_FLOATS: Final = 1
 _BUFFERS: Final = 4
 
 _COUNT: Final = struct.Struct("q")
-_JOB: Final = struct.Struct("6q")
+_JOB: Final = struct.Struct("11q")
 
 _SOURCE: Final = """
 def kernel(block):
     for job in range(ld_i64(block, 0, -1)):
-        at = block + 8 + 48 * job
-        addresses = ld_i64(at, 0, -1)
-        rows = ld_i64(at, 1, -1)
+        at = block + 8 + 88 * job
+        places = ld_i64(at, 0, -1)
+        live = ld_i64(at, 1, -1)
         out = ld_i64(at, 2, -1)
         n = ld_i64(at, 3, -1)
         mode = ld_i64(at, 4, -1)
-        counts = ld_i64(at, 5, -1)
-        for row in range(rows):
-            source = ld_i64(addresses, row, -1)
-            if counts != 0:
-                n = ld_i64(counts, row, -1)
-            if mode == 1:
-                for j in range(n):
-                    st_f32(out, j, f32(ld_u8(source, j, 1)), 0)
-                out += 4 * n
-            elif mode == 4:
-                for j in range(n):
-                    st_f32(out, j, ld_f32(source, j, 1), 0)
-                out += 4 * n
-            else:
-                for j in range(n):
-                    st_i64(out, j, ld_i64(source, j, 1), 0)
-                out += 8 * n
+        step = ld_i64(at, 5, -1)
+        longest = ld_i64(at, 6, -1)
+        order = ld_i64(at, 7, -1)
+        lives = ld_i64(at, 8, -1)
+        pointers = ld_i64(at, 9, -1)
+        ends = ld_i64(at, 10, -1)
+        held = 0
+        for frame in range(longest):
+            if lives != 0:
+                live = ld_i64(lives, frame, -1)
+            for k in range(live):
+                sequence = k
+                if order != 0:
+                    sequence = ld_i64(order, k, -1)
+                source = ld_i64(places, sequence, -1)
+                if pointers != 0:
+                    first = ld_i64(pointers, sequence, -1)
+                    skip = ld_i32(first, frame, -1)
+                    n = ld_i32(first, frame + 1, -1) - skip
+                    source += skip * mode
+                    held += n
+                    if ends != 0:
+                        # eight bytes for a number of four: the next one overwrites the zeros behind it
+                        ends += 4
+                        st_i64(ends, 0, held, -1)
+                else:
+                    source += frame * step
+                if mode == 1:
+                    for j in range(n):
+                        st_f32(out, j, f32(ld_u8(source, j, 1)), 0)
+                    out += 4 * n
+                elif mode == 4:
+                    for j in range(n):
+                        st_f32(out, j, ld_f32(source, j, 1), 0)
+                    out += 4 * n
+                else:
+                    for j in range(n):
+                        st_i64(out, j, ld_i64(source, j, 1), 0)
+                    out += 8 * n
 """
 
 
@@ -139,19 +163,37 @@ class Jobs:
         self._count = 0
         self._call = _call()
 
-    def add(self, places: int, rows: int, out: int, source: Any, elements: int, counts: int = 0) -> None:
-        """Rows are to be copied end to end.
+    def add(
+        self,
+        places: int,
+        out: int,
+        source: Any,
+        layout: Layout,
+        elements: int,
+        pointers: int = 0,
+        ends: int = 0,
+    ) -> None:
+        """The frames of sequences are to be copied in packed order. All memory must stay until :meth:`run` is through.
 
         Args:
-            places: address of a list with the address of each row, int64; all must stay until :meth:`run` is through.
-            rows: how many.
-            out: address where they go.
+            places: address of a list (int64) with the address of each sequence's first frame; or, with ``pointers``,
+                of what these count from.
+            out: address where frames go.
             source: NumPy element type of what lies at the places.
-            elements: of each row; ignored if there are ``counts``.
-            counts: address of a list with the number of elements of each row, int64; 0: all have the same.
+            layout: of the sequences.
+            elements: of each frame; ignored if there are ``pointers``.
+            pointers: of sparse frames: address of a list (int64) with the address of each sequence's part of a CSR
+                matrix's row pointers (int32); 0: all frames have the same number of elements.
+            ends: address of the row pointers to be made (int32, the first one is there already, and room for one
+                more than needed); 0: none.
         """
-        mode = _BYTES_TO_FLOATS if source.itemsize == 1 else source.itemsize
-        _JOB.pack_into(self._block, 8 + self._count * _JOB.size, places, rows, out, elements, mode, counts)
+        size = source.itemsize
+        mode = _BYTES_TO_FLOATS if size == 1 else size
+        order = lives = 0
+        if not layout.identity or layout.longest > 1:
+            order, lives = address(layout.order), address(layout.live)
+        job = (layout.count, out, elements, mode, elements * size, layout.longest, order, lives, pointers, ends)
+        _JOB.pack_into(self._block, 8 + self._count * _JOB.size, places, *job)
         self._count += 1
 
     def run(self) -> None:

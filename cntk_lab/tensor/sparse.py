@@ -41,6 +41,28 @@ class Csr:
         one_each = bool((pointers == np.arange(len(pointers))).all())
         return Csr(matrix.data, matrix.indices, pointers, int(matrix.shape[1]), one_each)
 
+    @staticmethod
+    def tidy(data: Any, indices: Any, indptr: Any, width: int) -> Csr:
+        """A matrix from arrays as they were read: columns are sorted, what a row stores twice is added up.
+
+        Args:
+            data, indices, indptr, width: as for the class, with the columns of a row in any order.
+        """
+        small = np.int32 if len(data) < 2**31 else np.int64
+        indices, indptr = indices.astype(small, copy=False), indptr.astype(small, copy=False)
+        one_each = len(data) == len(indptr) - 1 and bool((indptr == np.arange(len(indptr))).all())
+        if not one_each:
+            grows = np.ones(len(indices) + 1, bool)
+            np.greater(indices[1:], indices[:-1], out=grows[1:-1])
+            grows[indptr] = True  # the first one of a row follows nothing
+            if not grows.all():
+                from scipy.sparse import csr_matrix
+
+                matrix = csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, width))
+                matrix.sum_duplicates()
+                return Csr.of(matrix)
+        return Csr(data, indices, indptr, width, one_each)
+
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
