@@ -9,7 +9,6 @@ Source: CNTK 2.7 ``io.CBFDeserializer``.
 from __future__ import annotations
 
 import os
-import secrets
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from typing import Any, BinaryIO, Final, NoReturn
 
 import numpy as np
 
-from cntk_lab.errors import ReaderError
+from cntk_lab._files import atomic_file
+from cntk_lab.errors import FormatError, ReaderError
 from cntk_lab.io._declare import Chunk, Deserializer, Keys, MemoryChunk, Reader, deserializer
 from cntk_lab.io._defects import Defect, Defects
 from cntk_lab.io._ragged import Ragged
@@ -343,16 +343,11 @@ def write_cbf(source: Any, filename: str | os.PathLike[str], chunk_bytes: int = 
     """
     streams, chunks = _parts(source, chunk_bytes)
     target = Path(os.path.realpath(filename))
-    partial = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
-        try:
-            with partial.open("xb") as file:
-                _write_all(file, streams, chunks)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic_file(target) as file:
+            _write_all(file, streams, chunks)
+    except FormatError as error:
+        raise ReaderError(error.what, error.where, error.fix) from error
     except OSError as error:
         raise ReaderError(
             f"cannot write {target}: {error.strerror}", fix="give a folder that can be written"

@@ -559,9 +559,7 @@ class _Part:
             )
         self.frames: list[int] = frames.tolist()
         self.sparse = [
-            (values[k][:n], indices[k][:n], frame_ends[k][: frames[k]])
-            if f.sparse
-            else None
+            (values[k][:n], indices[k][:n], frame_ends[k][: frames[k]]) if f.sparse else None
             for k, (f, n) in enumerate(zip(fields, stored.tolist(), strict=True))
         ]
         self.bad = (bad[: min(int(block[19]), _MOST_BAD)] + start).tolist()
