@@ -16,7 +16,7 @@ from cntk_lab.tensor import dtype as dtypes
 from cntk_lab.tensor.arrays import ArrayView
 from cntk_lab.tensor.layout import Layout
 from cntk_lab.tensor.shape import FREE, Shape, size, text
-from cntk_lab.tensor.sparse import SparseRows, is_csr, is_sparse_matrix
+from cntk_lab.tensor.sparse import Csr, SparseRows, is_csr, is_sparse_matrix
 from cntk_lab.tensor.value import PackedValue, Value
 
 
@@ -180,8 +180,6 @@ def _layout(lengths: Sequence[int], begins: Sequence[bool] | None) -> Layout:
 
 
 def _from_csr(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout]:
-    from scipy import sparse
-
     has_sequence = len(type_.axes) > 1
     parts = [_whole_rows(p, type_.dims) for p in (data if isinstance(data, (list, tuple)) else [data])]
     for p in parts:
@@ -191,10 +189,9 @@ def _from_csr(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -
                 f"sparse data for '{name}' have {p.shape[1]} columns, its shape {text(type_.dims)} has "
                 f"{size(type_.dims)} elements"
             )
-    matrix = parts[0] if len(parts) == 1 else sparse.vstack(parts, format="csr")
-    matrix = matrix.astype(type_.dtype)
+    matrix = Csr.of(parts[0]) if len(parts) == 1 else Csr.joined([Csr.of(p) for p in parts])
     layout = _layout([p.shape[0] for p in parts] if has_sequence else [1] * matrix.shape[0], begins)
-    rows = layout.pack_rows(SparseRows(matrix, type_.dims))
+    rows = layout.pack_rows(SparseRows(matrix.astype(type_.dtype), type_.dims))
     return (rows if type_.sparse else rows.toarray()), layout
 
 
@@ -240,7 +237,8 @@ def _from_value(type_: Any, value: PackedValue, begins: Sequence[bool] | None, n
     if isinstance(rows, SparseRows):
         if size(rows.static) != size([d for d in type_.dims if d > 0]):
             _check(rows.static, type_.dims, type_, name, value.shape)
-        rows = SparseRows(rows.matrix, rows.static if FREE in type_.dims else type_.dims)
+        if FREE not in type_.dims:
+            rows = rows.reshape((rows.shape[0], *type_.dims))
         rows = rows if type_.sparse else rows.toarray()
     else:
         if layout is None and type_.axes and len(rows.shape) == len(type_.dims) + 2:
