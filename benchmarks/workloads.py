@@ -19,11 +19,17 @@ class Workload(object):
         title: what the table calls it.
         kind: which model the engines build.
         bars: how many times faster than the better of PyTorch's two modes, and than CNTK 2.7, it must be (None: no
-        bar). sizes: numbers that the model and the data are made from.
+            bar).
+        sizes: numbers that the model and the data are made from; with ``inference`` the model is only evaluated.
     """
 
     def __init__(self, name, title, kind, bars, **sizes):
         self.name, self.title, self.kind, self.bars, self.sizes = name, title, kind, bars, sizes
+
+    @property
+    def inference(self):
+        """Whether the model is evaluated, not trained."""
+        return bool(self.sizes.get("inference"))
 
     def __getattr__(self, size):
         try:
@@ -177,6 +183,29 @@ _ALL = [
     ),
     Workload("chain", "elementwise chain 1M with gradient", "chain", (8, 40), elements=1000000),
 ]
+
+
+def _evaluated(of, name, title, **sizes):
+    """Inference by the model of a training workload, for one sample and for 64; no bar but to be ahead."""
+    trained = next(w for w in _ALL if w.name == of)
+    return [
+        Workload(
+            f"eval-{name}-{n}",
+            f"{title}, batch {n}",
+            trained.kind,
+            (1, 1),
+            **dict(trained.sizes, batch=n, inference=True, **sizes),
+        )
+        for n in (1, 64)
+    ]
+
+
+_ALL += (
+    _evaluated("mlp64", "mlp", "MLP 784-400-200-10 relu")
+    + _evaluated("conv103", "conv103", "ConvNet 103D, 1x28x28")
+    + _evaluated("cifar", "cifar", "CIFAR ConvNet (4 convs of 64, 2 dense)")
+    + _evaluated("tagger", "tagger", "LSTM tagger 300, vocabulary 943")
+)
 WORKLOADS = {w.name: w for w in _ALL}
 
 

@@ -15,10 +15,11 @@ from cntk_lab import settings
 from cntk_lab.axis import Axis
 from cntk_lab.device import DeviceDescriptor, DeviceKind
 from cntk_lab.errors import AttributeValueError
+from cntk_lab.graph import variable as variables
 from cntk_lab.graph.clone import CloneMethod
 from cntk_lab.graph.function import Function, allow_renaming_functions
 from cntk_lab.graph.naming import new_uid as generate_uid
-from cntk_lab.graph.variable import Constant, Parameter, Variable
+from cntk_lab.graph.variable import Constant, Variable
 from cntk_lab.internal.utils import Dictionary, DictionaryValue
 from cntk_lab.tensor.arrays import NDArrayView
 from cntk_lab.tensor.randomness import (
@@ -171,7 +172,7 @@ class AdditionalLearningOptions:
 
 
 def adam_learner(
-    parameters: Iterable[Parameter],
+    parameters: Iterable[variables.Parameter],
     learning_rate: Any,
     momentum: Any,
     unit_gain: bool,
@@ -194,10 +195,54 @@ def adam_learner(
     )  # fmt: skip
 
 
-def universal_learner(parameters: Iterable[Parameter], gradients: Iterable[Variable], update: Function) -> Any:
+def universal_learner(
+    parameters: Iterable[variables.Parameter], gradients: Iterable[Variable], update: Function
+) -> Any:
     """A learner whose update is a graph: ``update`` reads parameters and ``gradients`` and writes with assign."""
     users = importlib.import_module("cntk_lab.learners._user")
     return users._UniversalLearner(lambda *_: update, list(parameters), list(gradients))
+
+
+# ---- classes whose C++ constructors take other arguments
+
+
+class _ParameterType(type):
+    """Makes every parameter an instance of :class:`Parameter`."""
+
+    def __instancecheck__(cls, thing: object) -> bool:
+        return isinstance(thing, variables.Parameter)
+
+
+class Parameter(metaclass=_ParameterType):
+    """Parameters as CNTK's C++ constructor makes them: shape, number of the element type, value.
+
+    Args:
+        shape: static shape.
+        data_type: ``DataType_Float``, ``DataType_Double`` or ``DataType_Float16``.
+        value: a number, an array or an initializer.
+        device: where the numbers live; default the default device.
+        name: name for look-ups and files.
+
+    Returns:
+        An ordinary ``Parameter``; every parameter is an instance of this class.
+
+    Example:
+        >>> w = Parameter((1, 2), DataType_Double, 5.0)
+        >>> w.value.tolist(), str(w.dtype), isinstance(w, Parameter)
+        ([[5.0, 5.0]], "<class 'numpy.float64'>", True)
+
+    Source: CNTK 2.7 ``cntk_py.Parameter``.
+    """
+
+    def __new__(  # type: ignore[misc]  # noqa: D102
+        cls,
+        shape: Any,
+        data_type: int = DataType_Float,
+        value: Any = 0.0,
+        device: DeviceDescriptor | None = None,
+        name: str = "",
+    ) -> variables.Parameter:
+        return variables.Parameter(shape, init=value, dtype=data_type, device=device, name=name)
 
 
 # ---- switches

@@ -27,21 +27,22 @@ if TYPE_CHECKING:
 __all__ = ["compose", "preview", "read_run", "show", "train", "write_events"]
 
 
-def show(model: Function, other: Function | None = None) -> GraphView:
+def show(model: Function | str | os.PathLike[str], other: Function | str | os.PathLike[str] | None = None) -> GraphView:
     """A live view of a model's graph, or of what differs between two models.
 
     Blocks open in place, repeats are folded, the search understands ``op=Convolution & params>1e6``, and a click shows
     attributes, shapes, source line and the values of parameters.
 
     Args:
-        model: the function to look into.
-        other: a second function; then the view shows what was added, removed and changed from ``model`` to ``other``.
+        model: the function to look into; or the path of a model file, CNTK's or ONNX (``*.onnx``).
+        other: a second one; then the view shows what was added, removed and changed from ``model`` to ``other``.
 
     Returns:
         A ``GraphView``: ``expand``, ``select``, ``paint`` and ``save`` work on it from Python.
 
     Raises:
         NotAvailableError: if ipywidgets and anywidget are missing, or the front end was not built.
+        FormatError: if a file is damaged, or does not exist.
 
     Example:
         >>> import cntk_lab as C
@@ -50,6 +51,10 @@ def show(model: Function, other: Function | None = None) -> GraphView:
         >>> view = lab.show(model)  # doctest: +SKIP
         >>> view.save("model.svg")  # doctest: +SKIP
     """
+    if not isinstance(model, Function) or not (other is None or isinstance(other, Function)):
+        from cntk_lab.widgets import of_file
+
+        return of_file.view_of(model, other)  # type: ignore[no-any-return]
     return of_function.view_of(model) if other is None else of_function.difference_of(model, other)  # type: ignore[no-any-return]
 
 

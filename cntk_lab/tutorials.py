@@ -5,11 +5,10 @@ Knows files only; the command line and the Jupyter Server part both hand out the
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Final
 
+from cntk_lab._files import atomic_file
 from cntk_lab.errors import NotAvailableError
 
 FOLDER: Final = "cntk-lab-tutorials"
@@ -44,9 +43,7 @@ def copy_to(folder: Path) -> list[Path]:
     for source in notebooks():
         target = folder / source.name
         if not target.exists():
-            handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
-            with os.fdopen(handle, "wb") as file:
+            with atomic_file(target) as file:
                 file.write(source.read_bytes())
-            Path(temporary).replace(target)
         copies.append(target)
     return copies

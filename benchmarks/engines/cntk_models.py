@@ -9,7 +9,7 @@ _RATE = 0.001
 
 
 def build(C, w, batches):
-    """A function without arguments that does one training step on the next minibatch."""
+    """A function without arguments that does one training step (or one evaluation) on the next minibatch."""
     return _BUILDERS[w.kind](C, w, batches)
 
 
@@ -30,7 +30,21 @@ def _dense(C, x, columns, act):
     return {"relu": C.relu, "sigmoid": C.sigmoid, "": lambda v: v}[act](z)
 
 
+def _evaluator(model, fed, batches):
+    """Evaluations, each from NumPy arrays to NumPy arrays."""
+    turn = [0]
+
+    def step():
+        turn[0] = (turn[0] + 1) % len(batches)
+        return model.eval(fed(batches[turn[0]]))
+
+    return step
+
+
 def _stepper(C, model, loss, w, feeds):
+    if w.inference:
+        x = model.arguments[0]
+        return _evaluator(model, lambda feed: {x: feed[x]}, feeds)
     from_learners = C.learners
     rate = (
         from_learners.learning_parameter_schedule_per_sample(_RATE / 64)
@@ -133,6 +147,8 @@ def _tagger(C, w, batches):
     embedded = C.times(x, _weight(C, w.vocabulary, w.embedding))
     h = _lstm(C, embedded, w.embedding, w.hidden)
     z = C.times(h, _weight(C, w.hidden, w.classes)) + _zeros(C, w.classes)
+    if w.inference:
+        return _evaluator(z, lambda b: {x: C.Value.one_hot([s.tolist() for s in b[0]], w.vocabulary)}, batches)
     loss = C.cross_entropy_with_softmax(z, y)
     feeds = [
         {

@@ -1,7 +1,7 @@
 """Training fed by a reader and by arrays in memory, in turns: prints of each window the minibatches per second and the
 processor seconds per minibatch (of all threads).
 
-python lab_training.py FILE WINDOWS SECONDS
+python lab_training.py FILE MODEL WINDOWS SECONDS        MODEL: convnet or mlp
 
 Everything is warm before the first window: kernels are compiled, the file is indexed, its first sweep is read. Windows
 of the two kinds follow each other in pairs, each pair in the other order than the one before; one trainer serves both,
@@ -30,11 +30,10 @@ def opened(path: str, **more: int) -> MinibatchSource:
     return MinibatchSource(CTFDeserializer(path, streams), **more)
 
 
-def made() -> tuple[C.Trainer, C.Variable, C.Variable]:
-    """A ConvNet with its trainer, and its inputs."""
-    x, y = C.input_variable(784), C.input_variable(10)
+def convnet(x: C.Variable) -> C.Function:
+    """The ConvNet of the tutorial 103D."""
     with C.default_options(activation=C.relu, pad=True):
-        z = C.layers.Sequential(
+        return C.layers.Sequential(
             [
                 lambda x: C.reshape(x, (1, 28, 28)) / 256,
                 C.layers.Convolution2D((5, 5), 8, strides=2),
@@ -42,6 +41,18 @@ def made() -> tuple[C.Trainer, C.Variable, C.Variable]:
                 C.layers.Dense(10, activation=None),
             ]
         )(x)
+
+
+def mlp(x: C.Variable) -> C.Function:
+    """Two hidden layers: 784-400-200-10."""
+    dense = C.layers.Dense
+    return C.layers.Sequential([lambda x: x / 256, dense(400, C.relu), dense(200, C.relu), dense(10)])(x)
+
+
+def made(model: Callable[[C.Variable], C.Function] = convnet) -> tuple[C.Trainer, C.Variable, C.Variable]:
+    """A model with its trainer, and its inputs."""
+    x, y = C.input_variable(784), C.input_variable(10)
+    z = model(x)
     criterion = (C.cross_entropy_with_softmax(z, y), C.classification_error(z, y))
     learner = C.sgd(z.parameters, C.learning_parameter_schedule(0.001, minibatch_size=MINIBATCH))
     return C.Trainer(z, criterion, [learner]), x, y
@@ -49,8 +60,8 @@ def made() -> tuple[C.Trainer, C.Variable, C.Variable]:
 
 def main() -> None:
     """Train, print."""
-    path, windows, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-    trainer, x, y = made()
+    path, model, windows, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+    trainer, x, y = made({"convnet": convnet, "mlp": mlp}[model])
     first = opened(path, max_sweeps=1, randomization_window_in_chunks=0)
     parts = []
     while minibatch := first.next_minibatch(8192):

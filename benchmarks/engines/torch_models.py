@@ -8,14 +8,16 @@ import math
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 _RATE = 0.001
 
 
 def build(compiled, w, batches):
-    """A function without arguments that does one training step on the next minibatch."""
+    """A function without arguments that does one training step (or one evaluation) on the next minibatch."""
     torch.manual_seed(1)
+    if w.inference:
+        return _evaluator(compiled, w, batches)
     if w.kind == "chain":
         return _chain(compiled, batches)
     model, loss_of = _MODELS[w.kind](w)
@@ -31,6 +33,41 @@ def build(compiled, w, batches):
         optimizer.step()
 
     return step
+
+
+def _evaluator(compiled, w, batches):
+    """Evaluations, each from NumPy arrays to NumPy arrays."""
+    model, _ = _MODELS[w.kind](w)
+    model.eval()
+    predict = _tags_of(model) if w.kind == "tagger" else model
+    predict = torch.compile(predict) if compiled else predict
+    turn = [0]
+
+    def step():
+        turn[0] = (turn[0] + 1) % len(batches)
+        batch = batches[turn[0]]
+        with torch.inference_mode():
+            if w.kind != "tagger":
+                return predict(torch.from_numpy(batch[0])).numpy()
+            lengths = [len(s) for s in batch[0]]
+            x = pad_sequence([torch.from_numpy(s) for s in batch[0]], batch_first=True)
+            scores = predict(x, torch.tensor(lengths)).numpy()
+            return [rows[:n] for rows, n in zip(scores, lengths, strict=True)]
+
+    return step
+
+
+def _tags_of(model):
+    """Scores of every word's tags; a single sentence needs no packing."""
+
+    def predict(x, lengths):
+        embedded = model["embed"](x)
+        if len(x) == 1:
+            return model["out"](model["lstm"](embedded)[0])
+        packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
+        return model["out"](pad_packed_sequence(model["lstm"](packed)[0], batch_first=True)[0])
+
+    return predict
 
 
 def _fed(w, batch):

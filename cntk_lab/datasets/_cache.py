@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import shutil
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cntk_lab import settings
+from cntk_lab._files import PARTIAL_SUFFIX, atomic_file
 from cntk_lab.datasets._record import DataFile, Record
 from cntk_lab.errors import FormatError, NotAvailableError
 
@@ -94,17 +94,8 @@ def write(record: Record, file: DataFile, content: bytes, where: str) -> None:
         FormatError: if the content is not the file's; ``where`` says who served it.
     """
     check(content, file, where)
-    target = folder(record)
-    incomplete = target / f"{STAGING}{file.name}"  # nobody else writes here: the lock is held
-    try:
-        with incomplete.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        incomplete.replace(target / file.name)
-    except BaseException:
-        incomplete.unlink(missing_ok=True)
-        raise
+    with atomic_file(folder(record) / file.name) as stream:
+        stream.write(content)
 
 
 @contextlib.contextmanager
@@ -171,7 +162,7 @@ else:
 
 def _remove_leftovers(target: Path) -> None:
     """Remove what killed downloads left; safe because the lock is held, so nobody else is writing here."""
-    for path in target.glob(STAGING + "*"):
+    for path in (*target.glob(STAGING + "*"), *target.glob(f".*{PARTIAL_SUFFIX}")):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

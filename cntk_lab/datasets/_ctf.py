@@ -8,12 +8,13 @@ Source: the CTF grammar of CNTK 2.7, as observed in real files.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from cntk_lab._files import atomic_file
 
 BLOCK_ROWS = 2000
 WIDEST_BYTE = 4  # '255 '
@@ -26,14 +27,8 @@ Labels = npt.NDArray[np.int64]
 def write_lines(path: Path, blocks: Iterable[bytes]) -> Path:
     """Write blocks of text to a file that appears only when it is complete; the folder is made if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    incomplete = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with incomplete.open("wb") as stream:
-            stream.writelines(blocks)
-        incomplete.replace(path)
-    except BaseException:
-        incomplete.unlink(missing_ok=True)
-        raise
+    with atomic_file(path) as stream:
+        stream.writelines(blocks)
     return path
 
 

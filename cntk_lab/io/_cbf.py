@@ -9,7 +9,6 @@ Source: CNTK 2.7 ``io.CBFDeserializer``.
 from __future__ import annotations
 
 import os
-import secrets
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,14 +17,15 @@ from typing import Any, BinaryIO, Final, NoReturn
 
 import numpy as np
 
-from cntk_lab.errors import ReaderError
+from cntk_lab._files import atomic_file
+from cntk_lab.errors import FormatError, ReaderError
 from cntk_lab.io._declare import Chunk, Deserializer, Keys, MemoryChunk, Reader, deserializer
 from cntk_lab.io._defects import Defect, Defects
 from cntk_lab.io._ragged import Ragged
 from cntk_lab.io._streams import StreamInformation
 from cntk_lab.tensor.layout import IndexVector, concatenate_ranges
 from cntk_lab.tensor.shape import as_shape, size
-from cntk_lab.tensor.sparse import is_csr
+from cntk_lab.tensor.sparse import Csr, is_csr
 
 TYPE: Final = "CNTKBinaryFormatDeserializer"
 MAGIC: Final = 0x636E746B5F62696E
@@ -277,8 +277,6 @@ class _CBFReader(Reader):
         return number
 
     def _sparse(self, data: bytes, at: int, count: int, stored: _Stored, base: int) -> tuple[Any, IndexVector, int]:
-        from scipy.sparse import csr_matrix
-
         width = np.dtype(stored.dtype).itemsize
         lengths = np.empty(count, np.int64)
         values, indices, counts = [], [], []
@@ -311,13 +309,9 @@ class _CBFReader(Reader):
                 self._fail(base + start, "an index is out of range", str(worst), f"0 to {stored.dim - 1}", stored.name)
             indices.append(index)
             counts.append(per)
-        ends = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int32)
-        matrix = csr_matrix(
-            (np.concatenate(values).astype(stored.dtype), np.concatenate(indices).astype(np.int32), ends),
-            shape=(len(ends) - 1, stored.dim),
-        )
-        matrix.sum_duplicates()
-        return matrix, lengths, at
+        ends = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
+        columns = np.concatenate(indices).astype(np.int32)
+        return Csr.tidy(np.concatenate(values).astype(stored.dtype), columns, ends, stored.dim), lengths, at
 
 
 def write_cbf(source: Any, filename: str | os.PathLike[str], chunk_bytes: int = 32 << 20) -> Path:
@@ -349,16 +343,11 @@ def write_cbf(source: Any, filename: str | os.PathLike[str], chunk_bytes: int = 
     """
     streams, chunks = _parts(source, chunk_bytes)
     target = Path(os.path.realpath(filename))
-    partial = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
-        try:
-            with partial.open("xb") as file:
-                _write_all(file, streams, chunks)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic_file(target) as file:
+            _write_all(file, streams, chunks)
+    except FormatError as error:
+        raise ReaderError(error.what, error.where, error.fix) from error
     except OSError as error:
         raise ReaderError(
             f"cannot write {target}: {error.strerror}", fix="give a folder that can be written"

@@ -30,6 +30,7 @@ from cntk_lab.io._ragged import Ragged, join
 from cntk_lab.io._streams import LONGEST_SEQUENCE, StreamConfiguration, StreamInformation
 from cntk_lab.tensor.layout import IndexVector
 from cntk_lab.tensor.shape import as_shape, size
+from cntk_lab.tensor.sparse import Csr
 
 CHUNK_BYTES: Final = 32 << 20
 PART_BYTES: Final = 2 << 20
@@ -237,16 +238,10 @@ class _CTFReader(Reader):
         shape, lengths = info.sample_shape, parsed.lengths[k]
         if not info.is_sparse:
             return Ragged(parsed.rows[k].reshape((-1, *shape)), lengths, shape)
-        from scipy.sparse import csr_matrix
-
         values, indices, ends = parsed.rows[k]
-        pointers = np.concatenate([[0], ends])
-        small = np.int32 if len(values) < 2**31 else np.int64
-        matrix = csr_matrix(
-            (values, indices.astype(small), pointers.astype(small)), shape=(len(ends), self.fields[k].dim), copy=False
-        )
-        matrix.sum_duplicates()
-        return Ragged(matrix, lengths, shape)
+        pointers = np.zeros(len(ends) + 1, np.int32 if len(values) < 2**31 else np.int64)
+        pointers[1:] = ends
+        return Ragged(Csr.tidy(values, indices, pointers, self.fields[k].dim), lengths, shape)
 
     def _judge(self, first: int, ends: IndexVector, parsed: _ctf_native.Parsed) -> NDArray[np.bool_]:
         """Tell what is wrong with bad lines; which sequences they belong to."""

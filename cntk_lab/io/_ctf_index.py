@@ -8,8 +8,6 @@ ids, no values.
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cntk_lab import settings
-from cntk_lab.errors import ReaderError
+from cntk_lab._files import atomic_file
+from cntk_lab.errors import FormatError, ReaderError
 from cntk_lab.io import _ctf_native
 from cntk_lab.tensor.layout import IndexVector
 
@@ -95,14 +94,9 @@ def _write(place: Path, index: Index) -> None:
     """Keep an index; a folder that cannot be written costs time, nothing else."""
     try:
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        number, temporary = tempfile.mkstemp(dir=place.parent, suffix=".tmp")
-        try:
-            with os.fdopen(number, "wb") as file:
-                np.savez(file, offsets=index.offsets, keys=index.keys, samples=index.samples, lines=index.lines)
-            Path(temporary).replace(place)
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
-    except OSError:
+        with atomic_file(place) as file:
+            np.savez(file, offsets=index.offsets, keys=index.keys, samples=index.samples, lines=index.lines)
+    except (OSError, FormatError):
         return
 
 

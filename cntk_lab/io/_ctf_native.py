@@ -209,7 +209,8 @@ def kernel(block):
                     if digits == 0 or c != 58 or index >= dim:
                         ok = False
                         break
-                    st_i64(out_index, base + count, index, -1)
+                    # eight bytes for a number of four: the next one overwrites the zeros behind it
+                    st_i64(out_index + 4 * (base + count), 0, index, -1)
                     at += 1
                     c = ld_u8(text, at, -1)
                 elif count >= dim:
@@ -536,7 +537,7 @@ class _Part:
         self.lengths = np.zeros((count, len(ends)), np.int64)
         # a sparse pair takes at least four bytes ("0:1 "); memory that is not touched costs nothing
         values = [np.empty(size // 4 + 1, np.float32) if room is None else room for room in rooms]
-        indices = [np.empty(size // 4 + 1 if f.sparse else 0, np.int64) for f in fields]
+        indices = [np.empty(size // 4 + 2 if f.sparse else 0, np.int32) for f in fields]
         frame_ends = [np.empty(lines if f.sparse else 0, np.int64) for f in fields]
         frames, stored, seen = (np.zeros(count, np.int64) for _ in range(3))
         bad = np.empty(_MOST_BAD, np.int64)
@@ -558,9 +559,7 @@ class _Part:
             )
         self.frames: list[int] = frames.tolist()
         self.sparse = [
-            (values[k][:n].copy(), indices[k][:n].astype(np.int32), frame_ends[k][: frames[k]].copy())
-            if f.sparse
-            else None
+            (values[k][:n], indices[k][:n], frame_ends[k][: frames[k]]) if f.sparse else None
             for k, (f, n) in enumerate(zip(fields, stored.tolist(), strict=True))
         ]
         self.bad = (bad[: min(int(block[19]), _MOST_BAD)] + start).tolist()
@@ -569,9 +568,9 @@ class _Part:
 
 def _joined(parts: Sequence[Any]) -> tuple[Any, Any, Any]:
     """Values, indices and ends of frames of parts that follow each other."""
-    if len(parts) == 1:
-        found: tuple[Any, Any, Any] = parts[0]
-        return found
+    if len(parts) == 1:  # the parser's arrays have more room than was needed
+        values, indices, ends = parts[0]
+        return values.copy(), indices.copy(), ends.copy()
     before = np.cumsum([0, *(len(p[0]) for p in parts[:-1])])
     ends = np.concatenate([p[2] + n for p, n in zip(parts, before.tolist(), strict=True)])
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]), ends

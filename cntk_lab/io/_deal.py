@@ -8,11 +8,12 @@ from another thread costs, which would also take a core from the training step; 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cntk_lab.io import _gather_native as native
 from cntk_lab.io._chunks import Chunks
@@ -20,7 +21,8 @@ from cntk_lab.io._declare import Chunk, Lying
 from cntk_lab.io._ragged import Ragged, together
 from cntk_lab.io._streams import StreamInformation
 from cntk_lab.io._timeline import Block, Cut, Place, Timeline
-from cntk_lab.tensor.layout import IndexVector, Layout, concatenate_ranges
+from cntk_lab.tensor.layout import IndexVector, Layout
+from cntk_lab.tensor.shape import Shape, size
 from cntk_lab.tensor.sparse import Csr, SparseRows
 from cntk_lab.tensor.value import Value
 
@@ -31,9 +33,9 @@ ROWS: Final = 1 << 16
 
 Request = tuple[int, int, int]
 """Samples of a minibatch, number of workers, which of them."""
+Rooms = Sequence[native.Buffers]
 
 
-@dataclass(frozen=True)
 class Dealt:
     """One stream of a minibatch.
 
@@ -44,10 +46,10 @@ class Dealt:
         longest: frames of the longest sequence.
     """
 
-    value: Value
-    sequences: int
-    samples: int
-    longest: int
+    __slots__ = ("longest", "samples", "sequences", "value")
+
+    def __init__(self, value: Value, sequences: int, samples: int, longest: int) -> None:
+        self.value, self.sequences, self.samples, self.longest = value, sequences, samples, longest
 
 
 class Dealer:
@@ -64,6 +66,7 @@ class Dealer:
         self._at: tuple[Place, Request] | None = None
         self._dealing: _Dealing | None = None
         self._next = 0
+        self._room: dict[Any, native.Buffers] = {}
 
     def get(self, place: Place, request: Request) -> tuple[dict[str, Dealt], bool, Place | None]:
         """Per stream what the minibatch at a place holds, whether a sweep ends in it, and the place after it; None at
@@ -116,23 +119,35 @@ class Dealer:
         if keep is not None:
             block = block.where(keep)
         self._chunks.look_ahead(self._timeline, block.cuts[-1].after, len(share))
-        return _Dealing(block, self._streams, self._chunks.get, parts > 1 and not left_out)
+        return _Dealing(block, self._streams, self._chunks.get, parts > 1 and not left_out, self._room)
 
 
 class _Dealing:
     """A block of minibatches, ready to be dealt."""
 
-    def __init__(self, block: Block, streams: Sequence[StreamInformation], chunk_of: Any, shared: bool) -> None:
+    def __init__(
+        self,
+        block: Block,
+        streams: Sequence[StreamInformation],
+        chunk_of: Any,
+        shared: bool,
+        room: dict[Any, native.Buffers],
+    ) -> None:
         self.cuts: list[Cut] = block.cuts
         self.shared = shared
         """Whether minibatches without a sequence of this worker are dealt out too."""
         lying = _all_lying(block, chunk_of)
-        fast, count = native.ready(), len(block.chunk)
-        self._decks = {i.m_name: _deck(i, lying[i.m_name], count, fast) for i in streams} if count else {}
+        count = len(block.chunk)
+        self._decks = {i.m_name: _deck(i, lying[i.m_name], count, room) for i in streams} if count else {}
+        self._jobs = native.Jobs(2 * len(streams)) if native.ready() else None
 
     def deal(self, first: int, last: int) -> dict[str, Dealt]:
         """The sequences from one number up to another, per stream."""
-        return {name: deck.deal(first, last) for name, deck in self._decks.items()}
+        jobs = self._jobs
+        found = {name: deck.deal(first, last, jobs) for name, deck in self._decks.items()}
+        if jobs is not None:
+            jobs.run()
+        return found
 
 
 def _all_lying(block: Block, chunk_of: Any) -> dict[str, list[Lying]]:
@@ -144,8 +159,9 @@ def _all_lying(block: Block, chunk_of: Any) -> dict[str, list[Lying]]:
     if bool((block.chunk == block.chunk[0]).all()):
         pieces: list[IndexVector | None] = [None]
     else:
-        order = np.argsort(block.chunk, kind="stable")
-        pieces = list(np.split(order, np.flatnonzero(np.diff(block.chunk[order])) + 1))
+        sizes = np.bincount(block.chunk)
+        small = block.chunk.astype(np.int16) if len(sizes) < 2**15 else block.chunk  # short numbers are sorted faster
+        pieces = list(np.split(np.argsort(small, kind="stable"), np.cumsum(sizes[sizes > 0])[:-1]))
     for here in pieces:
         at = 0 if here is None else int(here[0])
         chunk: Chunk = chunk_of(int(block.chunk[at]))
@@ -156,46 +172,78 @@ def _all_lying(block: Block, chunk_of: Any) -> dict[str, list[Lying]]:
     return found
 
 
-class _Ones:
-    """The layouts of minibatches of single frames, by their number: made once."""
+class _Known:
+    """What minibatches of single frames and single values have in common, made once."""
 
     def __init__(self) -> None:
-        self._known: dict[int, Layout] = {}
+        self._layouts: dict[int, Layout] = {}
+        self._numbers = np.arange(1, dtype=np.int32)
 
-    def of(self, count: int) -> Layout:
-        found = self._known.get(count)
+    def pointers(self, count: int) -> NDArray[np.int32]:
+        """The pointers of CSR rows with one value each."""
+        if len(self._numbers) <= count:
+            self._numbers = np.arange(2 * count + 1, dtype=np.int32)
+            self._numbers.flags.writeable = False
+        return self._numbers[: count + 1]
+
+    def ones(self, count: int) -> Layout:
+        """The layout of single frames."""
+        found = self._layouts.get(count)
         if found is None:
-            if len(self._known) > 64:
-                self._known.clear()
-            found = self._known[count] = Layout.of(np.ones(count, np.int64))
+            if len(self._layouts) > 64:
+                self._layouts.clear()
+            found = self._layouts[count] = Layout.of(np.ones(count, np.int64))
         return found
 
 
-_ones = _Ones()
+_known = _Known()
 
 
-class _Deck:
+class _Deck(ABC):
     """One stream of a block."""
 
-    lengths: IndexVector | None
-    """Frames of each sequence; None: one each."""
-    starts: IndexVector
-    """Number of the first row of each sequence, and of all rows; only with ``lengths``."""
+    @abstractmethod
+    def deal(self, first: int, last: int, jobs: native.Jobs | None) -> Dealt:
+        """The sequences from one number up to another; with jobs their frames are there when these are done."""
 
-    def _span(self, first: int, last: int) -> tuple[int, int, Layout]:
-        """Rows of some sequences, and their layout."""
-        if self.lengths is None:
-            return first, last, _ones.of(last - first)
-        layout = Layout.of(self.lengths[first:last])
-        return int(self.starts[first]), int(self.starts[last]), layout
 
-    def deal(self, first: int, last: int) -> Dealt:
-        begin, end, layout = self._span(first, last)
-        value = Value.packed(self._rows(begin, end, layout), layout, has_sequence=True)
-        return Dealt(value, last - first, end - begin, layout.longest)
+class _FastDeck(_Deck):
+    """By native code: where each sequence begins is known, and how many frames it has.
 
-    def _rows(self, begin: int, end: int, layout: Layout) -> Any:
-        raise NotImplementedError
+    Args:
+        lying: where the sequences are.
+        count: how many.
+    """
+
+    def __init__(self, lying: list[Lying], count: int) -> None:
+        self._kept = [data.base for _, data, _ in lying]
+        self._ones = all(data.ones for _, data, _ in lying)
+        self._lengths = self._spread(lying, count, lambda data, numbers: data.lengths[numbers])
+        self._starts = self._sums(self._lengths)
+
+    @staticmethod
+    def _spread(lying: list[Lying], count: int, of: Callable[[Ragged, IndexVector], IndexVector]) -> IndexVector:
+        """A number for each sequence, worked out for those of each part."""
+        found = np.empty(count, np.int64)
+        for here, data, numbers in lying:
+            found[slice(None) if here is None else here] = of(data, numbers)
+        return found
+
+    @staticmethod
+    def _sums(counts: IndexVector) -> list[int]:
+        """Sums of the first 0, 1, 2, ... numbers."""
+        return [0, *np.cumsum(counts).tolist()]
+
+    def deal(self, first: int, last: int, jobs: native.Jobs | None) -> Dealt:
+        count, frames = last - first, self._starts[last] - self._starts[first]
+        layout = _known.ones(count) if self._ones else Layout.of(self._lengths[first:last])
+        assert jobs is not None
+        value = Value.packed(self._rows(first, last, frames, layout, jobs), layout, has_sequence=True)
+        return Dealt(value, count, frames, layout.longest)
+
+    @abstractmethod
+    def _rows(self, first: int, last: int, frames: int, layout: Layout, jobs: native.Jobs) -> Any:
+        """The frames of some sequences, in packed order."""
 
 
 class _SlowDeck(_Deck):
@@ -209,7 +257,8 @@ class _SlowDeck(_Deck):
             place = slice(None) if here is None else here
             self._of[place], self._numbers[place] = k, numbers
 
-    def deal(self, first: int, last: int) -> Dealt:
+    def deal(self, first: int, last: int, jobs: native.Jobs | None) -> Dealt:
+        del jobs
         found = together(self._parts, self._of[first:last], self._numbers[first:last])
         if found.dtype.name != self._dtype:
             found = Ragged(found.rows.astype(self._dtype), found.lengths, found.shape)
@@ -218,97 +267,90 @@ class _SlowDeck(_Deck):
         return Dealt(value, found.count, value.layout.rows, value.layout.longest)
 
 
-class _DenseDeck(_Deck):
-    """Rows of numbers."""
+class _DenseDeck(_FastDeck):
+    """Frames of numbers."""
 
-    def __init__(self, info: StreamInformation, lying: list[Lying], count: int) -> None:
-        self._shape, self._dtype = info.sample_shape, np.dtype(info.dtype)
+    def __init__(
+        self, info: StreamInformation, lying: list[Lying], count: int, rooms: Sequence[native.Buffers]
+    ) -> None:
+        super().__init__(lying, count)
         base = lying[0][1].base
-        self._source, self._row = base.dtype, base.strides[0]
-        self._kept = [data.base for _, data, _ in lying]
-        self.lengths, self.starts, rows = _rows_of(lying, count)
-        self._places = np.empty(len(rows.whole), np.int64)
-        for data, here, numbers in rows.parts:
-            self._places[here] = native.address(data.base) + numbers * self._row
+        self._room, self._source, self._elements = rooms[0], base.dtype, size(info.sample_shape)
+        step = base.strides[0]
+        self._places = self._spread(lying, count, lambda data, n: native.address(data.base) + data.starts[n] * step)
+        self._first = native.address(self._places)
 
-    def _rows(self, begin: int, end: int, layout: Layout) -> Any:
-        places = layout.pack_rows(self._places[begin:end])
-        out = np.empty((end - begin, *self._shape), self._dtype)
-        native.gather(places, out, self._source)
-        return out
+    def _rows(self, first: int, last: int, frames: int, layout: Layout, jobs: native.Jobs) -> Any:
+        del last
+        rows, out = self._room.take(frames)
+        jobs.add(self._first + 8 * first, out, self._source, layout, self._elements)
+        return rows
 
 
-class _SparseDeck(_Deck):
-    """CSR rows."""
+class _SparseDeck(_FastDeck):
+    """Frames of stored values: the three arrays of CSR rows."""
 
-    def __init__(self, info: StreamInformation, lying: list[Lying], count: int) -> None:
-        self._shape = info.sample_shape
-        bases: list[Csr] = [data.base for _, data, _ in lying]
-        self._kept, self._first = bases, bases[0]
+    def __init__(
+        self, info: StreamInformation, lying: list[Lying], count: int, rooms: Sequence[native.Buffers]
+    ) -> None:
+        super().__init__(lying, count)
+        self._shape, self._rooms = info.sample_shape, rooms
+        bases: list[Csr] = self._kept
+        self._width, self._types = bases[0].width, (bases[0].data.dtype, bases[0].indices.dtype)
         self._one_each = all(b.one_each for b in bases)
-        self.lengths, self.starts, rows = _rows_of(lying, count)
-        total = len(rows.whole)
-        self._values, self._indices, self._counts = (np.empty(total, np.int64) for _ in range(3))
-        for data, here, numbers in rows.parts:
-            base: Csr = data.base
-            begin = numbers if self._one_each else base.indptr[numbers].astype(np.int64)
-            self._values[here] = native.address(base.data) + begin * base.data.itemsize
-            self._indices[here] = native.address(base.indices) + begin * base.indices.itemsize
-            if not self._one_each:
-                self._counts[here] = base.indptr[1:][numbers] - begin
-
-    def _rows(self, begin: int, end: int, layout: Layout) -> Any:
-        pack, first = layout.pack_rows, self._first
-        values, indices = pack(self._values[begin:end]), pack(self._indices[begin:end])
+        spread = self._spread
         if self._one_each:
-            counts = None
-            pointers = np.arange(end - begin + 1, dtype=np.int32)
+            at = spread(lying, count, lambda data, n: data.starts[n])
+            self._held = self._starts
         else:
-            counts = pack(self._counts[begin:end])
-            pointers = np.zeros(end - begin + 1, np.int32)
-            np.cumsum(counts, out=pointers[1:])
-        held = int(pointers[-1])
-        data, columns = np.empty(held, first.data.dtype), np.empty(held, first.indices.dtype)
-        native.gather(values, data, first.data.dtype, counts)
-        native.gather(indices, columns, first.indices.dtype, counts)
-        return SparseRows(Csr(data, columns, pointers, first.width, self._one_each), self._shape)
+            at = np.zeros(count, np.int64)
+            held = spread(lying, count, lambda data, n: _stored(data)[n])
+            self._held = self._sums(held)
+        sizes = [t.itemsize for t in self._types]
+        self._lists = [
+            spread(lying, count, lambda data, n: np.full(len(n), native.address(data.base.data))) + at * sizes[0],
+            spread(lying, count, lambda data, n: np.full(len(n), native.address(data.base.indices))) + at * sizes[1],
+            spread(lying, count, lambda data, n: native.address(data.base.indptr) + 4 * data.starts[n]),
+        ]
+        self._firsts = [native.address(numbers) for numbers in self._lists]
+
+    def _rows(self, first: int, last: int, frames: int, layout: Layout, jobs: native.Jobs) -> Any:
+        held = self._held[last] - self._held[first]
+        (data, to), (columns, to_columns) = self._rooms[0].take(held), self._rooms[1].take(held)
+        values, indices, pointers = (place + 8 * first for place in self._firsts)
+        if self._one_each:
+            ends = _known.pointers(frames)
+            jobs.add(values, to, self._types[0], layout, 1)
+            jobs.add(indices, to_columns, self._types[1], layout, 1)
+        else:
+            ends, to_ends = self._rooms[2].take(frames + 2)
+            ends[0], ends = 0, ends[: frames + 1]
+            jobs.add(values, to, self._types[0], layout, 0, pointers, to_ends)
+            jobs.add(indices, to_columns, self._types[1], layout, 0, pointers)
+        return SparseRows(Csr(data, columns, ends, self._width, self._one_each), self._shape)
 
 
-@dataclass(frozen=True)
-class _RowNumbers:
-    """Which rows of which data: ``parts`` = (data, places among all rows, numbers of rows in the data)."""
-
-    whole: range
-    parts: list[tuple[Ragged, Any, IndexVector]]
-
-
-def _rows_of(lying: list[Lying], count: int) -> tuple[IndexVector | None, IndexVector, _RowNumbers]:
-    """Lengths of the sequences (None: one row each), where each begins, and which rows they are."""
-    if all(data.ones for _, data, _ in lying):
-        parts = [(data, slice(None) if here is None else here, numbers) for here, data, numbers in lying]
-        return None, np.zeros(0, np.int64), _RowNumbers(range(count), parts)
-    lengths = np.empty(count, np.int64)
-    for here, data, numbers in lying:
-        lengths[slice(None) if here is None else here] = data.lengths[numbers]
-    starts = np.zeros(count + 1, np.int64)
-    np.cumsum(lengths, out=starts[1:])
-    parts = []
-    for here, data, numbers in lying:
-        each = data.lengths[numbers]
-        places = slice(None) if here is None else concatenate_ranges(starts[here], each)
-        parts.append((data, places, concatenate_ranges(data.starts[numbers], each)))
-    return lengths, starts, _RowNumbers(range(int(starts[-1])), parts)
-
-
-def _deck(info: StreamInformation, lying: list[Lying], count: int, fast: bool) -> _Deck:
+def _deck(info: StreamInformation, lying: list[Lying], count: int, room: dict[Any, native.Buffers]) -> _Deck:
+    """The stream of a block; ``room`` keeps its buffers, by stream and element type."""
     bases = [data.base for _, data, _ in lying]
-    if fast and info.is_sparse:
-        kinds = {(b.data.dtype, b.indices.dtype) for b in bases}
-        if len(kinds) == 1 and all(native.copies(k, k) for kind in kinds for k in kind):
-            return _SparseDeck(info, lying, count)
-    elif fast:
-        source = bases[0].dtype
+    if native.ready() and info.is_sparse:
+        kinds = {(b.data.dtype, b.indices.dtype, b.indptr.dtype) for b in bases}
+        types = kinds.pop()
+        if not kinds and native.copies(types[0], types[0]) and types[1] == types[2] == np.int32:
+            return _SparseDeck(info, lying, count, [_room(room, info, k, (), t) for k, t in enumerate(types)])
+    elif native.ready():
+        source, target = bases[0].dtype, np.dtype(info.dtype)
         dense = all(b.flags.c_contiguous and b.dtype == source for b in bases)
-        if dense and native.copies(source, np.dtype(info.dtype)):
-            return _DenseDeck(info, lying, count)
+        if dense and native.copies(source, target):
+            return _DenseDeck(info, lying, count, [_room(room, info, 0, info.sample_shape, target)])
     return _SlowDeck(info, lying, count)
+
+
+def _stored(data: Ragged) -> IndexVector:
+    """How many values each sequence stores."""
+    found: IndexVector = np.diff(data.base.indptr[data.starts].astype(np.int64))
+    return found
+
+
+def _room(rooms: dict[Any, native.Buffers], info: StreamInformation, part: int, shape: Shape, dtype: Any) -> Any:
+    return rooms.setdefault((info.m_name, part, dtype.itemsize), native.Buffers(shape, dtype))

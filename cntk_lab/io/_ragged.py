@@ -128,16 +128,7 @@ def join(parts: Sequence[Ragged]) -> Ragged:
     if len(parts) == 1:
         return parts[0]
     if isinstance(parts[0]._base, Csr):
-        each: list[Csr] = [p._rows for p in parts]
-        before = np.cumsum([0, *(len(c.data) for c in each[:-1])])
-        pointers = [c.indptr[1:] + n for c, n in zip(each, before.tolist(), strict=True)]
-        rows: Any = Csr(
-            np.concatenate([c.data for c in each]),
-            np.concatenate([c.indices for c in each]),
-            np.concatenate([[0], *pointers]),
-            each[0].width,
-            all(c.one_each for c in each),
-        )
+        rows: Any = Csr.joined([p._rows for p in parts])
     else:
         rows = np.concatenate([p._rows for p in parts])
     return Ragged(rows, np.concatenate([p.lengths for p in parts]), parts[0].shape)

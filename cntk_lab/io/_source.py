@@ -248,8 +248,9 @@ class MinibatchSource:
         """A minibatch out of chunks in memory."""
         dealt, ends, after = self._dealer.get(place, request)
         result: Minibatch = {}
+        frames = self._config.is_frame_mode_enabled
         for name, one in dealt.items():
-            if one.longest > 1 and self._config.is_frame_mode_enabled:
+            if frames and one.longest > 1:
                 raise _not_a_frame(name, one.longest)
             result[self._infos[name]] = MinibatchData(one.value, one.sequences, one.samples, ends)
         return result, after

@@ -156,6 +156,7 @@ class StreamInformation:
         self.storage_format = storage_format
         self.m_defines_mb_size = bool(defines_mb_size)
         self.m_is_binary = False
+        self._hash = hash((self.m_name, self.m_id))
 
     @property
     def name(self) -> str:
@@ -174,7 +175,7 @@ class StreamInformation:
         return isinstance(other, StreamInformation) and self._facts() == other._facts()
 
     def __hash__(self) -> int:
-        return hash((self.m_name, self.m_id))
+        return self._hash
 
     def as_string(self) -> str:
         """One line of words."""

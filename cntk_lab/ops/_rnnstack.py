@@ -96,7 +96,12 @@ _CELLS: dict[str, Callable[..., Any]] = {"lstm": _lstm, "gru": _gru, "rnnReLU": 
 @composite(
     cntk=CntkRule(
         block="OptimizedRNNStack",
-        attributes={"hidden_size": "hiddenSize", "num_layers": "numLayers", "recurrent_op": "recurrentOp"},
+        attributes={
+            "hidden_size": "hiddenSize",
+            "num_layers": "numLayers",
+            "bidirectional": "bidirectional",
+            "recurrent_op": "recurrentOp",
+        },
     ),
     operands=("operand", "weights"),
     samples=(
@@ -157,7 +162,7 @@ def optimized_rnnstack(
 
     Args:
         operand: vectors along a sequence axis.
-        weights: parameter with all weights; with an inferred first dimension it is made as large as needed.
+        weights: parameter with all weights; a matrix with an inferred dimension gets H columns, as in CNTK.
         hidden_size: number H of hidden units of each layer and direction.
         num_layers: number of layers.
         bidirectional: whether each layer also runs backward in time; its results are laid end to end.
@@ -203,7 +208,9 @@ def _fit(x: Variable, w: Variable, hidden: int, layers: int, cell: str, *, both:
     total = weight_count(x.type.shape[0], hidden, layers, _GATES[cell], both=both)
     dims = w.type.shape
     rest = size(tuple(d for d in dims if d != INFERRED))
-    if INFERRED in dims and total % rest == 0:
+    if INFERRED in dims and len(dims) == 2:
+        w.resolve_shape((total // hidden, hidden))  # type: ignore[attr-defined]  # so CNTK, whatever its columns
+    elif INFERRED in dims and total % rest == 0:
         w.resolve_shape(tuple(total // rest if d == INFERRED else d for d in dims))  # type: ignore[attr-defined]
     elif INFERRED in dims or rest != total:
         raise ShapeError(

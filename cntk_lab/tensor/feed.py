@@ -16,7 +16,7 @@ from cntk_lab.tensor import dtype as dtypes
 from cntk_lab.tensor.arrays import ArrayView
 from cntk_lab.tensor.layout import Layout
 from cntk_lab.tensor.shape import FREE, Shape, size, text
-from cntk_lab.tensor.sparse import SparseRows, is_csr, is_sparse_matrix
+from cntk_lab.tensor.sparse import Csr, SparseRows, is_csr, is_sparse_matrix
 from cntk_lab.tensor.value import PackedValue, Value
 
 
@@ -39,7 +39,8 @@ def read(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -> tup
         data = data.data
     if isinstance(data, PackedValue):
         if data.rows is not None:
-            return _from_value(type_, data, begins, name)
+            found = _as_it_is(type_, data) if begins is None else None
+            return found or _from_value(type_, data, begins, name)
         begins = begins if begins is not None else data.seq_starts
         data = data.raw
     if isinstance(data, ArrayView) and data.is_sparse:
@@ -179,8 +180,6 @@ def _layout(lengths: Sequence[int], begins: Sequence[bool] | None) -> Layout:
 
 
 def _from_csr(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout]:
-    from scipy import sparse
-
     has_sequence = len(type_.axes) > 1
     parts = [_whole_rows(p, type_.dims) for p in (data if isinstance(data, (list, tuple)) else [data])]
     for p in parts:
@@ -190,10 +189,9 @@ def _from_csr(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -
                 f"sparse data for '{name}' have {p.shape[1]} columns, its shape {text(type_.dims)} has "
                 f"{size(type_.dims)} elements"
             )
-    matrix = parts[0] if len(parts) == 1 else sparse.vstack(parts, format="csr")
-    matrix = matrix.astype(type_.dtype)
+    matrix = Csr.of(parts[0]) if len(parts) == 1 else Csr.joined([Csr.of(p) for p in parts])
     layout = _layout([p.shape[0] for p in parts] if has_sequence else [1] * matrix.shape[0], begins)
-    rows = layout.pack_rows(SparseRows(matrix, type_.dims))
+    rows = layout.pack_rows(SparseRows(matrix.astype(type_.dtype), type_.dims))
     return (rows if type_.sparse else rows.toarray()), layout
 
 
@@ -225,12 +223,22 @@ def _from_sparse_view(
     return (rows if type_.sparse else rows.toarray()), layout
 
 
+def _as_it_is(type_: Any, value: PackedValue) -> tuple[Any, Layout] | None:
+    """Dense rows of single frames that fit a variable without a sequence axis as they are: what readers give."""
+    rows, layout = value.rows, value.layout
+    if type(rows) is not np.ndarray or layout is None or layout.begins is not None or layout.longest > 1:
+        return None
+    fits = len(type_.axes or ()) == 1 and not type_.sparse and rows.shape[1:] == type_.dims
+    return (rows, layout) if fits and rows.dtype == dtypes.as_numpy(type_.dtype) else None
+
+
 def _from_value(type_: Any, value: PackedValue, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout | None]:
     rows, layout = value.rows, value.layout
     if isinstance(rows, SparseRows):
         if size(rows.static) != size([d for d in type_.dims if d > 0]):
             _check(rows.static, type_.dims, type_, name, value.shape)
-        rows = SparseRows(rows.matrix, rows.static if FREE in type_.dims else type_.dims)
+        if FREE not in type_.dims:
+            rows = rows.reshape((rows.shape[0], *type_.dims))
         rows = rows if type_.sparse else rows.toarray()
     else:
         if layout is None and type_.axes and len(rows.shape) == len(type_.dims) + 2:
@@ -248,6 +256,6 @@ def _from_value(type_: Any, value: PackedValue, begins: Sequence[bool] | None, n
         )
     if begins is not None and layout is not None:
         layout = _layout(layout.lengths.tolist(), begins)
-    if rows.dtype.name != type_.dtype:
+    if rows.dtype != dtypes.as_numpy(type_.dtype):
         rows = rows.astype(type_.dtype)
     return rows, layout

@@ -5,6 +5,7 @@ scipy does the arithmetic and is imported when the first sparse value appears. K
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +42,51 @@ class Csr:
         one_each = bool((pointers == np.arange(len(pointers))).all())
         return Csr(matrix.data, matrix.indices, pointers, int(matrix.shape[1]), one_each)
 
+    @staticmethod
+    def tidy(data: Any, indices: Any, indptr: Any, width: int) -> Csr:
+        """A matrix from arrays as they were read: columns are sorted, what a row stores twice is added up.
+
+        Args:
+            data, indices, indptr, width: as for the class, with the columns of a row in any order.
+        """
+        small = np.int32 if len(data) < 2**31 else np.int64
+        indices, indptr = indices.astype(small, copy=False), indptr.astype(small, copy=False)
+        one_each = len(data) == len(indptr) - 1 and bool((indptr == np.arange(len(indptr))).all())
+        if not one_each:
+            grows = np.ones(len(indices) + 1, bool)
+            np.greater(indices[1:], indices[:-1], out=grows[1:-1])
+            grows[indptr] = True  # the first one of a row follows nothing
+            if not grows.all():
+                from scipy.sparse import csr_matrix
+
+                matrix = csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, width))
+                matrix.sum_duplicates()
+                return Csr.of(matrix)
+        return Csr(data, indices, indptr, width, one_each)
+
+    @staticmethod
+    def joined(parts: Sequence[Csr]) -> Csr:
+        """The rows of several matrices of one width, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        before = np.cumsum([0, *(len(p.data) for p in parts)])
+        small = np.int32 if int(before[-1]) < 2**31 else np.int64
+        pointers = np.zeros(sum(len(p.indptr) - 1 for p in parts) + 1, small)
+        first = 1
+        for part, held in zip(parts, before.tolist(), strict=False):
+            last = first + len(part.indptr) - 1
+            np.add(part.indptr[1:], held, out=pointers[first:last])
+            first = last
+        indices = np.concatenate([p.indices for p in parts])
+        data = np.concatenate([p.data for p in parts])
+        return Csr(data, indices, pointers, parts[0].width, all(p.one_each for p in parts))
+
+    def astype(self, dtype: str) -> Csr:
+        """The same matrix with another element type; itself if it has that."""
+        if self.data.dtype == np.dtype(dtype):
+            return self
+        return Csr(self.data.astype(dtype), self.indices, self.indptr, self.width, self.one_each)
+
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
@@ -63,7 +109,11 @@ class Csr:
         return csr_matrix((self.data, self.indices, self.indptr), shape=self.shape)
 
     def __getitem__(self, rows: Any) -> Csr:
-        """Some rows: a slice without a step, or their numbers."""
+        """Some rows: a slice, their numbers (from 0), or which ones (booleans)."""
+        if isinstance(rows, slice) and rows.step not in (None, 1):
+            rows = np.arange(*rows.indices(len(self.indptr) - 1))
+        elif isinstance(rows, np.ndarray) and rows.dtype == bool:
+            rows = np.flatnonzero(rows)
         if isinstance(rows, slice):
             first, last, _ = rows.indices(len(self.indptr) - 1)
             bounds = self.indptr[first : max(first, last) + 1]
@@ -126,8 +176,8 @@ class SparseRows:
         return found
 
     def __getitem__(self, rows: Any) -> SparseRows:
-        """A selection of rows (slice or index vector)."""
-        return SparseRows(self.matrix[rows], self.static)
+        """A selection of rows (slice, index vector from 0, or booleans)."""
+        return SparseRows((self._arrays or Csr.of(self._matrix))[rows], self.static)
 
     def reshape(self, shape: Shape) -> SparseRows:
         """The same elements under another static shape (``shape`` includes the row axis)."""
@@ -139,7 +189,7 @@ class SparseRows:
 
     def astype(self, dtype: str) -> SparseRows:
         """The same rows with another element type."""
-        return SparseRows(self.matrix.astype(dtype), self.static)
+        return SparseRows((self._arrays or Csr.of(self._matrix)).astype(dtype), self.static)
 
 
 class RowSparse:

@@ -10,11 +10,15 @@ Idea: rolled-up modules of torchview, group nodes of Model Explorer.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Final
+
+import numpy as np
 
 from cntk_lab.widgets._snapshot import GraphNode, Snapshot
 
@@ -22,6 +26,8 @@ MOST_CHILDREN: Final = 60
 LONGEST_UNIT: Final = 24
 """Nodes beside each other that may form the unit of a repeat."""
 FEWEST_REPEATS: Final = 3
+PATIENCE: Final = 2_000_000
+"""Children that are compared while repeats are looked for; a graph made to take for ever keeps its nodes unfolded."""
 MOST_ENDS: Final = 10
 """Inputs that stay beside the groups of a long list."""
 
@@ -152,88 +158,24 @@ class _Arrangement:
 
     def _fold(self, container: str | None) -> None:
         """Replace runs of equal units in a chain by one ``repeat`` node that holds them."""
-        order = self.children[container]
-        digests = [self.digest(uid) for uid in order]
-        consumers: dict[str, list[int]] = defaultdict(list)
-        place = {uid: index for index, uid in enumerate(order)}
-        for target, sources in self.inside[container].items():
-            for source in sources:
-                if source in place and target in place:
-                    consumers[source].append(place[target])
+        row = _Row(
+            self.children[container],
+            [self.digest(uid) for uid in self.children[container]],
+            self.inside[container],
+            {uid for uid in self.leaves if not self.children.get(uid)},
+        )
         kept: list[str] = []
         start = 0
-        while start < len(order):
-            period, repeats = self._longest_run(container, order, digests, consumers, place, start)
+        while start < len(row.order):
+            period, repeats = row.longest_run(start)
             if repeats < FEWEST_REPEATS:
-                kept.append(order[start])
+                kept.append(row.order[start])
                 start += 1
                 continue
             length = period * repeats
-            kept.append(self._repeat_node(container, order[start : start + length], period, repeats))
+            kept.append(self._repeat_node(container, row.order[start : start + length], period, repeats))
             start += length
         self.children[container] = kept
-
-    def _longest_run(
-        self,
-        container: str | None,
-        order: list[str],
-        digests: list[str],
-        consumers: dict[str, list[int]],
-        place: dict[str, int],
-        start: int,
-    ) -> tuple[int, int]:
-        """(nodes of a unit, repeats) of the run that folds most nodes from ``start``; (1, 1) if there is none."""
-        best = (1, 1)
-        for period in range(1, min(LONGEST_UNIT, (len(order) - start) // FEWEST_REPEATS) + 1):
-            end = start
-            while end + period < len(order) and digests[end] == digests[end + period]:
-                end += 1
-            repeats = (end - start) // period + 1
-            repeats = self._connected(container, order, consumers, place, (start, period, repeats))
-            if repeats >= FEWEST_REPEATS and (repeats - 1) * period > (best[1] - 1) * best[0]:
-                best = (period, repeats)
-        return best
-
-    def _connected(
-        self,
-        container: str | None,
-        order: list[str],
-        consumers: dict[str, list[int]],
-        place: dict[str, int],
-        run: tuple[int, int, int],
-    ) -> int:
-        """How many units of a run hang together as a chain: each fed by the one before, in the same way."""
-        start, period, repeats = run
-        edges = self.inside[container]
-
-        def fed(index: int, unit: int) -> tuple[list[int], list[str]]:
-            near = [place[s] for s in edges.get(order[index], ()) if s in place]
-            own = sorted(index - at for at in near if at >= start)
-            far = sorted(s for s in edges.get(order[index], ()) if s not in place or place[s] < start)
-            return (own, far) if unit else ([], [])
-
-        good = 1
-        for unit in range(1, repeats):
-            first = start + unit * period
-            same = all(unit == 1 or fed(first + q, unit) == fed(first + q - period, unit) for q in range(period))
-            reaches = any(
-                first - period <= place[s] < first
-                for q in range(period)
-                for s in edges.get(order[first + q], ())
-                if s in place
-            )
-            if not same or not reaches:
-                break
-            good += 1
-        while good >= FEWEST_REPEATS:
-            inner = range(start, start + (good - 1) * period)
-            stop = start + good * period
-            if all(target < stop for index in inner for target in consumers.get(order[index], ())) and not any(
-                order[index] in self.leaves and not self.children.get(order[index]) for index in inner
-            ):
-                return good
-            good -= 1
-        return 1
 
     def _repeat_node(self, container: str | None, members: list[str], period: int, repeats: int) -> str:
         first, last = self.node[members[0]], self.node[members[-1]]
@@ -298,3 +240,89 @@ class _Arrangement:
             order.extend(self.node[parameter] for parameter in self.hosted.get(uid, ()))
             stack.extend(reversed(self.children.get(uid, ())))
         return order
+
+
+class _Row:
+    """The children of one container in order, and where equal units follow each other in a chain.
+
+    Args:
+        order: the children.
+        digests: what each of them does.
+        edges: target -> sources, among the children and from outside.
+        ends: children that must be seen, because others use them from outside.
+    """
+
+    def __init__(self, order: list[str], digests: list[str], edges: Mapping[str, set[str]], ends: set[str]) -> None:
+        self.order = order
+        number: dict[str, int] = {}
+        self._codes = np.array([number.setdefault(digest, len(number)) for digest in digests], np.int64)
+        place = {uid: index for index, uid in enumerate(order)}
+        sources = [edges.get(uid, set()) for uid in order]
+        self._back = [sorted(index - place[s] for s in fed if s in place) for index, fed in enumerate(sources)]
+        """How far back lies what each child takes from its siblings."""
+        self._linked = [0, *itertools.accumulate(bool(back) and back[0] < 2 * LONGEST_UNIT for back in self._back)]
+        """How many children before a place are fed by a sibling near by."""
+        self._outside = [tuple(sorted(s for s in fed if s not in place)) for fed in sources]
+        self._last_use = list(range(len(order)))
+        """The last sibling that uses a child; beyond all of them if it must be seen."""
+        for index, back in enumerate(self._back):
+            for far in back:
+                self._last_use[index - far] = max(self._last_use[index - far], index)
+        for index, uid in enumerate(order):
+            if uid in ends:
+                self._last_use[index] = len(order)
+        self._equal: dict[int, list[int]] = {}
+        self._patience = PATIENCE
+
+    def longest_run(self, start: int) -> tuple[int, int]:
+        """(nodes of a unit, repeats) of the run that folds most nodes from ``start``; (1, 1) if there is none."""
+        best = (1, 1)
+        near = min(len(self.order), start + 2 * LONGEST_UNIT)
+        if self._linked[near] == self._linked[min(start + 1, near)]:
+            return best  # nothing here feeds its neighbours
+        for period in range(1, min(LONGEST_UNIT, (len(self.order) - start) // FEWEST_REPEATS) + 1):
+            repeats = self._equal_from(period)[start] // period + 1
+            if repeats >= FEWEST_REPEATS and (repeats - 1) * period > (best[1] - 1) * best[0]:
+                repeats = self._connected(start, period, repeats)
+                if repeats >= FEWEST_REPEATS and (repeats - 1) * period > (best[1] - 1) * best[0]:
+                    best = (period, repeats)
+        return best
+
+    def _equal_from(self, period: int) -> list[int]:
+        """For every place how many children from there on do the same as the ones a period later."""
+        if period not in self._equal:
+            codes = self._codes
+            here = np.arange(len(codes))
+            unlike = np.where(np.append(codes[:-period] == codes[period:], np.zeros(period, bool)), len(codes), here)
+            self._equal[period] = (np.minimum.accumulate(unlike[::-1])[::-1] - here).tolist()
+        return self._equal[period]
+
+    def _connected(self, start: int, period: int, repeats: int) -> int:
+        """How many units of a run hang together as a chain: each fed by the one before, in the same way."""
+        good = 1
+        while good < repeats and self._patience > 0 and self._follows(start, start + good * period, period, good):
+            good += 1
+            self._patience -= period
+        # what is used behind the run, or must be seen, can only stand in the last unit
+        uses: list[int] = []
+        for index in range(start, start + (good - 1) * period):
+            uses.append(max(self._last_use[index], uses[-1] if uses else 0))
+        self._patience -= len(uses)
+        while good >= FEWEST_REPEATS and uses[(good - 1) * period - 1] >= start + good * period:
+            good -= 1
+        return good
+
+    def _follows(self, start: int, first: int, period: int, unit: int) -> bool:
+        """Whether the unit at ``first`` is fed by the one before it, in the way in which that one is."""
+        reaches = any(q < far <= q + period for q in range(period) for far in self._back[first + q])
+        return reaches and (
+            unit == 1 or all(self._fed(start, first + q) == self._fed(start, first + q - period) for q in range(period))
+        )
+
+    def _fed(self, start: int, index: int) -> tuple[list[int], list[str]]:
+        """What a child takes from the run so far (how far back), and what from before it (by name)."""
+        back = self._back[index]
+        if not back or back[-1] <= index - start:
+            return back, list(self._outside[index])
+        far = [self.order[index - n] for n in back if n > index - start]
+        return [n for n in back if n <= index - start], sorted((*self._outside[index], *far))

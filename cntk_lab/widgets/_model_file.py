@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from cntk_lab.errors import LabError
+from cntk_lab.errors import FormatError, LabError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -75,6 +75,10 @@ def _cntk(content: bytes, path: PurePosixPath) -> tuple[dict[str, Any], Arrays]:
     from cntk_lab.formats import load
     from cntk_lab.widgets.of_function import snapshot_of
 
+    # every function of a CNTK v2 model says once which of the two it is: a giant is told before it is read
+    claimed = content.count(b"PrimitiveFunction") + content.count(b"UserDefinedFunction")
+    if claimed > MOST_NODES:
+        raise FormatError(f"{claimed:,} nodes are more than a viewer takes ({MOST_NODES:,})")
     function = load(content)
     graph = snapshot_of(function)
     graph["name"] = graph["name"] if function.name else path.stem

@@ -5,12 +5,11 @@ Knows drawings and files, nothing of widgets. A file appears whole or not at all
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+from cntk_lab._files import atomic_file
 from cntk_lab.errors import FormatError
 from cntk_lab.widgets import display
 from cntk_lab.widgets._arrange import arrange
@@ -40,20 +39,15 @@ def write_picture(snapshot: Mapping[str, Any], path: Path, opened: Iterable[str]
     if form not in FORMS:
         raise FormatError(f"no picture of form {form!r}", where=str(path), fix=f"end the name with {', '.join(FORMS)}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=form)
-    os.close(handle)
-    try:
+    with atomic_file(path) as file:
         if form == ".svg":
-            Path(temporary).write_text(display.svg(snapshot, opened), encoding="utf-8")
+            file.write(display.svg(snapshot, opened).encode())
         else:
-            _paint(drawing(visible(arrange(check(snapshot)), opened)), temporary)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+            _paint(drawing(visible(arrange(check(snapshot)), opened)), file, form[1:])
     return path
 
 
-def _paint(picture: Drawing, file: str) -> None:
+def _paint(picture: Drawing, file: BinaryIO, form: str) -> None:
     """Paint a drawing on a page of its size."""
     from matplotlib.figure import Figure
     from matplotlib.patches import FancyBboxPatch, PathPatch, Polygon
@@ -79,10 +73,8 @@ def _paint(picture: Drawing, file: str) -> None:
         else:
             _write(axes, item, order)
     # without dates and versions the same graph gives the same file
-    metadata = (
-        {"CreationDate": None, "Producer": None, "Creator": None} if file.endswith(".pdf") else {"Software": None}
-    )
-    figure.savefig(file, dpi=DOTS_PER_INCH, metadata=metadata)
+    metadata = {"CreationDate": None, "Producer": None, "Creator": None} if form == "pdf" else {"Software": None}
+    figure.savefig(file, format=form, dpi=DOTS_PER_INCH, metadata=metadata)
 
 
 def _write(axes: Axes, words: Words, order: int) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import html
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from cntk_lab.widgets._arrange import arrange
 from cntk_lab.widgets._drawing import Drawing, Rectangle, Spline, Words, drawing
-from cntk_lab.widgets._snapshot import MIME, Tree, check
+from cntk_lab.widgets._snapshot import MIME, Snapshot, Tree, check
 from cntk_lab.widgets._visible import MOST_VISIBLE, axes_text, shape_text, title_of, visible
+
+MOST_KEPT: Final = 5000
+"""Nodes and edges of a graph whose JSON is kept in a notebook's outputs."""
 
 
 def svg(snapshot: Mapping[str, Any], opened: Iterable[str] | None = None) -> str:
@@ -28,7 +31,12 @@ def svg(snapshot: Mapping[str, Any], opened: Iterable[str] | None = None) -> str
         FormatError: if the snapshot is none.
         NotAvailableError: if neither ``dot`` nor its WebAssembly form is there.
     """
-    return svg_of(drawing(visible(arrange(check(snapshot)), opened)))
+    return svg_of_arranged(arrange(check(snapshot)), opened)
+
+
+def svg_of_arranged(arranged: Snapshot, opened: Iterable[str] | None = None) -> str:
+    """The picture of a snapshot that is checked and arranged already."""
+    return svg_of(drawing(visible(arranged, opened)))
 
 
 def svg_of(picture: Drawing) -> str:
@@ -72,7 +80,11 @@ def text(snapshot: Mapping[str, Any], depth: int = 1) -> str:
         snapshot: a snapshot as ``engine.inspect`` writes it.
         depth: how many levels of blocks are opened.
     """
-    arranged = arrange(check(snapshot))
+    return text_of_arranged(arrange(check(snapshot)), len(snapshot["nodes"]), depth)
+
+
+def text_of_arranged(arranged: Snapshot, count: int, depth: int = 1) -> str:
+    """The words of a snapshot of ``count`` nodes that is checked and arranged already."""
     tree = Tree(arranged)
     feeds: dict[str, list[str]] = defaultdict(list)
     for edge in arranged["edges"]:
@@ -85,7 +97,7 @@ def text(snapshot: Mapping[str, Any], depth: int = 1) -> str:
             for block in target[common:]:
                 feeds[block].append(feeder["name"] or title_of(feeder))
     parameters = sum(node["parameters"] for node in arranged["nodes"] if node["kind"] == "parameter")
-    lines = [f"{arranged['name'] or 'model'}: {len(snapshot['nodes'])} nodes, {parameters:,} parameters"]
+    lines = [f"{arranged['name'] or 'model'}: {count} nodes, {parameters:,} parameters"]
 
     def write(container: str | None, level: int) -> None:
         for uid in tree.children.get(container, ())[:MOST_VISIBLE]:
@@ -106,6 +118,19 @@ def text(snapshot: Mapping[str, Any], depth: int = 1) -> str:
 
 def mimebundle(snapshot: Mapping[str, Any]) -> dict[str, Any]:
     """A graph in every form a notebook keeps: JSON for the live viewer, SVG for web pages, text for everything else."""
-    bundle: dict[str, Any] = {"text/plain": text(snapshot), MIME: arrange(check(snapshot))}
-    bundle["image/svg+xml"] = svg(snapshot)
+    return forms(arrange(check(snapshot)), len(snapshot["nodes"]))
+
+
+def forms(arranged: Snapshot, count: int, opened: Iterable[str] | None = None) -> dict[str, Any]:
+    """Every form of a snapshot of ``count`` nodes that is checked and arranged already.
+
+    The JSON of a large graph is left out: it would make the notebook's file grow by megabytes, and Jupyter's server
+    drops outputs of more than a megabyte in a second.
+    """
+    bundle: dict[str, Any] = {
+        "text/plain": text_of_arranged(arranged, count),
+        "image/svg+xml": svg_of_arranged(arranged, opened),
+    }
+    if len(arranged["nodes"]) + len(arranged["edges"]) <= MOST_KEPT:
+        bundle[MIME] = arranged
     return bundle

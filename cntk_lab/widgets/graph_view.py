@@ -26,7 +26,7 @@ from cntk_lab.widgets._base import LabWidget, Throttle
 from cntk_lab.widgets._compare import compare, merged
 from cntk_lab.widgets._fed import Fed
 from cntk_lab.widgets._picture import write_picture
-from cntk_lab.widgets._snapshot import MIME, Tree, check
+from cntk_lab.widgets._snapshot import Tree, check
 from cntk_lab.widgets._statistics import statistics
 from cntk_lab.widgets._visible import first_open
 
@@ -81,7 +81,7 @@ class GraphView(LabWidget):
         self._values, self._feeding = values, feeding
         self._sample: Fed | None = None
         self._unfollow: Callable[[], None] = lambda: None
-        arranged = arrange(self._snapshot)
+        self._arranged = arranged = arrange(self._snapshot)
         self._tree = Tree(arranged)
         first = sorted(first_open(self._tree)) if opened is None else list(opened)
         super().__init__(graph=dict(arranged), opened=first, live=values is not None, feeds=feeding is not None)
@@ -318,12 +318,8 @@ class GraphView(LabWidget):
         return write_picture(self._snapshot, Path(path), self.opened)
 
     def static_forms(self) -> dict[str, Any]:
-        """The graph as SVG, text and JSON for the viewer without kernel."""
-        return {
-            "text/plain": display.text(self._snapshot),
-            "image/svg+xml": display.svg(self._snapshot, self.opened),
-            MIME: self.graph,
-        }
+        """The graph as SVG, text and (up to a few thousand nodes) JSON for the viewer without kernel."""
+        return display.forms(self._arranged, len(self._snapshot["nodes"]), self.opened)
 
     def answer(self, request: messages.Request) -> messages.Reply:
         """What the browser asks: statistics of parameters, or a file."""

@@ -6,9 +6,10 @@ parameters. Everything else works on plain data.
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -23,8 +24,22 @@ if TYPE_CHECKING:
     from cntk_lab.widgets._preview_numbers import Input
 
 
+MOST_NODES: Final = 100_000
+"""Nodes of a graph that is drawn."""
+
+
 def snapshot_of(function: Function) -> dict[str, Any]:
-    """The graph of a function as plain data, under the function's name."""
+    """The graph of a function as plain data, under the function's name.
+
+    Raises:
+        NotAvailableError: if it has more nodes than can be drawn; found out before anything is made of them.
+    """
+    count = sum(1 for _ in itertools.islice(walk.flat_nodes(function.outputs), MOST_NODES + 1))
+    if count > MOST_NODES:
+        raise NotAvailableError(
+            f"the graph of {function.name or 'the model'} has more than {MOST_NODES:,} nodes: it is not drawn",
+            fix="show a part of it: model.find_by_name(name), or the function of an inner layer",
+        )
     return graph_snapshot(function.outputs, function.name or "model")
 
 
@@ -100,7 +115,10 @@ def in_kernel() -> bool:
 
 
 def _still(function: Function) -> dict[str, Any]:
-    snapshot = snapshot_of(function)
+    try:
+        snapshot = snapshot_of(function)
+    except NotAvailableError as error:
+        return {"text/plain": f"{function}\n(no picture: {error})"}
     try:
         return display.mimebundle(snapshot)
     except LabError as error:

@@ -29,6 +29,7 @@ from cntk_lab.formats.cntk.codecs import (
     entry,
     listed,
     refuse_explicit,
+    user_axis,
     vector,
 )
 from cntk_lab.formats.cntk.description import shape_to_file
@@ -198,6 +199,11 @@ def write_reduction(op: str, attributes: Mapping[str, Any], rank: int) -> Stored
     return Stored(39, (0,), values)
 
 
+def reduction_name(op: str) -> str:
+    """CNTK's name of a reduction, as attributes hold it."""
+    return _REDUCTION_NAMES[op]
+
+
 def is_reduction(op: str) -> bool:
     """Whether an operator is one of CNTK's ReduceElements."""
     return op in _REDUCTION_NAMES
@@ -300,6 +306,21 @@ def _read_crop(attributes: Dictionary, count: int, ranks: Sequence[int]) -> Use:
 def _write_crop(attributes: Mapping[str, Any], count: int, ranks: Sequence[int]) -> Stored:  # noqa: ARG001
     offsets: list[Value] = [SizeT(attributes["offset_x"]), SizeT(attributes["offset_y"])]
     return Stored(84, tuple(range(count)), {"offset": offsets})
+
+
+@reading(88)
+def _read_squeeze(attributes: Dictionary, count: int, ranks: Sequence[int]) -> Use:  # noqa: ARG001
+    given = [a for a in vector(attributes, "axisVec") if isinstance(a, StoredAxis)] if "axisVec" in attributes else None
+    return Use("squeeze", (0,), {"axes": None if given is None else tuple(axis_from_file(a) for a in given)})
+
+
+@writing("squeeze")
+def _write_squeeze(attributes: Mapping[str, Any], count: int, ranks: Sequence[int]) -> Stored:  # noqa: ARG001
+    axes = attributes.get("axes")
+    if axes is None:
+        return Stored(88, (0,), {})
+    given: list[Value] = [user_axis(a) for a in (axes if isinstance(axes, (list, tuple, set)) else [axes])]
+    return Stored(88, (0,), {"axisVec": given})
 
 
 @reading(89)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from cntk_lab.errors import FormatError
-from cntk_lab.formats.cntk import write
+from cntk_lab.formats.cntk import _bodies, write
 from cntk_lab.formats.cntk.values import Float, NDShape, SizeT, StoredAxis
 from cntk_lab.graph.node import Node
 
@@ -27,8 +27,8 @@ def shown(node: Node) -> dict[str, Any]:
     Returns:
         CNTK's key -> value; where files have no form for the operator, this package's own names.
     """
-    if node.block is not None:
-        return {k: _plain(k, v) for k, v in write.block_attributes(node).items()}
+    if node.block is not None or _bodies.is_block_of_a_reduction(node) or _bodies.has_body(node):
+        return {k: _plain(k, v) for k, v in _bodies.block_attributes(node).items()}
     try:
         stored = write.stored_form(node)
     except FormatError:

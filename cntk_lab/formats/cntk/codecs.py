@@ -61,6 +61,19 @@ def axis_to_file(axis: Any, rank: int) -> StoredAxis:
     return StoredAxis(index, f"staticAxisIdx={index}", ordered=True)
 
 
+def user_axis(axis: Any) -> StoredAxis:
+    """An axis as CNTK keeps it before it knows the operand: counted as the user did, with the other sign.
+
+    Example:
+        >>> user_axis(0).position, user_axis(-1).position
+        (-1, 0)
+    """
+    if isinstance(axis, Axis) and not axis.is_static_axis:
+        return axis_to_file(axis, 0)
+    index = -1 - (axis.static_axis_index() if isinstance(axis, Axis) else int(axis))
+    return StoredAxis(index, f"staticAxisIdx={index}", ordered=True)
+
+
 def listed(value: Any) -> list[Any]:
     """The value as a list; a single one becomes a list of one."""
     return list(value) if isinstance(value, (list, tuple)) else [value]

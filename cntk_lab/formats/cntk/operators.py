@@ -11,7 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cntk_lab.formats.cntk._irregular import READERS, WRITERS, is_reduction, write_convolution, write_reduction
+from cntk_lab.formats.cntk._irregular import (
+    READERS,
+    WRITERS,
+    is_reduction,
+    reduction_name,
+    write_convolution,
+    write_reduction,
+)
 from cntk_lab.formats.cntk.codecs import (
     AXIS,
     BOOL,
@@ -35,7 +42,7 @@ from cntk_lab.formats.cntk.values import Dictionary, NDShape, SizeT, Value
 
 __all__ = [
     "BY_NUMBER", "BY_OP", "NAMES", "NUMBERS", "SPECS", "Spec", "Stored", "Use",
-    "is_reduction", "read_use", "write_convolution", "write_reduction", "write_use",
+    "is_reduction", "read_use", "reduction_name", "write_convolution", "write_reduction", "write_use",
 ]  # fmt: skip
 
 NAMES = (

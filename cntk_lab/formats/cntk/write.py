@@ -2,24 +2,25 @@
 
 Must not know bytes. Operands come before users; an edge back (a recurrence) is written as a placeholder with the
 uid of the output it stands for. A block is written as one function with its graph inside. Operators that CNTK
-builds as blocks but that are single nodes here get the body CNTK would have given them (``BODIES``).
+builds as blocks but that are single nodes here get the body CNTK would have given them (``_bodies``).
 """
 
 from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cntk_lab.errors import FormatError, LabError
-from cntk_lab.formats.cntk import _packed, operators
+from cntk_lab.formats.cntk import _bodies, _packed, operators
 from cntk_lab.formats.cntk import description as records
 from cntk_lab.formats.cntk import dictionary as files
-from cntk_lab.formats.cntk.values import Dictionary, SizeT, Value
-from cntk_lab.graph import compose, declare, registry, walk
+from cntk_lab.formats.cntk.values import Dictionary
+from cntk_lab.graph import compose, walk
 from cntk_lab.graph.block import stand_in
-from cntk_lab.graph.function import Function, outputs_of
+from cntk_lab.graph.function import Function
 from cntk_lab.graph.naming import new_uid
 from cntk_lab.graph.node import Node
 from cntk_lab.graph.variable import Variable
@@ -64,6 +65,10 @@ def describe(function: Function) -> records.ModelDescription:
         uid=function.uid if function.is_composite else new_uid("CompositeFunction"),
         name=function.name,
     )
+
+
+_MIXING = ("times", "times_transpose", "splice")
+"""Operators beside the elementwise ones that combine one sample for a sequence with frames."""
 
 
 class _Writer:
@@ -137,27 +142,29 @@ class _Writer:
             return self.user(node)
         if node.op is compose.COMBINE:
             return self.plain(node, operators.NUMBERS["Combine"], (), {})
-        form = _packed.FORMS.get(_public_name(node))
+        form = _packed.FORMS.get(_bodies.public_name(node))
         if form is not None:
             return self.packed(node, form)
+        if _bodies.is_inlined(node):
+            return self.inlined(node, _bodies.body_of(node, node.inputs)[0])
+        if _bodies.has_body(node):
+            arguments = [stand_in(v) for v in node.inputs]
+            return self.block(node, _bodies.body_of(node, arguments), arguments)
         stored = stored_form(node)
-        if stored is not None:
-            numbers = [] if _public_name(node) in operators.BY_OP or stored.attributes else self.numbers(node)
-            return self.plain(node, stored.number, stored.order, stored.attributes, numbers)
-        body = BODIES.get(_public_name(node))
-        if body is None:
+        if stored is None:
             raise FormatError(
                 f"the operator {node.op.name!r} has no form in CNTK's files", fix="save in the ONNX format"
             )
-        arguments = [stand_in(v) for v in node.inputs]
-        result = body(_OPERATORS, *arguments, **_wanted(body, node))
-        return self.block(node, outputs_of(result), arguments)
+        numbers = [] if _bodies.public_name(node) in operators.BY_OP or stored.attributes else self.numbers(node)
+        return self.plain(node, stored.number, stored.order, stored.attributes, numbers)
 
     def plain(
         self, node: Node, number: int, order: Sequence[int], attributes: Dictionary, numbers: Sequence[str] = ()
     ) -> records.FunctionRecord:
         """A primitive function. ``order`` says for each of our operands where it stands in the file."""
         inputs = [self.variable_uid(v) for v in node.inputs]
+        if node.op.kind == "elementwise" or _bodies.public_name(node) in _MIXING:
+            inputs = self.along_sequences(node, inputs)
         if order:
             placed = list(inputs)
             for ours, theirs in enumerate(order):
@@ -166,6 +173,41 @@ class _Writer:
         if node.custom:
             attributes = {**attributes, "customAttributes": dict(node.custom)}
         return records.FunctionRecord(self.node_uid(node), number, (*inputs, *numbers), attributes, node.name)
+
+    def along_sequences(self, node: Node, inputs: list[str]) -> list[str]:
+        """Operands that have one sample for a sequence beside others with frames: repeated for every frame, as CNTK's
+        own functions do before they combine them.
+        """
+        frames = [len(v.type.axes or ()) == 2 for v in node.inputs]
+        if not any(frames):
+            return inputs
+        like = inputs[frames.index(True)]
+        result = list(inputs)
+        for i, variable in enumerate(node.inputs):
+            if len(variable.type.axes or ()) == 1:
+                uid = self.fresh("ReconcileDynamicAxis")
+                self.put(records.FunctionRecord(uid, operators.NUMBERS["ReconcileDynamicAxis"], (inputs[i], like), {}))
+                result[i] = records.output_uid(uid, 0)
+        return result
+
+    def inlined(self, node: Node, output: Variable) -> records.FunctionRecord:
+        """An operator as several functions without a block: the last of them has the operator's uid and name."""
+        root = output.node
+        assert root is not None
+        self.kept_alive.append(output)
+        self.uids[id(root)] = self.node_uid(node)
+        operands = {id(v) for v in node.inputs}
+
+        def parts(variables: Sequence[Variable]) -> None:
+            for variable in variables:
+                part = variable.node
+                if id(variable) not in operands and part is not None and id(part) not in self.done:
+                    parts(part.inputs)
+                    self.node(part)
+                    self.done.add(id(part))
+
+        parts(root.inputs)
+        return replace(self.record(root), name=node.name)
 
     def numbers(self, node: Node) -> list[str]:
         """Attributes without default, which files hold as scalar constants behind the operands."""
@@ -194,7 +236,7 @@ class _Writer:
         kept = [uid for uid in map(self.unique, leaves) if uid in self.read]  # a loaded block may hold unused constants
         inside = [uid for uid in self.variables if uid not in before]
         kept = [uid for uid in dict.fromkeys([*kept, *inside]) if self.variables[uid].kind in ("Parameter", "Constant")]
-        attributes: Dictionary = {k: _plain_value(v) for k, v in block_attributes(node).items()}
+        attributes = _bodies.block_attributes(node)
         if node.custom:
             attributes["customAttributes"] = dict(node.custom)
         return records.FunctionRecord(
@@ -254,13 +296,9 @@ class _Writer:
         )
 
 
-def _public_name(node: Node) -> str:
-    return node.op.name.lstrip("_")
-
-
 def _is_primitive(node: Node) -> bool:
     """Whether an operator that is a block here is one primitive function in files."""
-    return node.op.kind == "composite" and _public_name(node) in operators.BY_OP
+    return node.op.kind == "composite" and _bodies.public_name(node) in operators.BY_OP
 
 
 def _leaf(variable: Variable, uid: str, kind: str) -> records.VariableRecord:
@@ -281,7 +319,7 @@ def _leaf(variable: Variable, uid: str, kind: str) -> records.VariableRecord:
 
 def stored_form(node: Node) -> operators.Stored | None:
     """The primitive function that an operator is, from the table or from its declaration."""
-    name = _public_name(node)
+    name = _bodies.public_name(node)
     ranks = [-1 if v.type.shape is None else len(v.type.shape) for v in node.inputs]
     if operators.is_reduction(name):
         return operators.write_reduction(name, node.attributes, ranks[0])
@@ -294,77 +332,3 @@ def stored_form(node: Node) -> operators.Stored | None:
         if candidate in operators.NUMBERS:
             return operators.Stored(operators.NUMBERS[candidate], (), {})
     return None
-
-
-def block_attributes(node: Node) -> dict[str, Any]:
-    """Attributes of a block, by the names that its declaration gives them; a loaded block keeps those of its file."""
-    if node.op is compose.BLOCK:
-        return dict(node.attributes)
-    return {
-        key: node.attributes[ours]
-        for ours, key in node.op.cntk.attributes.items()
-        if node.attributes.get(ours) is not None
-    }
-
-
-def _plain_value(value: Any) -> Value:
-    if isinstance(value, bool) or not isinstance(value, int) or isinstance(value, SizeT):
-        return value if not isinstance(value, tuple) or type(value) is not tuple else list(value)
-    return SizeT(value) if value >= 0 else value
-
-
-def _wanted(body: Callable[..., Any], node: Node) -> dict[str, Any]:
-    names = body.__code__.co_varnames[: body.__code__.co_argcount + body.__code__.co_kwonlyargcount]
-    return {name: node.attributes[name] for name in names if name in node.attributes}
-
-
-class _Operators:
-    """The operators by name, for bodies of blocks: ``g.plus(x, y)``."""
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        for candidate in (name, f"_{name}"):
-            try:
-                op = registry.find(candidate)
-            except KeyError:
-                continue
-            defaults = {p.name: p.default for p in op.attributes}
-            return lambda *operands, **given: declare.use(op, operands, {**defaults, **given})
-        raise FormatError(
-            f"the operator {name!r} is needed for the body of a block and is not there", fix="update this package"
-        )
-
-
-_OPERATORS: Any = _Operators()
-
-BODIES: dict[str, Callable[..., Any]] = {
-    "element_divide": lambda g, x, y: g.element_times(x, g.reciprocal(y)),
-    "element_max": lambda g, x, y: g.element_select(g.greater(x, y), x, y),
-    "element_min": lambda g, x, y: g.element_select(g.less(x, y), x, y),
-    "element_and": lambda g, x, y: g.greater(g.element_times(g.greater(x, 0), g.greater(y, 0)), 0),
-    "element_or": lambda g, x, y: g.greater(g.plus(g.greater(x, 0), g.greater(y, 0)), 0),
-    "element_xor": lambda g, x, y: g.not_equal(g.greater(x, 0), g.greater(y, 0)),
-    "element_not": lambda g, x: g.minus(1, g.greater(x, 0)),
-    "elu": lambda g, x, alpha: g.element_select(
-        g.less(x, 0), g.element_times(alpha, g.minus(g.exp(g.element_select(g.less(x, 0), x, 0)), 1)), x
-    ),
-    "selu": lambda g, x, scale, alpha: g.element_times(scale, BODIES["elu"](g, x, alpha)),
-    "leaky_relu": lambda g, x, alpha: g.element_select(g.less(x, 0), g.element_times(alpha, x), x),
-    "param_relu": lambda g, alpha, x: g.element_select(g.less(x, 0), g.element_times(alpha, x), x),
-    "softplus": lambda g, x, steepness=1: (
-        g.log_add_exp(x, 0)
-        if steepness == 1
-        else g.element_times(g.log_add_exp(g.element_times(x, steepness), 0), 1 / steepness)
-    ),
-    "softsign": lambda g, x: g.element_times(x, g.reciprocal(g.plus(1, g.abs(x)))),
-    "square": lambda g, x: g.element_times(x, x),
-    "hard_sigmoid": lambda g, x, alpha, beta: g.clip(g.plus(g.element_times(alpha, x), beta), 0, 1),
-    "ceil": lambda g, x: g.negate(g.floor(g.negate(x))),
-    "round": lambda g, x: g.floor(g.plus(x, 0.5)),
-    "squared_error": lambda g, output, target: g.reduce_sum(
-        g.element_times(g.minus(output, target), g.minus(output, target)), axis=None
-    ),
-    "binary_cross_entropy": lambda g, output, target: g.negate(
-        g.plus(g.element_times(target, g.log(output)), g.element_times(g.minus(1, target), g.log(g.minus(1, output))))
-    ),
-}
-"""Bodies of operators that CNTK's files hold as blocks: what the operator is, in primitive functions."""

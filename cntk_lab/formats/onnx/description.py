@@ -190,6 +190,8 @@ class _Reader(Wire):
     def integers(self, fields: dict[str, Any], name: str) -> tuple[int, ...]:
         """A packed run of signed numbers."""
         run = fields.get(name, b"")
+        if max(run, default=0) < 128:  # most lists are short and of small numbers: a byte each
+            return tuple(run)
         try:
             return tuple(tensors.numbers(run).view("int64").tolist())
         except ValueError as error:

@@ -14,7 +14,7 @@ import scipy.sparse
 import cntk_lab as C
 from cntk_lab import formats
 from cntk_lab.errors import FormatError
-from cntk_lab.formats.cntk import description, read, write
+from cntk_lab.formats.cntk import description, operators, read, write
 from cntk_lab.formats.cntk import dictionary as files
 
 FOLDER = Path(__file__).parents[2] / "golden" / "models"
@@ -229,3 +229,52 @@ def test_unknown_primitive_names_its_function() -> None:
     with pytest.raises(FormatError, match="there is no primitive function of number 201") as caught:
         read.build(description.from_dictionary(entries), "some.model")
     assert caught.value.where.startswith("some.model, function 'Times")
+
+
+def _kinds(function: Any) -> list[str]:
+    return [r.block.op_name if r.block else operators.NAMES[r.op or 0] for r in write.describe(function).functions]
+
+
+def test_reductions_that_cntk_s_primitive_does_alone_have_no_block() -> None:
+    x, s = C.input_variable((2, 3)), C.sequence.input_variable((2, 3))
+    static, everything = C.Axis.all_static_axes(), C.Axis.all_axes()
+    batch = C.Axis.default_batch_axis()
+    alone = [
+        C.reduce_sum(x, 0), C.reduce_max(x, [0, 1]), C.reduce_mean(x, batch), C.reduce_sum(x, static, keepdims=False),
+        C.argmax(x), C.argmin(x, 0),
+    ]  # fmt: skip
+    assert all(_kinds(f) == ["ReduceElements"] for f in alone)
+    blocks = [C.reduce_sum(x), C.reduce_max(x, static), C.reduce_mean(s, everything)]
+    assert all(_kinds(f) == ["ReduceElements"] * 2 for f in blocks)
+    assert _kinds(C.reduce_sum(x, [batch, 0])) == ["ReduceElements"] * 3
+    assert _kinds(C.reduce_sum(x, 1, keepdims=False)) == ["ReduceElements", "Reshape", "ReduceElements"]
+    assert _kinds(C.sequence.reduce_sum(s)) == ["UnpackSequenceOp", "ReduceElements", "Sequence::ReduceElements"]
+
+
+def test_attributes_of_reductions_are_shown_as_cntk_shows_them() -> None:
+    x = C.input_variable((2, 3))
+    shown = [C.reduce_sum(x, 0), C.reduce_l1(x, 1), C.softmax(x, 0), C.log_softmax(x), C.flatten(x)]
+    assert [f.root_function.attributes for f in shown] == [
+        {"axisVec": [("ordered", "static", -1)], "reductionKeepDimensions": True, "reductionOpName": "Sum"},
+        {"axisVec": [("ordered", "static", -2)], "reductionKeepDimensions": True},
+        {"axis": ("ordered", "static", -1)},
+        {"axis": ("ordered", "static", 0)},
+        {"axis": ("ordered", "static", 2)},
+    ]
+
+
+def test_samples_beside_frames_are_repeated_in_the_file() -> None:
+    s, y = C.sequence.input_variable((2, 3)), C.input_variable((2, 3))
+    assert _kinds(s + y) == ["ReconcileDynamicAxis", "Plus"]
+    assert _kinds(C.splice(y, s)) == ["ReconcileDynamicAxis", "Splice"]
+    assert _kinds(s + 1) == ["Plus"]
+    loaded = formats.load(write.to_bytes(C.times(C.reshape(s, (3, 2)), y)))
+    frames, sample = np.arange(12, dtype=np.float32).reshape(2, 2, 3), np.ones((1, 2, 3), np.float32)
+    found = loaded.eval(dict(zip(loaded.arguments, ([frames], sample), strict=True)))
+    np.testing.assert_array_equal(found[0][:, :, 0], frames.reshape(2, 3, 2).sum(axis=2))
+
+
+def test_squeeze_keeps_its_axes() -> None:
+    x = C.input_variable((1, 2, 1, 3))
+    for axes, shape in ((None, (2, 3)), ((-2,), (1, 2, 3)), (0, (2, 1, 3))):
+        assert formats.load(write.to_bytes(C.squeeze(x, axes))).shape == shape

@@ -156,6 +156,14 @@ def test_stacks_have_as_many_weights_as_cntks(cell: str, layers: int, both: bool
     assert (weights.shape, f.shape) == (shape, (8,) if both else (4,))
 
 
+def test_inferred_weights_have_a_column_for_each_hidden_unit_as_in_cntk() -> None:
+    weights = C.parameter((C.InferredDimension, 3))
+    f = C.optimized_rnnstack(C.sequence.input_variable(3), weights, 4, 2, True, "lstm")
+    assert weights.shape == (184, 4)
+    expected = {"hiddenSize": 4, "numLayers": 2, "bidirectional": True, "recurrentOp": "lstm"}
+    assert f.root_function.attributes == expected
+
+
 def test_weights_of_another_number_are_told() -> None:
     with pytest.raises(ShapeError, match=r"\[5 x 4\] do not hold 128 numbers"):
         C.optimized_rnnstack(C.sequence.input_variable(2), C.parameter((5, 4)), 4, 1)

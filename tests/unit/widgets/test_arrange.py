@@ -120,3 +120,19 @@ def test_twenty_thousand_nodes_take_seconds_at_most():
     start = time.perf_counter()
     arrange(graph)
     assert time.perf_counter() - start < 10
+
+
+@pytest.mark.parametrize("form", ["side by side", "all are outputs", "an output in the middle"])
+def test_no_graph_takes_for_ever(form):
+    """Graphs on which the search for repeats finds much that looks alike and nothing that folds."""
+    count = 20_000
+    sketch = examples.Sketch(form)
+    x = at = sketch.node("x", "Input", [2], kind="input")
+    for i in range(count):
+        at = sketch.node(f"n{i}", "Sin", [2], x if form == "side by side" else at)
+    outputs = {"all are outputs": [f"n{i}" for i in range(count)], "an output in the middle": [f"n{count // 2}", at]}
+    graph = check(sketch.snapshot(at) | {"outputs": outputs.get(form, [at])})
+    start = time.process_time()
+    made = arrange(graph)
+    assert time.process_time() - start < 15
+    assert max(len(children) for children in Tree(made).children.values()) <= MOST_CHILDREN

@@ -54,10 +54,10 @@ def test_where_the_live_view_is_missing_the_picture_says_so(monkeypatch, tmp_pat
 def test_where_nothing_can_draw_the_text_says_so(monkeypatch):
     monkeypatch.setattr(of_function, "in_kernel", lambda: False)
 
-    def missing(_snapshot):
+    def missing(_snapshot, _opened):
         raise NotAvailableError("no Graphviz")
 
-    monkeypatch.setattr(of_function.display, "svg", missing)
+    monkeypatch.setattr(of_function.display, "svg_of_arranged", missing)
     assert of_function.mimebundle(model())["text/plain"].endswith("(no picture: no Graphviz)")
 
 
