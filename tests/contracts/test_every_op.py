@@ -322,9 +322,11 @@ def _both(made: Use) -> np.ndarray[Any, Any]:
     return np.concatenate([_flat(value), _flat(gradients)])
 
 
-def _on_both_tiers(case: Case, change: Callable[[Use], None]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _on_both_tiers(
+    case: Case, change: Callable[[Use], None], **more: object
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     found = []
-    for options in ({"native": False}, {"native": True, "native_after": 0, "background_compilation": False}):
+    for options in ({"native": False}, {"native": True, "native_after": 0, "background_compilation": False, **more}):
         with settings.option(**options), np.errstate(all="ignore"):
             made = use(case, "float32")
             change(made)
@@ -340,13 +342,32 @@ def test_native_plans_agree_with_numpy(case: Case) -> None:
 
 
 @no_native
-@pytest.mark.parametrize("case", [c for c in NATIVE if c.axes == BATCH and not c.op.has(Trait.NEW_LAYOUT)], ids=str)
-def test_native_plans_take_batches_without_rows(case: Case) -> None:
-    def without_rows(made: Use) -> None:
-        made.data = {v: np.asarray(data)[:0] for v, data in made.data.items()}
-
-    numpy, native = _on_both_tiers(case, without_rows)
+@pytest.mark.parametrize("case", NATIVE, ids=str)
+def test_native_rows_write_nothing_beside_their_buffers(case: Case) -> None:
+    # guard zones lie around every buffer, and are looked at after every row of the table
+    numpy, native = _on_both_tiers(case, lambda made: None, checked=True)
     np.testing.assert_allclose(native, numpy, rtol=1e-4, atol=1e-5)
+
+
+@no_native
+@pytest.mark.parametrize("rows", [0, 1, 67])  # 67: more than are counted exactly, and no multiple of anything
+@pytest.mark.parametrize("case", [c for c in NATIVE if c.axes == BATCH and not c.op.has(Trait.NEW_LAYOUT)], ids=str)
+def test_native_plans_take_batches_of_any_size(case: Case, rows: int) -> None:
+    def resized(made: Use) -> None:
+        for v, data in made.data.items():
+            array = np.asarray(data)
+            made.data[v] = array[np.arange(rows) % len(array)] if len(array) else array[:0]
+
+    numpy, native = _on_both_tiers(case, resized)
+    if np.allclose(native, numpy, rtol=1e-4, atol=1e-5, equal_nan=True):
+        return
+    with np.errstate(all="ignore"), settings.option(native=False):
+        exact_use = use(case, "float64")
+        resized(exact_use)
+        exact = _both(exact_use)
+    # sums over many rows cancel: native code may be as far from float64 as NumPy is
+    allowed = 1e-4 * np.abs(exact) + 1e-5 + 2 * np.abs(numpy - exact).max(initial=0)
+    assert (np.abs(native - exact) <= allowed).all()
 
 
 @no_native
