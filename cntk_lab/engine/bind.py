@@ -20,8 +20,9 @@ from cntk_lab.engine.guards import Guards
 from cntk_lab.engine.memory import slots_of, source_of
 from cntk_lab.engine.momentum import blend
 from cntk_lab.engine.moving import WORTH, Moving, Setter
-from cntk_lab.engine.native import Absorbed, NativeStep, native_steps
+from cntk_lab.engine.native import native_steps
 from cntk_lab.engine.native_loop import LoopStep, native_loops
+from cntk_lab.engine.native_step import Absorbed, NativeStep
 from cntk_lab.engine.plan import Buffer, Call, Delay, Join, Loop, Part, Plan, RowSymbol, View, all_steps
 from cntk_lab.engine.run import Interpreter, Run, part_of
 from cntk_lab.errors import ExecutionError

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from cntk_lab.backends.cpu import executor, jit, onednn
-from cntk_lab.engine.native import Binder, GemmStep, MapStep, NativeStep, Readers, canonical
+from cntk_lab.engine.native import MapStep, canonical
+from cntk_lab.engine.native_products import GemmStep
+from cntk_lab.engine.native_step import Binder, NativeStep, Readers
 from cntk_lab.engine.plan import Contract, Map, Plan
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.kernel import Kernel, Operand

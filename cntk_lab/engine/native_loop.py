@@ -21,7 +21,9 @@ from cntk_lab.backends.cpu import packed as packed_products
 from cntk_lab.backends.cpu.executor import AFFINE, LOOKUP, Share
 from cntk_lab.engine.delays import initial_frames
 from cntk_lab.engine.gemm import Matrices, as_matrices, is_static, size_of
-from cntk_lab.engine.native import Binder, NativeStep, canonical, pitches
+from cntk_lab.engine.native import canonical
+from cntk_lab.engine.native_products import pitches
+from cntk_lab.engine.native_step import Binder, NativeStep
 from cntk_lab.engine.plan import Contract, Delay, Join, Loop, Map, Part, Plan, Step, View
 from cntk_lab.engine.run import Run
 from cntk_lab.formula.print_numba import Code, numba_code, supported

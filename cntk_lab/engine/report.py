@@ -6,7 +6,8 @@ Costs are estimates from the plan alone: floating-point operations of products, 
 from __future__ import annotations
 
 from cntk_lab.engine.bind import NativePlan
-from cntk_lab.engine.native import Absorbed, MapStep, NativeStep
+from cntk_lab.engine.native import MapStep
+from cntk_lab.engine.native_step import Absorbed, NativeStep
 from cntk_lab.engine.plan import Call, Contract, Join, Part, Step, View
 from cntk_lab.tensor.shape import FREE
 
