@@ -20,7 +20,7 @@ from cntk_lab.graph.record import Record
 from cntk_lab.io._bundle import Bundle, gather
 from cntk_lab.io._chunks import Chunks
 from cntk_lab.io._config import MinibatchSourceConfig
-from cntk_lab.io._deal import Dealer
+from cntk_lab.io._deal import Dealer, Dealt
 from cntk_lab.io._declare import Deserializer, LeftOut, Reader
 from cntk_lab.io._defects import Defects
 from cntk_lab.io._prefetch import Ahead
@@ -158,7 +158,8 @@ class MinibatchSource:
         most = min(fitting, 2 * window + 2) if shuffle.chunks else 0
         self._chunks = Chunks(self._reader, memory, most, prefetch > 0)
         self._place: Place = Place()
-        self._dealer = Dealer(self._reader.streams, self._timeline, self._chunks)
+        single = {"most": 1} if config.is_frame_mode_enabled else {}  # so that errors come in their turn
+        self._dealer = Dealer(self._reader.streams, self._timeline, self._chunks, self._finish, **single)
         self._ahead: Ahead[Minibatch, Place, tuple[int, int, int]] = Ahead(self._make, prefetch)
 
     @classmethod
@@ -230,7 +231,7 @@ class MinibatchSource:
             )
         request = (size, parts, index)
         deals = self._reader.plain and not self._config.truncation_length
-        found, after = (self._deal if deals else self._ahead.get)(self._place, request)
+        found, after = (self._dealer if deals else self._ahead).get(self._place, request)
         if after is None:
             self._chunks.clear()
             self._dealer.clear()
@@ -244,16 +245,15 @@ class MinibatchSource:
         """The next minibatch, by CNTK's lower-level name: (samples) or (sequences, samples)."""
         return self.next_minibatch(next(a for a in reversed(args) if isinstance(a, int) and a))
 
-    def _deal(self, place: Place, request: tuple[int, int, int]) -> tuple[Minibatch, Place | None]:
-        """A minibatch out of chunks in memory."""
-        dealt, ends, after = self._dealer.get(place, request)
-        result: Minibatch = {}
+    def _finish(self, dealt: Mapping[str, Dealt], ends_sweep: bool) -> Minibatch:
+        """A minibatch of what was dealt out of chunks in memory."""
         frames = self._config.is_frame_mode_enabled
+        result: Minibatch = {}
         for name, one in dealt.items():
             if frames and one.longest > 1:
                 raise _not_a_frame(name, one.longest)
-            result[self._infos[name]] = MinibatchData(one.value, one.sequences, one.samples, ends)
-        return result, after
+            result[self._infos[name]] = MinibatchData(one.value, one.sequences, one.samples, ends_sweep)
+        return result
 
     def _make(self, place: Place, request: tuple[int, int, int]) -> tuple[Minibatch, Place | None]:
         """A minibatch that takes work: decoding, cutting."""
