@@ -20,6 +20,7 @@ from cntk_lab.engine.guards import Guards
 from cntk_lab.engine.memory import slots_of, source_of
 from cntk_lab.engine.native import Absorbed, NativeStep, native_steps
 from cntk_lab.engine.native_loop import LoopStep, native_loops
+from cntk_lab.engine.native_sparse import SparseStep, sparse_steps
 from cntk_lab.engine.plan import Buffer, Call, Delay, Join, Loop, Part, Plan, RowSymbol, View, all_steps
 from cntk_lab.engine.run import Interpreter, Run, part_of
 from cntk_lab.errors import ExecutionError
@@ -60,8 +61,8 @@ class NativePlan:
     def __init__(self, plan: Plan, interpreter: Interpreter) -> None:
         self.plan, self.interpreter = plan, interpreter
         self.steps = native_steps(plan)
-        for i, loop in native_loops(plan, plan.steps).items():
-            self.steps[i] = loop
+        for i, own in (*native_loops(plan, plan.steps).items(), *sparse_steps(plan).items()):
+            self.steps[i] = own
         self.executor = executors.load()
         self._source = source_of(plan)
         self.guards = Guards() if settings.flag("checked") else None
@@ -83,10 +84,11 @@ class NativePlan:
             if isinstance(d, Delay) and d.key and d.offset > 0
         ]
         self._symbols = sorted({b.rows for b in plan.buffers if b.rows})
-        native_reads = {r for s, own in zip(plan.steps, self.steps, strict=True) if own is not None for r in s.reads}
+        dense = [s for s, own in zip(plan.steps, self.steps, strict=True) if own and not isinstance(own, SparseStep)]
+        native_reads = {r for s in dense for r in s.reads}
         self.sparse = {b.id for b in plan.buffers if b.sparse}
         self.left_sparse = self.sparse - native_reads
-        """Sparse inputs that no native step reads: they need no dense memory."""
+        """Sparse inputs that no native step reads as rows of dense memory: they need none."""
         self.moves = 0
         """How often memory has moved: bindings made before are out of date."""
 
