@@ -22,6 +22,7 @@ from cntk_lab.engine.momentum import blend
 from cntk_lab.engine.moving import WORTH, Moving, Setter
 from cntk_lab.engine.native import native_steps
 from cntk_lab.engine.native_loop import LoopStep, native_loops
+from cntk_lab.engine.native_sparse import SparseStep, sparse_steps
 from cntk_lab.engine.native_step import Absorbed, NativeStep
 from cntk_lab.engine.plan import Buffer, Call, Delay, Join, Loop, Part, Plan, RowSymbol, View, all_steps
 from cntk_lab.engine.run import Interpreter, Run, part_of
@@ -66,8 +67,8 @@ class NativePlan:
         self.plan, self.interpreter = plan, interpreter
         self.steps = native_steps(plan)
         blend(plan, self.steps)
-        for i, loop in native_loops(plan, plan.steps).items():
-            self.steps[i] = loop
+        for i, own in (*native_loops(plan, plan.steps).items(), *sparse_steps(plan).items()):
+            self.steps[i] = own
         self.executor = executors.load()
         self._source = source_of(plan)
         self.guards = Guards() if settings.flag("checked") else None
@@ -96,10 +97,11 @@ class NativePlan:
             for b in (*s.reads, *s.writes)
         }
         """Row symbols of which each count needs a binding of its own."""
-        native_reads = {r for s, own in zip(plan.steps, self.steps, strict=True) if own is not None for r in s.reads}
+        dense = [s for s, own in zip(plan.steps, self.steps, strict=True) if own and not isinstance(own, SparseStep)]
+        native_reads = {r for s in dense for r in s.reads}
         self.sparse = {b.id for b in plan.buffers if b.sparse}
         self.left_sparse = self.sparse - native_reads
-        """Sparse inputs that no native step reads: they need no dense memory."""
+        """Sparse inputs that no native step reads as rows of dense memory: they need none."""
         self.moves = 0
         """How often memory has moved: bindings made before are out of date."""
 

@@ -88,7 +88,13 @@ def initial_frames(run: Run, array: Any, b: Any, layout: Layout, step: Delay, ra
         assert layout.begins is not None
         continues = ~np.asarray(layout.begins)[sequence]
         rows = np.broadcast_to(rows, (len(sequence), *carried.shape[2:])).copy()
-        rows[continues] = carried[sequence[continues], carried.shape[1] + position[continues]]
+        slot = layout.slot[sequence[continues]]
+        if slot.size and int(slot.max()) >= len(carried):
+            raise SequenceError(
+                f"a sequence continues number {int(slot.max())} of the minibatch before, which had {len(carried)}",
+                fix="mark sequences that are new as beginning here",
+            )
+        rows[continues] = carried[slot, carried.shape[1] + position[continues]]
         return rows
 
     return start
@@ -101,7 +107,7 @@ def initial_slab(start: Callable[[Any, Any], Any], layout: Layout, slab: int, of
 
 
 class Carried:
-    """The last frames of every sequence of a minibatch, gathered only if another minibatch continues them."""
+    """The last frames of the sequences of a minibatch, gathered only if another minibatch continues them."""
 
     __slots__ = ("_before", "_frames", "_layout", "_offset", "_rows")
 
@@ -110,25 +116,34 @@ class Carried:
         self._before = before if layout.begins is not None else None
         self._frames: Any = None
 
+    @classmethod
+    def of(cls, frames: Any) -> Carried:
+        """Frames that were kept elsewhere: an array as :meth:`frames` gives it."""
+        made = cls(None, Layout.of(()), frames.shape[1], None)
+        made._frames = frames
+        return made
+
     def frames(self) -> Any:
-        """Array (sequences x frames x static shape): the last ``offset`` frames, in the user's order of sequences."""
+        """Array (slots x frames x static shape): the last ``offset`` frames of the last sequence of each slot."""
         if self._frames is None:
             layout, k, rows = self._layout, self._offset, self._rows
-            kept = np.zeros((layout.count, k, *rows.shape[1:]), rows.dtype)
+            last = np.zeros(int(layout.slot.max(initial=-1)) + 1, np.int64)
+            last[layout.slot] = np.arange(layout.count)
+            used = np.zeros(len(last), bool)
+            used[layout.slot] = True
             before = None if self._before is None else self._before.frames()
+            begins = np.ones(layout.count, bool) if layout.begins is None else np.asarray(layout.begins)
+            goes_on = used & ~begins[last]
+            kept = np.zeros((len(last), k, *rows.shape[1:]), rows.dtype)
             for j in range(k):
-                position = layout.lengths - k + j
-                inside = position >= 0
-                sequence = np.arange(layout.count)[inside]
-                kept[inside, j] = rows[layout.row(sequence, position[inside])]
-                if (
-                    before is not None
-                    and layout.begins is not None
-                    and len(before) == layout.count
-                    and not inside.all()
-                ):
-                    old = ~inside & ~np.asarray(layout.begins)
-                    kept[old, j] = before[np.arange(layout.count)[old], k + position[old]]
+                position = layout.lengths[last] - k + j
+                inside = used & (position >= 0)
+                kept[inside, j] = rows[layout.row(last[inside], position[inside])]
+                old = goes_on & (position < 0)
+                old[0 if before is None else len(before) :] = False
+                if before is not None and old.any():
+                    slots = np.flatnonzero(old)
+                    kept[slots, j] = before[slots, k + position[slots]]
             self._frames, self._rows, self._before = kept, None, None
         return self._frames
 

@@ -94,6 +94,9 @@ def execute(plan: Plan, run: Run) -> Binding | None:
     if native is None or not native.ready():
         interpreter_of(plan).run(run)
         return None
+    if run.state.carried and any(layout.begins is not None for layout in run.layouts.values()):
+        for frames in run.state.carried.values():
+            frames.frames()  # they lie in memory that this run writes
     binding = native.binding(run)
     binding.run(run)
     return binding

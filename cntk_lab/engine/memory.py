@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cntk_lab.engine.plan import Contract, Join, Part, Plan, RowSymbol, Step, View, all_steps
+from cntk_lab.engine.plan import Contract, Delay, Join, Part, Plan, RowSymbol, Step, View, all_steps
 from cntk_lab.tensor.shape import size
 
 
@@ -63,7 +63,8 @@ def lifetimes(plan: Plan, steps: list[Step], written_at: Mapping[int, int] | Non
         own = source.get(b, b)
         if own in lives:
             lives[own] = (min(early, lives[own][0]), lives[own][1])
-    for b in plan.outputs.values():
+    carried = [s.reads[0] for s in all_steps(steps) if isinstance(s, Delay) and s.key and s.offset > 0]
+    for b in (*plan.outputs.values(), *carried):  # what a next minibatch may continue from is read after the run
         own = source.get(b, b)
         if own in lives:
             lives[own] = (lives[own][0], end)

@@ -104,6 +104,8 @@ def sparse_product(xp: Any, x: Any, y: Any, spec: Contraction) -> Any:
     sizes, rows = spec.sizes, x.shape[0]
     dense = y.reshape(_dims(spec.right, sizes, y.shape[0]))
     words = _matrix_words(spec)
+    if words is None and _by_entries(spec) and ("r" not in spec.right or y.shape[0] == rows):
+        return _entries(x, dense, spec)
     if words is None or ("r" in spec.left and "r" in spec.right and y.shape[0] != rows):
         result = _matmul(xp, x.toarray().reshape(_dims(spec.left, sizes, rows)), dense, spec)
         return result if "r" in spec.out else result[None]
@@ -121,6 +123,36 @@ def sparse_product(xp: Any, x: Any, y: Any, spec: Contraction) -> Any:
         result = result.transpose([order.index(c) for c in out])
     shaped = result.reshape(_dims(spec.out, sizes, rows))
     return shaped if "r" in spec.out else shaped[None]
+
+
+def _by_entries(spec: Contraction) -> bool:
+    """Whether each stored value is multiplied with one vector at most, and added to one row."""
+    free = [c for c in spec.right if c not in spec.left]
+    return (
+        spec.left[:1] == spec.out[:1] == "r"
+        and FREE not in spec.sizes.values()
+        and len(free) <= 1
+        and all(c in spec.out for c in free)
+        and any(c in spec.right for c in spec.left)
+    )
+
+
+def _entries(x: SparseRows, dense: Any, spec: Contraction) -> Any:
+    """The product one stored value at a time: only what is stored counts, so that an infinity beside it stays out of
+    the sum.
+    """
+    values, columns, starts = x.stored
+    letters, rows = spec.left[1:], len(starts) - 1
+    at = dict(zip(letters, np.unravel_index(columns, [spec.sizes[c] for c in letters]), strict=True))
+    at["r"] = np.repeat(np.arange(rows), np.diff(starts))
+    free = [c for c in spec.right if c not in at]
+    shared, kept = ([c for c in word if c in at] for word in (spec.right, spec.out))
+    picked = dense.transpose([spec.right.index(c) for c in (*shared, *free)])[tuple(at[c] for c in shared)]
+    weighted = picked * values.reshape((-1, *(1,) * len(free)))
+    order = "".join((*kept, *free))
+    result = np.zeros(_dims(order, spec.sizes, rows), np.result_type(dense, values))
+    np.add.at(result, tuple(at[c] for c in kept), weighted)
+    return result if order == spec.out else np.ascontiguousarray(result.transpose([order.index(c) for c in spec.out]))
 
 
 def _ones(word: str, spec: Contraction) -> str:

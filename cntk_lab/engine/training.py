@@ -25,6 +25,7 @@ from cntk_lab.errors import DataError
 from cntk_lab.graph import walk
 from cntk_lab.graph.variable import Variable
 from cntk_lab.tensor.arrays import to_host
+from cntk_lab.tensor.feed import single_frames
 from cntk_lab.tensor.layout import Layout
 from cntk_lab.tensor.shape import FREE
 
@@ -170,11 +171,15 @@ class Program:
         return [(v, np.dtype(t.dtype), t.dims) for v, t in types]
 
     def _bind_plain(self, arguments: Mapping[Any, Any]) -> Bound | None:
-        """The minibatch if it consists of dense arrays that need no conversion, one for each input."""
+        """The minibatch if it consists of dense arrays (or a reader's single frames) that need no conversion, one for
+        each input.
+        """
         bound, count = Bound(), 0
         for v, dtype, dims in self.plain:
             data = arguments.get(v)
-            if type(data) is not np.ndarray or data.dtype != dtype or data.shape[1:] != dims or not data.ndim:
+            if type(data) is not np.ndarray:
+                data = single_frames(data)
+            if data is None or data.dtype != dtype or data.shape[1:] != dims or not data.ndim:
                 return None
             if len(data) != (count or len(data)):
                 return None

@@ -22,7 +22,7 @@ from cntk_lab.tensor.layout import Layout
 
 _SIGNATURE: Final = "void(int64)"
 _BYTES_TO_FLOATS: Final = 1
-_BUFFERS: Final = 4
+_BUFFERS: Final = 40
 
 _COUNT: Final = struct.Struct("q")
 _JOB: Final = struct.Struct("11q")

@@ -20,7 +20,7 @@ from cntk_lab.graph.record import Record
 from cntk_lab.io._bundle import Bundle, gather
 from cntk_lab.io._chunks import Chunks
 from cntk_lab.io._config import MinibatchSourceConfig
-from cntk_lab.io._deal import Dealer
+from cntk_lab.io._deal import Dealer, Dealt
 from cntk_lab.io._declare import Deserializer, LeftOut, Reader
 from cntk_lab.io._defects import Defects
 from cntk_lab.io._prefetch import Ahead
@@ -36,11 +36,15 @@ from cntk_lab.io._streams import (
 from cntk_lab.io._timeline import Limits, Picked, Piece, Place, Shuffle, Timeline
 from cntk_lab.io._truncate import pick_truncated
 from cntk_lab.io._user import UserDeserializer, open_user
+from cntk_lab.tensor.layout import Layout
+from cntk_lab.tensor.value import Value
 
 DEFAULT_MEMORY: Final = 4 << 30
 """Bytes of chunks that a source keeps, unless told otherwise."""
 
 Minibatch = dict[StreamInformation, MinibatchData]
+Marks = tuple[list[bool], list[int] | None]
+"""Of cut sequences: whether each piece begins its sequence, and its slot."""
 
 
 class MinibatchSource:
@@ -158,7 +162,8 @@ class MinibatchSource:
         most = min(fitting, 2 * window + 2) if shuffle.chunks else 0
         self._chunks = Chunks(self._reader, memory, most, prefetch > 0)
         self._place: Place = Place()
-        self._dealer = Dealer(self._reader.streams, self._timeline, self._chunks)
+        single = {"most": 1} if config.is_frame_mode_enabled else {}  # so that errors come in their turn
+        self._dealer = Dealer(self._reader.streams, self._timeline, self._chunks, self._finish, **single)
         self._ahead: Ahead[Minibatch, Place, tuple[int, int, int]] = Ahead(self._make, prefetch)
 
     @classmethod
@@ -230,7 +235,7 @@ class MinibatchSource:
             )
         request = (size, parts, index)
         deals = self._reader.plain and not self._config.truncation_length
-        found, after = (self._deal if deals else self._ahead.get)(self._place, request)
+        found, after = (self._dealer if deals else self._ahead).get(self._place, request)
         if after is None:
             self._chunks.clear()
             self._dealer.clear()
@@ -244,16 +249,15 @@ class MinibatchSource:
         """The next minibatch, by CNTK's lower-level name: (samples) or (sequences, samples)."""
         return self.next_minibatch(next(a for a in reversed(args) if isinstance(a, int) and a))
 
-    def _deal(self, place: Place, request: tuple[int, int, int]) -> tuple[Minibatch, Place | None]:
-        """A minibatch out of chunks in memory."""
-        dealt, ends, after = self._dealer.get(place, request)
-        result: Minibatch = {}
+    def _finish(self, dealt: Mapping[str, Dealt], ends_sweep: bool) -> Minibatch:
+        """A minibatch of what was dealt out of chunks in memory."""
         frames = self._config.is_frame_mode_enabled
+        result: Minibatch = {}
         for name, one in dealt.items():
             if frames and one.longest > 1:
                 raise _not_a_frame(name, one.longest)
-            result[self._infos[name]] = MinibatchData(one.value, one.sequences, one.samples, ends)
-        return result, after
+            result[self._infos[name]] = MinibatchData(one.value, one.sequences, one.samples, ends_sweep)
+        return result
 
     def _make(self, place: Place, request: tuple[int, int, int]) -> tuple[Minibatch, Place | None]:
         """A minibatch that takes work: decoding, cutting."""
@@ -264,18 +268,22 @@ class MinibatchSource:
             if picked is None:
                 return {}, None
             share = _part(picked, parts, index)
-            found, begins = self._fetch(share)
+            found, marks = self._fetch(share)
             if found or not len(share.chunk):
                 break
             place = picked.after  # all of it was left out: on to the next one
         result: Minibatch = {}
         for name, data in found.items():
-            value = data.value(begins.get(name))
+            begins, slots = marks.get(name, (None, None))
+            value = data.value(begins)
+            if slots is not None:
+                layout = Layout.of(data.lengths, begins, slots)
+                value = Value.packed(value.rows, layout, has_sequence=True)
             result[self._infos[name]] = MinibatchData(value, data.count, int(data.lengths.sum()), picked.ends_sweep)
         return result, picked.after
 
-    def _fetch(self, picked: Picked) -> tuple[Mapping[str, Ragged], dict[str, list[bool]]]:
-        """The data of picked sequences by stream; and for pieces, which of them begin their sequence."""
+    def _fetch(self, picked: Picked) -> tuple[Mapping[str, Ragged], dict[str, Marks]]:
+        """The data of picked sequences by stream; and for pieces, which of them begin their sequence, and slots."""
         while True:
             keep = self._chunks.usable(picked.chunk, picked.number)
             if keep is not None:
@@ -295,7 +303,7 @@ class MinibatchSource:
         if picked.first is None or picked.lengths is None:
             return found, {}
         pieces = {name: _pieces(data, picked) for name, data in found.items()}
-        return {n: p[0] for n, p in pieces.items()}, {n: p[1] for n, p in pieces.items()}
+        return {n: p for n, (p, _) in pieces.items()}, {n: marks for n, (_, marks) in pieces.items()}
 
     # --- place
 
@@ -402,10 +410,11 @@ def _part(picked: Picked, parts: int, index: int) -> Picked:
     return _select(picked, turn % parts == index)
 
 
-def _pieces(data: Ragged, picked: Picked) -> tuple[Ragged, list[bool]]:
-    """The picked frames of each sequence, and which pieces begin it; a shorter stream gives what it has there."""
+def _pieces(data: Ragged, picked: Picked) -> tuple[Ragged, Marks]:
+    """The picked frames of each sequence, which pieces begin it, their slots; a shorter stream gives what it has."""
     assert picked.first is not None
     assert picked.lengths is not None
     lengths = np.minimum(picked.lengths, data.lengths - picked.first)
     there = np.flatnonzero(lengths > 0)
-    return data.cut(there, picked.first[there], lengths[there]), (picked.first[there] == 0).tolist()
+    slots = None if picked.slot is None else picked.slot[there].tolist()
+    return data.cut(there, picked.first[there], lengths[there]), ((picked.first[there] == 0).tolist(), slots)

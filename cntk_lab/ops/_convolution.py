@@ -373,7 +373,7 @@ def _taps_of_sequences(
         first = (lengths - ((counts - 1) * strides[0] + 1)) // 2 - (span - 1) // 2
     else:
         counts, first = (lengths - span) // strides[0] + 1, np.zeros_like(lengths)
-    new = Layout.of(np.maximum(counts, 0), layout.begins)
+    new = Layout.of(np.maximum(counts, 0), layout.begins, layout.slots)
     index, inside = [], []
     for tap in range(kernel[0]):
         position = first[new.sequence] + new.position * strides[0] + tap * dilation[0]

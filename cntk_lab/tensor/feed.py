@@ -223,13 +223,24 @@ def _from_sparse_view(
     return (rows if type_.sparse else rows.toarray()), layout
 
 
-def _as_it_is(type_: Any, value: PackedValue) -> tuple[Any, Layout] | None:
-    """Dense rows of single frames that fit a variable without a sequence axis as they are: what readers give."""
+def single_frames(data: Any) -> np.ndarray[Any, Any] | None:
+    """The rows of a reader's minibatch, or of a value, if they are dense and each is a sequence of its own."""
+    value = data if isinstance(data, PackedValue) else getattr(data, "data", None)
+    if not isinstance(value, PackedValue):
+        return None
     rows, layout = value.rows, value.layout
     if type(rows) is not np.ndarray or layout is None or layout.begins is not None or layout.longest > 1:
         return None
-    fits = len(type_.axes or ()) == 1 and not type_.sparse and rows.shape[1:] == type_.dims
-    return (rows, layout) if fits and rows.dtype == dtypes.as_numpy(type_.dtype) else None
+    return rows
+
+
+def _as_it_is(type_: Any, value: PackedValue) -> tuple[Any, Layout] | None:
+    """Dense rows of single frames that fit a variable without a sequence axis as they are: what readers give."""
+    rows = single_frames(value)
+    fits = rows is not None and len(type_.axes or ()) == 1 and not type_.sparse and rows.shape[1:] == type_.dims
+    if not fits or rows is None or value.layout is None or rows.dtype != dtypes.as_numpy(type_.dtype):
+        return None
+    return rows, value.layout
 
 
 def _from_value(type_: Any, value: PackedValue, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout | None]:

@@ -32,9 +32,13 @@ class Layout:
     Args:
         lengths: number of frames of each sequence, in the user's order.
         begins: whether each sequence begins here (False: it continues the previous minibatch).
+        slots: where several sequences are cut into minibatches side by side, the slot in which each piece lies: a
+            piece that continues goes on from the last one of its slot before. None: each sequence is a slot of its own.
     """
 
-    def __init__(self, lengths: Sequence[int], begins: Sequence[bool] | None = None) -> None:
+    def __init__(
+        self, lengths: Sequence[int], begins: Sequence[bool] | None = None, slots: Sequence[int] | None = None
+    ) -> None:
         self.lengths: IndexVector = np.asarray(lengths, np.int64).reshape(-1)
         if len(self.lengths) and int(self.lengths.min()) < 1:
             raise SequenceError(
@@ -42,11 +46,23 @@ class Layout:
                 fix="drop empty sequences before they reach the network",
             )
         self.begins = None if begins is None or all(begins) else tuple(bool(b) for b in begins)
+        self.slots = None if slots is None or list(slots) == list(range(len(self.lengths))) else tuple(slots)
 
     @staticmethod
-    def of(lengths: Sequence[int] | IndexVector, begins: Sequence[bool] | None = None) -> Layout:
+    def of(
+        lengths: Sequence[int] | IndexVector, begins: Sequence[bool] | None = None, slots: Sequence[int] | None = None
+    ) -> Layout:
         """The shared layout of these lengths."""
-        return _shared(np.asarray(lengths, np.int64).tobytes(), None if begins is None else tuple(map(bool, begins)))
+        return _shared(
+            np.asarray(lengths, np.int64).tobytes(),
+            None if begins is None else tuple(map(bool, begins)),
+            None if slots is None else tuple(map(int, slots)),
+        )
+
+    @cached_property
+    def slot(self) -> IndexVector:
+        """The slot of each of the user's sequences."""
+        return np.arange(self.count, dtype=np.int64) if self.slots is None else np.array(self.slots, np.int64)
 
     @property
     def count(self) -> int:
@@ -160,7 +176,10 @@ class Layout:
 
     def __eq__(self, other: object) -> bool:
         return self is other or (
-            isinstance(other, Layout) and self.begins == other.begins and np.array_equal(self.lengths, other.lengths)
+            isinstance(other, Layout)
+            and self.begins == other.begins
+            and self.slots == other.slots
+            and np.array_equal(self.lengths, other.lengths)
         )
 
     def __hash__(self) -> int:
@@ -171,8 +190,8 @@ class Layout:
 
 
 @lru_cache(maxsize=256)
-def _shared(lengths: bytes, begins: tuple[bool, ...] | None) -> Layout:
-    return Layout(np.frombuffer(lengths, np.int64), begins)  # type: ignore[arg-type]
+def _shared(lengths: bytes, begins: tuple[bool, ...] | None, slots: tuple[int, ...] | None) -> Layout:
+    return Layout(np.frombuffer(lengths, np.int64), begins, slots)  # type: ignore[arg-type]
 
 
 def concatenate_ranges(starts: IndexVector, lengths: IndexVector) -> IndexVector:

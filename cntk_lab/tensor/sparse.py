@@ -156,6 +156,12 @@ class SparseRows:
         return self._matrix
 
     @property
+    def stored(self) -> tuple[Any, Any, Any]:
+        """The three arrays of the CSR form: values, their columns, where each row begins."""
+        held = self._held
+        return held.data, held.indices, held.indptr
+
+    @property
     def _held(self) -> Any:
         return self._matrix if self._arrays is None else self._arrays
 

@@ -1,4 +1,4 @@
-"""The step that is like the one before: plain arrays, the same program, constant rates, nobody who listens.
+"""The step that is like the one before: plain arrays or frames, the same program, constant rates, nobody who listens.
 
 Everything that a step asks is asked once; then one number says whether any of it may have changed. Small models take
 most of their time here. Knows no files and no loops.
@@ -17,6 +17,7 @@ from cntk_lab.engine.training import Program, Totals
 from cntk_lab.events import BUS, StepFinished
 from cntk_lab.learners._learner import Learner
 from cntk_lab.learners._user import UserLearner
+from cntk_lab.tensor.feed import single_frames
 
 
 class Steady:
@@ -54,7 +55,9 @@ class Steady:
         count, rows = 0, {}
         for variable, dtype, dims in plain:
             data = arguments.get(variable)
-            if type(data) is not np.ndarray or data.dtype != dtype or data.shape[1:] != dims or not data.ndim:
+            if type(data) is not np.ndarray:
+                data = single_frames(data)
+            if data is None or data.dtype != dtype or data.shape[1:] != dims or not data.ndim:
                 return None
             if count != len(data):
                 if count:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from cntk_lab import settings
-from cntk_lab.engine.execute import Bound, state_of
+from cntk_lab.engine.execute import Bound
 from cntk_lab.engine.training import Program, Totals, check_finite
 from cntk_lab.errors import GraphError, SignatureError
 from cntk_lab.events import BUS, StepFinished
@@ -27,8 +27,6 @@ from cntk_lab.graph.node import edits
 from cntk_lab.graph.variable import Variable
 from cntk_lab.learners._learner import Learner
 from cntk_lab.learners._user import UserLearner
-from cntk_lab.tensor.arrays import module_of
-from cntk_lab.tensor.philox import CounterStream
 from cntk_lab.train._steady import Steady
 
 _numbers = itertools.count(1)
@@ -210,23 +208,6 @@ class Stepper:
         if metric is None:
             raise GraphError("there is no metric to test with", fix="give the criterion as (loss, metric)")
         return evaluate(self._program(("test",), lambda: Program(metric, None)), arguments)
-
-    def random_streams(self) -> dict[str, str]:
-        """How far the random streams of the criterion's operators are: {uid: "seed step"}."""
-        streams = state_of(self.criterion.loss.node).streams
-        return {uid: f"{s.seed} {s.step}" for uid, s in streams.items() if isinstance(s, CounterStream)}
-
-    def restore_random_streams(self, entries: Mapping[str, str]) -> None:
-        """Put random streams back to where they were.
-
-        Args:
-            entries: as from :meth:`random_streams`.
-        """
-        module = module_of(self.learners[0].parameters[0].storage.device)
-        streams = state_of(self.criterion.loss.node).streams
-        for uid, text in entries.items():
-            seed, step = map(int, text.split())
-            streams[uid] = CounterStream(seed, step, module)
 
     def _training_program(self, active: Sequence[bool], outputs: Sequence[Variable]) -> Program:
         chosen = [

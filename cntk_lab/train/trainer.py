@@ -22,10 +22,10 @@ from cntk_lab.graph.variable import Variable
 from cntk_lab.learners._learner import Learner
 from cntk_lab.ops import reduce_sum
 from cntk_lab.train._checkpoint import save_pair, settle, state_of
+from cntk_lab.train._course import ENTRY, course, course_of
 from cntk_lab.train._evaluator import Writer, writers_of
 from cntk_lab.train._step import Stepper, check_learners, criterion_of, ends_sweep, function_of, is_empty
 
-_RANDOM_STREAMS = "cntk_lab_random_streams"
 """Name in the external state under which random streams are kept; CNTK passes it on as the user's."""
 
 _SUMS = ("aggregateLoss", "aggregateEvalMetric")
@@ -276,9 +276,9 @@ class Trainer:
         """
         learners = [learner.create_checkpoint() for learner in self.parameter_learners]
         external = dict(external_state or {})
-        streams = self._stepper.random_streams()
-        if streams:
-            external[_RANDOM_STREAMS] = streams
+        kept = course(self._criterion.variables)
+        if kept:
+            external[ENTRY] = kept
         save_pair(
             Path(filename),
             lambda file: ports.use("save")(self._file_function(), str(file), None, False),
@@ -312,6 +312,8 @@ class Trainer:
                 f"checkpoint: it holds {len(learners)} learners, the trainer has {len(self.parameter_learners)}",
                 fix="restore with the same learners as at saving",
             )
+        result, roots = dict(external), self._criterion.variables
+        kept = course_of(result.pop(ENTRY, {}), roots, self.parameter_learners[0].parameters[0].storage.device)
         before = [learner.create_checkpoint() for learner in self.parameter_learners]
         try:
             for learner, entries in zip(self.parameter_learners, learners, strict=True):
@@ -321,8 +323,7 @@ class Trainer:
             for learner, entries in zip(self.parameter_learners, before, strict=True):
                 learner.restore_from_checkpoint(entries)
             raise
-        result = dict(external)
-        self._stepper.restore_random_streams(result.pop(_RANDOM_STREAMS, {}))
+        kept.take(roots)
         return result
 
     def samples_in_checkpoint(self, filename: str | os.PathLike[str]) -> int:

@@ -218,3 +218,93 @@ def screenshot() -> Callable[[Any, str], None]:
             page.screenshot(path=str(Path(folder) / f"{name}.png"))
 
     return take
+
+
+@pytest.fixture
+def measured(capsys: pytest.CaptureFixture[str]) -> Callable[[str, dict[str, Any]], None]:
+    """measured(what, numbers) prints numbers, and keeps them in $CNTK_RESULTS (a JSON file), where that is set."""
+
+    def keep(what: str, numbers: dict[str, Any]) -> None:
+        with capsys.disabled():
+            print(f"\n{what}: {json.dumps(numbers)}")
+        if path := os.environ.get("CNTK_RESULTS"):
+            file = Path(path)
+            known = json.loads(file.read_text()) if file.exists() else {}
+            file.write_text(json.dumps({**known, what: numbers}, indent=2) + "\n")
+
+    return keep
+
+
+STEERING = [
+    """
+import time
+seen = {}
+one = run.run._one
+def timed(*given):
+    one(*given)
+    seen['last'] = time.time()
+    rate = run.run.trainer.parameter_learners[0].learning_rate()
+    if rate != seen.get('rate'): seen['rate'], seen['changed'] = rate, time.time()
+run.run._one = timed
+print('watching')
+""",
+    "print(seen['last'], seen['changed'])",
+]
+"""Cells that note when the last minibatch was, and the first one with another learning rate; ``run`` is at work."""
+
+
+@pytest.fixture
+def steering_cells() -> list[str]:
+    """The two cells that ``steering`` needs."""
+    return STEERING
+
+
+@pytest.fixture
+def steering(run_cell: Callable[[Any, int], None]) -> Callable[[Any, int], dict[str, list[float]]]:
+    """steering(page, i) -> milliseconds from clicks in the browser to the last minibatch under the old order, by one
+    clock, three times each; cells i and i + 1 are ``steering_cells``, and a monitor is shown.
+    """
+    # on the page, not on the monitor: that is drawn anew when the run ends
+    clicks = """() => { globalThis.clicks = {};
+        const note = name => { clicks[name] = performance.timeOrigin + performance.now(); };
+        document.addEventListener('click', e => {
+            if (e.target.closest('.cntk-monitor button')) note(e.target.textContent); }, true);
+        document.addEventListener('keydown', e => {
+            if (e.key === 'Enter' && e.target.ariaLabel === 'Learning rate') note('rate'); }, true); }"""
+
+    def go(page: Any, first: int) -> dict[str, list[float]]:
+        def printed(cell: int) -> str:
+            place = page.locator(".jp-Cell").nth(cell)
+            prompt = place.locator(".jp-InputPrompt").text_content()
+            run_cell(page, cell)
+            page.wait_for_function(
+                "([i, before]) => { const cell = document.querySelectorAll('.jp-Cell')[i];"
+                " const now = cell.querySelector('.jp-InputPrompt').textContent;"
+                " return /\\d/.test(now) && now !== before; }",
+                arg=[cell, prompt],
+            )
+            output = place.locator(".jp-OutputArea-output")
+            output.wait_for()
+            return str(output.text_content()).strip()
+
+        def press(name: str, status: str) -> float:
+            page.locator(".cntk-monitor").get_by_role("button", name=name, exact=True).click()
+            page.locator(f".cntk-monitor[data-status='{status}']").wait_for()
+            return float(page.evaluate(f"clicks.{name}"))
+
+        assert printed(first) == "watching"
+        page.evaluate(clicks)
+        found: dict[str, list[float]] = {"pause": [], "rate": [], "stop": []}
+        for i in range(3):
+            for name, status in (("Pause", "paused"), ("Stop", "stopped")):
+                clicked = press(name, status)
+                found[name.lower()].append(1000 * float(printed(first + 1).split()[0]) - clicked)
+                press("Resume", "running")
+            page.get_by_label("Learning rate", exact=True).fill(f"0.00{4 + i}")
+            page.keyboard.press("Enter")
+            page.locator(".cntk-notice", has_text=f"0.00{4 + i}").wait_for()
+            found["rate"].append(1000 * float(printed(first + 1).split()[1]) - page.evaluate("clicks.rate"))
+        press("Stop", "stopped")
+        return {name: [round(ms, 1) for ms in times] for name, times in found.items()}
+
+    return go

@@ -85,6 +85,31 @@ def test_the_monitor_pauses_steps_changes_the_rate_and_stops(ran, run_cell, scre
     assert page.errors == []
 
 
+def test_stop_pause_and_rates_act_within_100_ms_at_full_speed(ran, steering, steering_cells, measured):
+    page = ran("fast.ipynb", TRAIN, *steering_cells)
+    page.locator(".cntk-monitor").wait_for(timeout=60_000)
+    page.wait_for_function("() => Number(document.querySelector('.cntk-monitor')?.dataset.step) >= 1000")
+    found = steering(page, 2)
+    measured("Notebook 7: ms after the click", found)
+    # the middle one holds the promise; one late answer may be the machine's
+    assert max(sorted(times)[1] for times in found.values()) < 100
+    assert max(map(max, found.values())) < 1000
+    assert page.errors == []
+
+
+def test_the_sidebar_lists_the_models_of_the_kernel(ran, run_cell, screenshot):
+    page = ran("sidebar.ipynb", "1")
+    page.evaluate("() => { jupyterapp.shell.expandLeft('cntk-lab-sidebar'); }")
+    row = page.locator(".cntk-sidebar li button").first
+    row.wait_for(timeout=60_000)
+    assert "1,539 parameters" in row.text_content()
+    row.click()
+    page.locator(".cntk-lab-panel .cntk-lab[data-ready] .cntk-node").first.wait_for()
+    assert page.locator(".cntk-lab-panel").bounding_box()["height"] > 250
+    screenshot(page, "notebook7-sidebar")
+    assert page.errors == []
+
+
 def test_the_preview_goes_from_minibatch_to_minibatch(ran, screenshot):
     page = ran("preview.ipynb", "lab.preview({'x': X, 'y': Y}, minibatch_size=8)")
     page.locator(".cntk-preview[data-number='0']").wait_for(timeout=60_000)

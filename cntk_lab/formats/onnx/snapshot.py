@@ -19,6 +19,7 @@ from typing import Any, Final
 from cntk_lab.engine.inspect import FORMAT, VERSION
 from cntk_lab.errors import FormatError
 from cntk_lab.formats.onnx import _words as words
+from cntk_lab.formats.onnx import shapes
 from cntk_lab.formats.onnx._calls import check_calls
 from cntk_lab.formats.onnx._scopes import Scope, scopes_of
 from cntk_lab.formats.onnx.records import (
@@ -74,6 +75,8 @@ class _Names:
         self.outer = outer
         self.sources: dict[str, tuple[str, ...]] = {}
         self.types: dict[str, Type] = {}
+        self.numbers: dict[str, shapes.Dims] = {}
+        """Elements of small integer tensors: shapes, axes, pads."""
 
     def add_types(self, *groups: Iterable[Value]) -> None:
         for value in itertools.chain(*groups):
@@ -96,6 +99,14 @@ class _Names:
             level = level.outer
         return None
 
+    def number(self, name: str) -> shapes.Dims | None:
+        level: _Names | None = self
+        while level is not None:
+            if name in level.numbers:
+                return level.numbers[name]
+            level = level.outer
+        return None
+
 
 class _Drawing:
     """Nodes and edges as they are collected."""
@@ -109,6 +120,7 @@ class _Drawing:
         self.edges: list[dict[str, Any]] = []
         self.tensors: dict[str, Tensor] = {}
         self.numbers: Counter[str] = Counter()
+        self.worked_out = 0
         self.waiting: list[tuple[str, _Names, str, int, bool]] = []
         """Edges to draw once everything has its name: (value, names, uid of the reader, port, recurrent)."""
 
@@ -128,6 +140,9 @@ class _Drawing:
             for uid in names.source(value.name) or ():
                 outputs.append(uid)
                 self.nodes[uid]["attributes"].setdefault("output of the model", words.cut(value.name))
+        if self.worked_out:
+            said = f"{self.worked_out} worked out here from operators; the file gives the others"
+            self.nodes[root]["attributes"]["shapes"] = said
         self.draw_edges()
         name = words.cut(graph.name) or "model"
         return {
@@ -143,6 +158,7 @@ class _Drawing:
         for tensor in graph.initializers:
             names.sources[tensor.name] = (self.tensor(tensor, parent, tensor.name in inputs),)
             names.types[tensor.name] = Type("tensor", tensor.element, tensor.dims)
+            self.follow(tensor, tensor.name, names)
         for sparse in graph.sparse_initializers:
             names.sources[sparse.values.name] = (self.sparse(sparse, parent),)
         self.row(graph.nodes, names, parent, scopes)
@@ -164,6 +180,7 @@ class _Drawing:
             elif graphs:
                 given = self.bodies(node, graphs, names, around)
             else:
+                self.work_out(node, names)
                 uid = self.use("function", node, names, around)
                 self.waiting += [(name, names, uid, port, False) for port, name in enumerate(node.inputs) if name]
                 given = ((uid,),) * len(node.outputs)
@@ -174,6 +191,26 @@ class _Drawing:
                     self.trouble(sources[0], f"gives {words.cut(name)!r}, which something before it gives already")
                 elif name:
                     names.sources[name] = sources
+
+    def work_out(self, node: Node, names: _Names) -> None:
+        """The types of a node's outputs that the file does not give, where they follow from its inputs."""
+        if words.domain_of(node.domain):
+            return
+        types = [names.type(name) if name else None for name in node.inputs]
+        numbers = [names.number(name) if name else None for name in node.inputs]
+        for name, type_ in zip(node.outputs, shapes.types_of(node, types, numbers, self.opset), strict=True):
+            if name and type_ is not None and name not in names.types:
+                names.types[name] = type_
+                self.worked_out += type_.dims is not None
+        found = shapes.numbers_of(node, types, numbers)
+        if found is not None and node.outputs:
+            names.numbers[node.outputs[0]] = found
+
+    def follow(self, tensor: Tensor, name: str, names: _Names) -> None:
+        """Remember the elements of a tensor that may be a shape."""
+        numbers = shapes.numbers_in(tensor)
+        if numbers is not None:
+            names.numbers[name] = numbers
 
     def scope(self, scope: Scope, parent: str, blocks: dict[int, str]) -> str:
         """The block of a scope; it and those around it are made when they are met first."""
@@ -204,6 +241,9 @@ class _Drawing:
                 type_ = names.type(actual) if actual else None
                 if type_ is not None:
                     inside.types.setdefault(formal, type_)
+                numbers = names.number(actual) if actual else None
+                if numbers is not None:
+                    inside.numbers[formal] = numbers
         self.row(function.nodes, inside, uid)
         return tuple(inside.source(name) or (uid,) for name in function.outputs)
 
@@ -281,6 +321,7 @@ class _Drawing:
         self.nodes[uid]["source"] = words.made_at(node)
         if isinstance(value, Tensor):
             self.tensors[uid] = value
+            self.follow(value, given, names)
         return uid
 
     def tensor(self, tensor: Tensor, parent: str, replaceable: bool) -> str:

@@ -70,7 +70,7 @@ def window(layout: Layout, begin: int, end: int) -> tuple[Index, Index]:
 
 def rows_of(layout: Layout, first: Index, counts: Index) -> tuple[Layout, Index]:
     """The layout of parts of sequences, and for each of its rows the row of the whole sequences."""
-    new = Layout.of(counts, layout.begins)
+    new = Layout.of(counts, layout.begins, layout.slots)
     return new, layout.row(new.sequence, first[new.sequence] + new.position)
 
 
@@ -101,7 +101,7 @@ def chosen(condition: Any, layout: Layout) -> tuple[Layout, Index]:
             "frame long",
             fix="make the condition nonzero for at least one frame of every sequence",
         )
-    new = Layout.of(counts, layout.begins)
+    new = Layout.of(counts, layout.begins, layout.slots)
     frames = np.repeat(np.arange(layout.rows), times)
     return new, new.pack_rows(layout.unpack[frames])
 

@@ -6,7 +6,7 @@ import { OutputAreaModel, SimplifiedOutputArea } from '@jupyterlab/outputarea';
 import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { Kernel } from '@jupyterlab/services';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
-import { Widget } from '@lumino/widgets';
+import { SplitPanel, Widget } from '@lumino/widgets';
 import { callFor } from '../model/inventory';
 import { onPreferences, preferences } from '../model/preferences';
 import { SidebarPane } from '../view/sidebarPane';
@@ -117,11 +117,21 @@ class Sidebar extends Widget {
       const other = [...this.panels.values()].find(known => known.isAttached);
       const where = other ? ({ mode: 'tab-after', ref: other.id } as const) : ({ mode: 'split-right', ref: place.id } as const);
       if (this.labShell) this.app.shell.add(panel, 'main', { ...where, activate: false });
-      else this.app.shell.add(panel, 'down');
+      else this.below(panel);
       this.panels.set(key, panel);
       panel.disposed.connect(() => this.panels.delete(key));
     }
     this.app.shell.activateById(panel.id);
+  }
+
+  /** Below the notebook, as high as one needs it to be. */
+  private below(panel: Widget): void {
+    this.app.shell.add(panel, 'down');
+    for (let around = panel.parent; around; around = around.parent) {
+      if (!(around instanceof SplitPanel) || around.orientation !== 'vertical') continue;
+      if ((around.relativeSizes().at(-1) ?? 1) < 0.3) around.setRelativeSizes([1, 1]);
+      return;
+    }
   }
 
   private panel(session: ISessionContext, kernel: Kernel.IKernelConnection, rendermime: IRenderMimeRegistry, what: 'show_model' | 'show_run', number: number, name: string): MainAreaWidget {

@@ -29,7 +29,7 @@ export interface Curve {
   depth: number;
   /** Where its words begin (baseline); null if it has none. */
   label: Point | null;
-  /** There is no room for its words: they are shown when one of its ends is selected. */
+  /** There is no room for its words. */
   crowded: boolean;
 }
 
@@ -234,14 +234,15 @@ function placeWords(inner: Inner, look: Look): void {
   for (const curve of inner.curves) {
     const width = wordsWidth(curve.link);
     if (!width) continue;
-    const around = (t: number): Room => {
+    const around = (t: number): Room[] => {
       const at = pointAt(curve.points, t);
+      const room = { width, height: 13 };
       return look.direction === 'right'
-        ? { x: at.x - width / 2, y: at.y - 17, width, height: 13 }
-        : { x: at.x + LABEL_SHIFT, y: at.y - 7, width, height: 13 };
+        ? [{ ...room, x: at.x - width / 2, y: at.y - 17 }, { ...room, x: at.x - width / 2, y: at.y + 4 }]
+        : [{ ...room, x: at.x + LABEL_SHIFT, y: at.y - 7 }, { ...room, x: at.x - LABEL_SHIFT - width, y: at.y - 7 }];
     };
-    const free = [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8].map(around).find(room => taken.every(other => !meet(room, other)));
-    const room = free ?? around(0.5);
+    const free = [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8].flatMap(around).find(room => room.x >= 0 && taken.every(other => !meet(room, other)));
+    const room = free ?? around(0.5)[0]!;
     if (free) taken.push(free);
     curve.crowded = !free;
     curve.label = { x: room.x, y: room.y + 11 };

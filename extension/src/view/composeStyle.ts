@@ -33,5 +33,14 @@ export const COMPOSE_STYLE = `
 .cntk-compose .cntk-edge.wrong text { fill: var(--cl-alarm); font-weight: 600; }
 .cntk-compose .cntk-node.source > .card { stroke: var(--cl-axis-0); stroke-width: 3; }
 .cntk-compose .cntk-canvas.dropping { outline: 2px dashed var(--cl-brand); outline-offset: -4px; }
-@container (max-width: 860px) { .cntk-compose .cntk-side { width: 260px; } .cntk-compose .cntk-palette { width: 140px; } }
+.cntk-compose .cntk-code textarea { scrollbar-width: thin; scrollbar-color: var(--cl-edge) transparent; }
+.cntk-compose .cntk-side:has(.cntk-form:empty) .cntk-form { display: none; }
+@container (max-width: 1000px) {
+  .cntk-compose .cntk-body { flex-wrap: wrap; height: calc(var(--cl-height, 520px) + 170px); align-content: stretch; }
+  .cntk-compose .cntk-palette { width: 160px; height: calc(100% - 240px); }
+  .cntk-compose .cntk-canvas { height: calc(100% - 240px); min-width: calc(100% - 160px); }
+  .cntk-compose .cntk-side { width: 100%; height: 240px; flex-direction: row; border-left: none; border-top: 1px solid var(--cl-line); }
+  .cntk-compose .cntk-form { width: 40%; max-width: 320px; max-height: none; border-bottom: none; border-right: 1px solid var(--cl-line); }
+  .cntk-compose .cntk-code { min-height: 0; }
+}
 `;

@@ -113,7 +113,7 @@ export const STYLE = `
 .cntk-edge.recurrent path { stroke-dasharray: 5 3; stroke: var(--cl-axis-2); }
 .cntk-edge.near path { stroke: var(--cl-brand); stroke-width: 2; }
 .cntk-edge text { font: 10.5px var(--jp-ui-font-family, system-ui, sans-serif); fill: var(--cl-quiet); paint-order: stroke; stroke: var(--cl-back); stroke-width: 4px; stroke-linejoin: round; pointer-events: none; }
-.cntk-edge.crowded:not(.near) text { display: none; }
+.cntk-edge.crowded text { display: none; }
 .cntk-edge.inner text { stroke: var(--cl-open); }
 .cntk-edge .axis { font-weight: 600; }
 .cntk-arrow { fill: var(--cl-edge); }

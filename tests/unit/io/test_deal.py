@@ -139,11 +139,11 @@ def test_the_next_chunk_is_loaded_by_a_thread_if_there_is_room_for_it(memory, th
     reader = Counting()
     timeline = Timeline(reader, Shuffle(), Limits(sweeps=2))
     chunks = Chunks(reader, memory, 2, ahead=True)
-    dealer = Dealer(reader.streams, timeline, chunks)
+    dealer = Dealer(reader.streams, timeline, chunks, lambda found, _: found, most=1)
     place: Place | None = Place()
     seen: list[float] = []
     while True:
-        found, _, after = dealer.get(place, (5, 1, 0))
+        found, after = dealer.get(place, (5, 1, 0))
         for coming in chunks._coming.values():
             coming.result()
         if after is None:
