@@ -49,7 +49,7 @@ class Bundle(Reader):
         self._words = words
         self.indexed, self.selective = all(r.indexed for r in readers), all(r.selective for r in readers)
         self._partners: dict[int, tuple[IndexVector, list[tuple[IndexVector, IndexVector]]]] = {}
-        self.missing = 0
+        self.left_out = readers[0].left_out
 
     def _joined(self, chunk: int) -> tuple[IndexVector, list[tuple[IndexVector, IndexVector]]]:
         """Which sequences of a chunk have all partners, and where these are: (chunk, number) for each other reader."""
@@ -62,7 +62,7 @@ class Bundle(Reader):
                 good &= found >= 0
             kept = np.flatnonzero(good)
             if len(kept) < len(keys):
-                self.missing += len(keys) - len(kept)
+                self.left_out += len(keys) - len(kept)
                 lost = keys[~good].tolist()[0]
                 self.defects.once(
                     "join",
