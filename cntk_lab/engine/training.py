@@ -28,6 +28,7 @@ from cntk_lab.tensor.arrays import to_host
 from cntk_lab.tensor.feed import single_frames
 from cntk_lab.tensor.layout import Layout
 from cntk_lab.tensor.shape import FREE
+from cntk_lab.tensor.sparse import SparseRows
 
 _KEPT = 32
 Scalars = Callable[[int], Sequence[Mapping[str, float]]]
@@ -269,7 +270,7 @@ def check_finite(arguments: Sequence[Variable], bound: Bound) -> None:
     """
     for v in arguments:
         rows = bound.rows[id(v)]
-        values = rows if type(rows) is np.ndarray else rows.matrix.data if hasattr(rows, "matrix") else rows
+        values = rows if type(rows) is np.ndarray else rows.stored[0] if isinstance(rows, SparseRows) else rows
         # a sum of squares is finite, too large, or not a number: only then is each element looked at
         if values.dtype.kind != "f" or math.isfinite(np.vdot(values, values)):
             continue

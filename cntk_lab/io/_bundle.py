@@ -6,6 +6,7 @@ sequence of theirs is needed, and kept while there is room. Knows no format.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cntk_lab.errors import AttributeValueError, ReaderError
-from cntk_lab.io._declare import Chunk, Keys, Reader
+from cntk_lab.io._declare import Chunk, Keys, Lying, Reader
 from cntk_lab.io._defects import Defects
 from cntk_lab.io._ragged import Ragged, join, reordered
 from cntk_lab.io._streams import StreamInformation, check_streams
@@ -48,8 +49,9 @@ class Bundle(Reader):
         self._tables = [_Table(r, words) for r in self._others]
         self._words = words
         self.indexed, self.selective = all(r.indexed for r in readers), all(r.selective for r in readers)
+        self.plain = all(r.plain for r in readers)
         self._partners: dict[int, tuple[IndexVector, list[tuple[IndexVector, IndexVector]]]] = {}
-        self.missing = 0
+        self.left_out = readers[0].left_out
 
     def _joined(self, chunk: int) -> tuple[IndexVector, list[tuple[IndexVector, IndexVector]]]:
         """Which sequences of a chunk have all partners, and where these are: (chunk, number) for each other reader."""
@@ -62,7 +64,7 @@ class Bundle(Reader):
                 good &= found >= 0
             kept = np.flatnonzero(good)
             if len(kept) < len(keys):
-                self.missing += len(keys) - len(kept)
+                self.left_out += len(keys) - len(kept)
                 lost = keys[~good].tolist()[0]
                 self.defects.once(
                     "join",
@@ -93,9 +95,17 @@ class Bundle(Reader):
         return sum(r.chunk_bytes() for r in (self._first, *self._others))
 
     def load(self, chunk: int) -> Chunk:
-        """Load a chunk of the first reader; partners follow when they are taken."""
+        """Load a chunk of the first reader and, as far as there is room, the partners' chunks."""
         kept, places = self._joined(chunk)
-        return _BundleChunk(self._first.load(chunk), kept, self._tables, places)
+        first = self._first.load(chunk)
+        for table, (chunks, _) in zip(self._tables, places, strict=True):
+            table.prepare(np.unique(chunks).tolist())
+        return _BundleChunk(first, kept, self._tables, places)
+
+    def limit_memory(self, size: int) -> None:
+        """Bytes of partners' chunks that are kept, of all readers together; the eight last ones always are."""
+        for table in self._tables:
+            table.memory = size // len(self._tables)
 
     def some(
         self, chunk: int, which: IndexVector, seeds: NDArray[np.uint64]
@@ -141,6 +151,8 @@ class _Table:
         self._chunk = np.repeat(np.arange(count), self._sizes)
         self._samples: dict[int, IndexVector] = {}
         self._loaded: OrderedDict[int, Chunk] = OrderedDict()
+        self._bytes, self.memory = 0, 0
+        self._lock = threading.Lock()  # chunks are loaded by a thread, and by who needs them sooner
         self._order = np.argsort(flat, kind="stable")
         self._sorted = flat[self._order]
 
@@ -170,11 +182,20 @@ class _Table:
 
     def chunk(self, number: int) -> Chunk:
         """A loaded chunk; the longest unused ones make room."""
-        found = self._loaded.pop(number, None) or self.reader.load(number)
-        self._loaded[number] = found
-        while len(self._loaded) > _KEPT:
-            self._loaded.popitem(last=False)
-        return found
+        with self._lock:
+            found = self._loaded.pop(number, None)
+            if found is None:
+                found = self.reader.load(number)
+                self._bytes += found.nbytes
+            self._loaded[number] = found
+            while len(self._loaded) > _KEPT and self._bytes > self.memory:
+                self._bytes -= self._loaded.popitem(last=False)[1].nbytes
+            return found
+
+    def prepare(self, numbers: Sequence[int]) -> None:
+        """Load chunks that will be needed soon, as far as there is room."""
+        for number in numbers[:_KEPT]:
+            self.chunk(number)
 
     def usable(self, chunks: IndexVector, numbers: IndexVector) -> NDArray[np.bool_]:
         """Which sequences at these places can be delivered."""
@@ -199,6 +220,16 @@ class _BundleChunk(Chunk):
         found = dict(self.first.take(self.kept[which], seeds))
         for table, (chunks, numbers) in zip(self._tables, self.places, strict=True):
             found.update(gather(chunks[which], numbers[which], seeds, table.chunk))
+        return found
+
+    def lying(self, which: IndexVector) -> Mapping[str, list[Lying]]:
+        """Where sequences lie, in chunks of all readers."""
+        found = dict(self.first.lying(self.kept[which]))
+        for table, (chunks, numbers) in zip(self._tables, self.places, strict=True):
+            for each in np.unique(chunks[which]).tolist():
+                here = np.flatnonzero(chunks[which] == each)
+                for name, parts in table.chunk(each).lying(numbers[which][here]).items():
+                    found.setdefault(name, []).extend((here if p is None else here[p], d, n) for p, d, n in parts)
         return found
 
 

@@ -160,6 +160,7 @@ def check(source: MinibatchSource | Deserializer | UserDeserializer | Iterable[A
         walk.start(reader.streams)
         for chunk in range(reader.chunk_count()):
             walk.chunk(reader, chunk)
+        walk.left_out += reader.left_out
     except LabError as error:
         words = "" if any(d.words() in str(error) for d in defects.all) else str(error)
         walk.stopped = words or "a defect that ends the file (see above)"

@@ -82,7 +82,8 @@ class Reader(ABC):
     joined. ``indexed``: whether keys and numbers of samples are known before data are read. ``selective``: whether
     :meth:`some` reads nothing else. ``plain``: whether taking sequences of a loaded chunk only copies them from where
     they lie (:meth:`Chunk.lying`), and chunks may be loaded in a thread while sizes and keys are asked for.
-    ``defects``: where bad places are told.
+    ``defects``: where bad places are told. ``left_out``: sequences that no chunk has, because their entry
+    was bad or they have no partner, as far as known.
     """
 
     streams: tuple[StreamInformation, ...]
@@ -91,6 +92,7 @@ class Reader(ABC):
     selective: bool = False
     plain: bool = False
     defects: Defects
+    left_out: int = 0
 
     @abstractmethod
     def chunk_count(self) -> int:

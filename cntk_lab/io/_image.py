@@ -171,7 +171,9 @@ class _MapReader(Reader):
             if not text.strip():
                 continue
             found = self._entry(text, number)
-            if found is not None:
+            if found is None:
+                self.left_out += 1
+            else:
                 keys.append(found[0] or str(len(keys)))
                 self._entries.append(found[1])
         return _as_keys(keys)
@@ -324,7 +326,9 @@ class _MapReader(Reader):
         shown = entry.what if len(entry.what) <= 60 else entry.what[:57] + "..."
         name = next(iter(self._images))
         self._bad.add(item)
-        self._tell(entry.line, shown, 1, cause, f"{type(error).__name__}: {error}"[:300], expected, name)
+        # Pillow names the buffer it was given by its address, which says nothing
+        found = "no known format" if type(error).__name__ == "UnidentifiedImageError" else str(error)
+        self._tell(entry.line, shown, 1, cause, f"{type(error).__name__}: {found}"[:300], expected, name)
 
     def _content(self, entry: _Entry) -> bytes:
         if self.encoded:

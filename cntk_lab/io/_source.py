@@ -144,6 +144,8 @@ class MinibatchSource:
         self._config = config
         self._defects = Defects(config.max_errors)
         self._reader = open_readers(config, self._defects)
+        if isinstance(self._reader, Bundle):
+            self._reader.limit_memory(memory // 2)
         self._infos = {s.m_name: s for s in self._reader.streams}
         self.streams = Record(**self._infos)
         chunk = self._reader.chunk_bytes()

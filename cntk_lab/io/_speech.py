@@ -173,6 +173,7 @@ def _mlf_input(type_: str, streams: Mapping[str, Any]) -> dict[str, dict[str, An
 class _Utterances(Reader):
     """What feature and label readers share: utterances with names and lengths, in chunks of about 15 minutes."""
 
+    plain = True
     names: list[str]
     lengths: IndexVector
 

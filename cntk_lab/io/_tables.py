@@ -260,7 +260,7 @@ class _TableReader(_RowReader):
                 return [meta.row_group(k).num_rows for k in range(meta.num_row_groups)]
         else:
             self.what = type(table).__name__
-        self._table = table
+        self._table, self.plain = table, True
         names = list(table.column_names) if hasattr(table, "column_names") else list(table.keys())
         self._check_columns(names)
         first = self._whole(self._inputs[self.streams[0].m_name]["fields"][0])

@@ -244,6 +244,14 @@ def from_one_hot(indices: NDArray[np.int64], num_classes: int, dtype: str) -> cs
     return csr_matrix((np.ones(int(valid.sum()), dtype), indices[valid], indptr), shape=(len(indices), num_classes))
 
 
+def one_each(indices: NDArray[np.int64], num_classes: int, dtype: str) -> Csr | None:
+    """The arrays of rows with a single 1 each; None if some row has none, or there are too many for 32-bit numbers."""
+    if len(indices) and (int(indices.min()) < 0 or max(len(indices), num_classes) >= 2**31):
+        return None
+    starts = np.arange(len(indices) + 1, dtype=np.int32)
+    return Csr(np.ones(len(indices), dtype), indices.astype(np.int32), starts, num_classes, True)
+
+
 def is_csr(data: object) -> bool:
     """Whether data is a SciPy CSR matrix or array (without importing SciPy)."""
     return type(data).__name__ in ("csr_matrix", "csr_array") and type(data).__module__.startswith("scipy.sparse")

@@ -21,7 +21,7 @@ from cntk_lab.tensor import dtype as dtypes
 from cntk_lab.tensor.arrays import NDArrayView, to_host
 from cntk_lab.tensor.layout import Layout
 from cntk_lab.tensor.shape import Shape, as_shape, size
-from cntk_lab.tensor.sparse import SparseRows, from_one_hot, is_csr
+from cntk_lab.tensor.sparse import SparseRows, from_one_hot, is_csr, one_each
 
 ONE_HOT_SKIP = 4294967295
 
@@ -220,26 +220,43 @@ class Value(PackedValue):
         # of several axes the last one is the class; one number for each position of the others
         classes, per = shape[-1] if shape else 1, size(shape[:-1])
         flat = [i for one in lists for i in one]
-        for i in flat:
-            if not isinstance(i, (int, np.integer)) or isinstance(i, bool):
-                raise DataError(f"one_hot: {i!r} is not a class number", fix="class numbers are whole numbers")
-            if i != ONE_HOT_SKIP and not 0 <= i < classes:
-                raise DataError(
-                    f"Value::Create: one-hot index value ({i}) exceeds vocabulary size ({classes}).",
-                    fix=f"indices go from 0 to {classes - 1}",
-                )
+        indices = _class_numbers(flat, classes)
         if any(len(one) % per for one in lists):
             raise DataError(
                 f"one_hot: a sample of shape {shape} takes {per} class numbers, there are "
                 f"{[len(one) for one in lists][:8]}",
                 fix="give whole samples",
             )
-        indices = np.array([-1 if i == ONE_HOT_SKIP else i for i in flat], np.int64)
         layout = Layout.of([len(one) // per for one in lists])
-        matrix = from_one_hot(indices, classes, dtypes.name_of(dtype or "float32"))
+        name = dtypes.name_of(dtype or "float32")
+        matrix: Any = one_each(indices, classes, name) if per == 1 else None
+        if matrix is None:
+            matrix = from_one_hot(indices, classes, name)
         if per > 1:
             matrix = matrix.reshape((len(indices) // per, size(shape))).tocsr()
         return Value.packed(layout.pack_rows(SparseRows(matrix, shape)), layout, has_sequence=nested)
+
+
+def _class_numbers(flat: list[Any], classes: int) -> Any:
+    """Class numbers, checked: int64, -1 for those that are to be skipped."""
+    if set(map(type, flat)) <= {int}:  # as nearly always: no look at each number
+        try:
+            indices = np.array(flat, np.int64)
+        except OverflowError:
+            indices = np.array([classes], np.int64)
+        lowest = int(indices.min(initial=0))
+        indices[indices == ONE_HOT_SKIP] = -1
+        if lowest >= 0 and int(indices.max(initial=-1)) < classes:
+            return indices
+    for i in flat:
+        if not isinstance(i, (int, np.integer)) or isinstance(i, bool):
+            raise DataError(f"one_hot: {i!r} is not a class number", fix="class numbers are whole numbers")
+        if i != ONE_HOT_SKIP and not 0 <= i < classes:
+            raise DataError(
+                f"Value::Create: one-hot index value ({i}) exceeds vocabulary size ({classes}).",
+                fix=f"indices go from 0 to {classes - 1}",
+            )
+    return np.array([-1 if i == ONE_HOT_SKIP else i for i in flat], np.int64)
 
 
 def _holds_sparse(data: Any) -> bool:

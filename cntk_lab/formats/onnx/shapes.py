@@ -81,7 +81,7 @@ def types_of(node: Node, types: Sequence[Type | None], numbers: Sequence[Dims | 
         return [None] * len(node.outputs)
     try:
         found = rule(Use(node, types, numbers, opset))
-    except (IndexError, TypeError, ValueError, ZeroDivisionError):  # a use that its operator does not allow
+    except (ArithmeticError, IndexError, TypeError, ValueError):  # a use that its operator does not allow
         found = []
     return ([_bearable(t) for t in found] + [None] * len(node.outputs))[: len(node.outputs)]
 
@@ -333,7 +333,7 @@ def _squeeze(use: Use) -> Types:
 def _unsqueeze(use: Use) -> Types:
     x, count = use.dims(0), use.list("axes", 1)
     axes = None if x is None or count is None else _axes(use, 1, len(x) + len(count))
-    if x is None or axes is None:
+    if x is None or axes is None or len(set(axes) & set(range(len(x) + len(axes)))) != len(axes):
         return [_tensor(use.element(), None)]
     rest = iter(x)
     return [_tensor(use.element(), tuple(1 if i in axes else next(rest) for i in range(len(x) + len(axes))))]

@@ -126,6 +126,7 @@ def test_shapes_go_through_calls_of_functions():
 
 def test_shapes_of_no_tensor_are_not_given():
     assert of("Unsqueeze", (2,), axes=list(range(70))) == [None]
+    assert of("Unsqueeze", (2,), axes=[0, 0]) == [None]
     assert of("Conv", (1, 1, 2, 2), (1, 1, 5, 5)) == [(1, 1, None, None)]
     assert of("Tile", (2**40,), (1,), numbers=[None, (2**40,)]) == [(None,)]
     assert of("Split", (5,), axis=0, split=[2, 3], outputs=3) == [(2,), (3,), None]

@@ -19,6 +19,7 @@ from cntk_lab.io import (
     StreamDef,
     StreamDefs,
     StreamInformation,
+    TableDeserializer,
     _gather_native,
     _order_native,
     write_cbf,
@@ -74,6 +75,22 @@ def doubles(folder: Path) -> Any:
     return CBFDeserializer(str(write_cbf({"x": rows, "y": sparse}, folder / "data.bin", chunk_bytes=900)))
 
 
+def joined(folder: Path) -> Any:
+    """Two files joined by id; the partners of a chunk's sequences lie in many chunks."""
+    order = np.random.default_rng(1).permutation(300).tolist()
+    lines = [f"{k} |z {k} {j}\n" for k in order for j in range(1 + k % 3)]
+    (folder / "more.txt").write_text("".join(lines))
+    more = CTFDeserializer(str(folder / "more.txt"), StreamDefs(z=StreamDef(field="z", shape=2)))
+    more["chunkSizeInBytes"] = 300
+    return [text(folder), more]
+
+
+def columns(folder: Path) -> Any:
+    np.savez(folder / "data.npz", x=np.arange(400.0).reshape(200, 2), y=np.arange(200) % 7)
+    streams = StreamDefs(x=StreamDef(field="x", shape=2), y=StreamDef(field="y", shape=7, is_sparse=True))
+    return TableDeserializer(folder / "data.npz", streams)
+
+
 def dealt(deserializer: Any, **options: Any) -> list[Any]:
     source = MinibatchSource(deserializer, max_sweeps=2, **options)
     found = []
@@ -86,7 +103,7 @@ def dealt(deserializer: Any, **options: Any) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("make", [text, pixels, doubles])
+@pytest.mark.parametrize("make", [text, pixels, doubles, joined, columns])
 @pytest.mark.parametrize("options", [{"randomize": False}, {}, {"randomization_window_in_chunks": 3}])
 def test_native_code_and_numpy_deal_the_same(make, options, compiled, tmp_path):
     deserializer = make(tmp_path)

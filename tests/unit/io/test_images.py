@@ -18,6 +18,7 @@ from cntk_lab.io import (
     MinibatchSource,
     StreamDef,
     StreamDefs,
+    check,
     transforms,
 )
 
@@ -173,6 +174,10 @@ def test_a_bad_line_or_image_is_named_and_can_be_left_out(map_file, tmp_path, li
     assert str(caught.value).startswith(f"{map_file}{place}: {cause}")
     with pytest.warns(LabWarning, match="left out"):
         assert first(map_file, [], max_errors=1)[1].tolist() == [[1, 0], [0, 1]]
+    streams = StreamDefs(image=StreamDef(field="image"), label=StreamDef(field="label", shape=2))
+    report = check(ImageDeserializer(str(map_file), streams))
+    assert (report.sequences, report.left_out, len(report.defects)) == (2, 1, 1)
+    assert "object at" not in str(report)
 
 
 def test_images_of_two_sizes_are_named(map_file, tmp_path):

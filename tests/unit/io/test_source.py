@@ -19,6 +19,7 @@ from cntk_lab.io import (
     StreamDefs,
     StreamInformation,
     UserDeserializer,
+    check,
     write_cbf,
 )
 
@@ -52,6 +53,8 @@ def test_sequences_without_partner_are_left_out_and_told(tmp_path):
     source = MinibatchSource([a, b], randomize=False, max_sweeps=1, prefetch=0)
     with pytest.warns(LabWarning, match="sequence 3 has no partner"):
         assert values(source, 100) == [1, 2]
+    report = check([a, b])
+    assert (report.sequences, report.left_out) == (2, 1)
 
 
 def test_frame_mode_wants_single_frames(tmp_path):

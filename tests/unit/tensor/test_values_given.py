@@ -142,3 +142,30 @@ def test_a_value_of_another_number_of_samples_is_not_assigned():
         C.assign(w, C.unpack_batch(x)).eval({x: [[1, 2, 3]] * 3})
     assert "the data have 3 along static axis 0, what they are combined with has 2" in str(error.value)
     assert not w.value.any()
+
+
+@pytest.mark.parametrize("number", [3, -1, 2**70, 1.0, True, np.float32(1), "1"])
+@pytest.mark.parametrize("sequences", [False, True])
+def test_what_is_no_class_number_is_refused(number, sequences):
+    batch = [[0, number]] if sequences else [0, number]
+    with pytest.raises(DataError):
+        C.Value.one_hot(batch, 3)
+
+
+@pytest.mark.parametrize("kind", [int, np.int32, np.int64, np.uint8])
+def test_class_numbers_of_any_whole_type_become_rows(kind):
+    batch = [[kind(2), kind(0)], [kind(1)], [kind(0), kind(0), kind(2)]]
+    found = [m.toarray() for m in C.Value.one_hot(batch, 3).as_sequences(variable(2, sparse=True))]
+    for got, numbers in zip(found, batch, strict=True):
+        np.testing.assert_array_equal(got, np.eye(3, dtype=np.float32)[[int(n) for n in numbers]])
+
+
+def test_a_skipped_class_number_is_a_row_of_zeros():
+    (rows,) = C.Value.one_hot([[2, C.Value.ONE_HOT_SKIP, 0]], 3).as_sequences(variable(2, sparse=True))
+    np.testing.assert_array_equal(rows.toarray(), [[0, 0, 1], [0, 0, 0], [1, 0, 0]])
+
+
+def test_one_class_number_for_each_place_of_the_other_axes():
+    value = C.Value.one_hot([[0, 2, 1, 1]], (2, 3))
+    (matrix,) = value.as_sequences(C.sequence.input_variable((2, 3), is_sparse=True))
+    np.testing.assert_array_equal(matrix.toarray(), [[1, 0, 0, 0, 0, 1], [0, 1, 0, 0, 1, 0]])

@@ -1,0 +1,34 @@
+"""Statistics of arrays hold for any numbers, and everything in them is a number that JSON can hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from cntk_lab.widgets._statistics import BINS, statistics
+
+LARGEST = np.finfo(np.float64).max
+
+
+def test_a_histogram_counts_equal_parts_of_the_range():
+    found = statistics("W", np.array([0.0, 0.5, 1.0, 2.0]))
+    assert [i for i, n in enumerate(found.histogram) if n] == [0, 8, 16, 31]
+    data = np.random.default_rng(0).normal(size=1000)
+    assert statistics("W", data).histogram == np.histogram(data, BINS)[0].tolist()
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [1e308, -1e308], [LARGEST, -LARGEST], [1.0, np.nextafter(1.0, 2.0)], [5e-324, 0.0], [1e300] * 3,
+        [LARGEST] * 4, [np.nan, np.inf], [],
+    ],
+)  # fmt: skip
+def test_extremes_are_counted_and_can_be_sent(numbers):
+    array = np.array(numbers, np.float64)
+    found = statistics("W", array)
+    assert sum(found.histogram) == np.isfinite(array).sum()
+    json.dumps(dataclasses.asdict(found), allow_nan=False)
