@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cntk_lab.errors import NotAvailableError
+from cntk_lab.errors import NotAvailableError, SignatureError
 from cntk_lab.graph.function import Function
 from cntk_lab.widgets import of_function
 
@@ -43,6 +43,7 @@ def show(model: Function | str | os.PathLike[str], other: Function | str | os.Pa
     Raises:
         NotAvailableError: if ipywidgets and anywidget are missing, or the front end was not built.
         FormatError: if a file is damaged, or does not exist.
+        SignatureError: if something else is given.
 
     Example:
         >>> import cntk_lab as C
@@ -51,6 +52,12 @@ def show(model: Function | str | os.PathLike[str], other: Function | str | os.Pa
         >>> view = lab.show(model)  # doctest: +SKIP
         >>> view.save("model.svg")  # doctest: +SKIP
     """
+    for given in (model, other):
+        if given is not None and not isinstance(given, Function | str | os.PathLike):
+            raise SignatureError(
+                f"lab.show takes models, not {type(given).__name__}",
+                fix="give a Function (a layer that was applied, or not yet), or the path of a model file",
+            )
     if not isinstance(model, Function) or not (other is None or isinstance(other, Function)):
         from cntk_lab.widgets import of_file
 

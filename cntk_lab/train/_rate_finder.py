@@ -22,13 +22,20 @@ DIVERGED = 4.0
 """Times the best loss at which the search ends."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RateSearch:
     """Rates tried, the smoothed average loss at each, and the rate that is suggested."""
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]
     suggestion: float
+
+    def __repr__(self) -> str:
+        low = min(self.losses, default=math.nan)
+        return (
+            f"RateSearch(suggestion={self.suggestion:.3g}: {len(self.rates)} rates from {self.rates[0]:.3g} to "
+            f"{self.rates[-1]:.3g}, lowest loss {low:.4g})"
+        )
 
 
 def find_rate(

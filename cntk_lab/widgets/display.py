@@ -108,6 +108,10 @@ def text_of_arranged(arranged: Snapshot, count: int, depth: int = 1) -> str:
             flows = " ".join(filter(None, (axes_text(node["axes"]), shape_text(node["shape"]))))
             count = f"   {node['parameters']:,} parameters" if node["parameters"] and node["kind"] != "constant" else ""
             problem = f"   !! {node['problem']}" if "problem" in node else ""
+            held = [tree.node[p] for p in tree.hosted.get(uid, ()) if "change" in tree.node[p]]
+            for changed in ([node] if "change" in node else []) + held:
+                note = f": {changed['note']}" if changed.get("note") else ""
+                problem += f"   ({changed['name'] or title_of(changed)} {changed['change']}{note})"
             lines.append(f"{'  ' * (level + 1)}{title_of(node)}{name}{fed} -> {flows}{count}{problem}")
             if level < depth:
                 write(uid, level + 1)

@@ -63,10 +63,11 @@ class TrainingMonitor(LabWidget):
 
     def __init__(self, run: Run, *others: Run | History) -> None:
         self._entries: list[_Entry] = [_Entry(run)]
+        self._steered = run.number
         self._sending = threading.Lock()
         self._unsubscribe: Callable[[], None] = lambda: None
         self._display = ""
-        super().__init__(runs=[self._entries[0].state()], details=self._details())
+        super().__init__(runs=self._states(), details=self._details())
         for other in others:
             self.compare(other)
         self._unsubscribe = BUS.subscribe(RunChanged, self._heard)
@@ -76,8 +77,8 @@ class TrainingMonitor(LabWidget):
 
     @property
     def run(self) -> Run:
-        """The run that was begun or forked last: the one the methods below are for."""
-        return next(e.run for e in reversed(self._entries) if e.run is not None)
+        """The run that the methods below are for: the monitor's own, or what was forked from it last."""
+        return next(e.run for e in self._entries if e.run is not None and e.number == self._steered)
 
     @property
     def shown_runs(self) -> list[Run]:
@@ -144,12 +145,16 @@ class TrainingMonitor(LabWidget):
         Returns:
             The new run; the monitor's methods are for it from now on.
         """
-        made = self.run.fork(step, name)
+        return self._forked(self.run.fork(step, name))
+
+    def _forked(self, made: Run) -> Run:
+        """Draw a fork; from now on it is the run that is steered."""
+        self._steered = made.number
         self.compare(made)
         return made
 
     def compare(self, *others: Run | History | TrainingMonitor) -> TrainingMonitor:
-        """Draw other runs beside this one.
+        """Draw other runs beside this one; what is steered stays the same.
 
         Args:
             others: runs, monitors of runs, or histories as ``lab.read_run`` gives them.
@@ -228,8 +233,7 @@ class TrainingMonitor(LabWidget):
                 self._show_all(self._entry(run.number))
                 words = f"{run.name} is at step {request.step} again"
             elif request.action == "fork":
-                made = run.fork(request.step)
-                self.compare(made)
+                made = self._forked(run.fork(request.step))
                 words = f"{made.name} goes on from step {request.step}: change what you like, then resume"
             else:
                 found = run.find_learning_rate()
@@ -265,9 +269,12 @@ class TrainingMonitor(LabWidget):
         self.send(curve, [np.concatenate([loss, metric]).tobytes()])
 
     def _tell(self) -> None:
-        self.runs = [e.state() for e in self._entries]
+        self.runs = self._states()
         if any(e.grown() for e in self._entries):
             self.details = self._details()
+
+    def _states(self) -> list[dict[str, Any]]:
+        return [{**e.state(), "main": e.number == self._steered} for e in self._entries]
 
     def _details(self) -> dict[str, Any]:
         return {str(e.number): e.details() for e in self._entries}

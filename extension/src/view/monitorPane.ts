@@ -15,6 +15,8 @@ export interface RunState {
   forkedAt: number;
   hasMetric: boolean;
   steered: boolean;
+  /** The kernel's methods are for this run. */
+  main: boolean;
   status: 'ready' | 'running' | 'paused' | 'stopped' | 'finished' | 'failed' | 'read';
   step: number;
   epoch: number;
@@ -62,6 +64,7 @@ export class MonitorPane {
   private readonly series = new Map<number, Series>();
   private runs: (RunState & Details)[] = [];
   private current = 0;
+  private main: number | undefined;
   private chosen: number | null = null;
   private waiting = false;
   /** When the curves were drawn last, and how often they were. */
@@ -168,9 +171,10 @@ export class MonitorPane {
   /** What the kernel tells of the runs. */
   setRuns(states: readonly RunState[], details: Readonly<Record<string, Details>>): void {
     const runs = states.map(state => ({ ...state, ...(details[String(state.number)] ?? NONE) }));
-    const fresh = runs.length > this.runs.length ? runs.filter(r => r.steered).at(-1) : undefined;
+    const main = runs.find(run => run.main)?.number;
     this.runs = runs;
-    if (fresh) this.current = fresh.number;
+    // a fork takes the buttons; a run that is only compared does not
+    if (main !== undefined && main !== this.main) this.main = this.current = main;
     this.show();
   }
 

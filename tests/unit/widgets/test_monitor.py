@@ -155,6 +155,17 @@ def test_a_rewound_curve_becomes_shorter(monitor):
     assert len(curves(from_browser(monitor, kind="all"))[monitor.run.number][2]) == 12
 
 
+def test_a_run_that_is_only_compared_is_not_steered(monitor):
+    criterion, data, learner = task()
+    other = TrainingMonitor(run_of(criterion, data, learner, max_steps=5, name="other"))
+    own = monitor.run
+    assert monitor.compare(other).run is own
+    assert [(s["name"], s["main"]) for s in monitor.runs] == [("a", True), ("other", False)]
+    finish(monitor)
+    monitor.fork(10, "c")
+    assert [(s["name"], s["main"]) for s in monitor.runs] == [("a", False), ("other", False), ("c", True)]
+
+
 def test_histories_that_were_read_are_compared(monitor, tmp_path):
     finish(monitor)
     read = lab.read_run(monitor.run.save(tmp_path / "a.jsonl"))

@@ -75,3 +75,32 @@ def test_two_models_show_their_difference(front_end):
     view = lab.show(model(), model(offset=0.5, operator=C.cos))
     marked = {(node["op"], node["change"]) for node in view.graph["nodes"] if "change" in node}
     assert marked == {("Sin", "removed"), ("Cos", "added"), ("Parameter", "changed")}
+
+
+def test_what_is_no_model_is_refused_in_words():
+    from cntk_lab import lab
+    from cntk_lab.errors import SignatureError
+
+    with pytest.raises(SignatureError, match="takes models, not int"):
+        lab.show(3)
+    with pytest.raises(SignatureError, match="not list"):
+        lab.show(model(), [])
+
+
+def test_a_giant_is_refused_before_anything_is_made_of_it(monkeypatch):
+    monkeypatch.setattr(of_function, "MOST_NODES", 1)
+    with pytest.raises(NotAvailableError, match="more than 1 nodes"):
+        of_function.snapshot_of(model())
+    bundle = of_function.mimebundle(model())
+    assert set(bundle) == {"text/plain"}
+    assert "more than 1 nodes" in bundle["text/plain"]
+
+
+def test_the_text_of_a_difference_says_what_differs():
+    before = model()
+    after = C.tanh(before.clone("clone"))
+    weights = after.parameters[0]
+    weights.value = weights.value + 1
+    told = of_function.difference_of(before, after).static_forms()["text/plain"]
+    assert " changed: 6 of 6 weights moved, by 1 at most)" in told
+    assert told.endswith("(Tanh added)")
