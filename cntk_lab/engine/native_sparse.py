@@ -170,6 +170,8 @@ class ProductStep(SparseStep):
         letters = spec.left[1:]
         self.first, self.last = ("", letters) if len(letters) == 1 else (letters[0], letters[1])
         self.free = next((c for c in spec.right if c not in spec.left), "")
+        self.flop = 2 * (spec.sizes[self.free] if self.free else 1)
+        """Operations for each stored value."""
 
     def block(self, rows: int) -> Any:
         """The argument block without addresses, and without what each run tells."""
@@ -290,7 +292,7 @@ class UpdateStep(SparseStep):
             self.formulas.handle.address, update.block.ctypes.data, count, self.formulas.code.phases
         )
         moves = [
-            [executor.kernel_row(self.mover.address, m.ctypes.data) for _, m in some]
+            [executor.kernel_row(self.mover.address, m.ctypes.data, count) for _, m in some]
             for some in (update.together, update.apart)
         ]
         return [*moves[0], formulas, *moves[1]]

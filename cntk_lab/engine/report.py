@@ -9,6 +9,7 @@ from cntk_lab.backends.cpu import blas, onednn
 from cntk_lab.engine.bind import NativePlan
 from cntk_lab.engine.native import Absorbed, BatchedStep, CallStep, GemmStep, MapStep, NativeStep, OrderStep
 from cntk_lab.engine.native_loop import LoopStep
+from cntk_lab.engine.native_sparse import ProductStep, UpdateStep
 from cntk_lab.engine.plan import Call, Contract, Join, Part, Step, View
 from cntk_lab.tensor.shape import FREE
 
@@ -32,6 +33,10 @@ def _tier(step: Step, own: NativeStep | None) -> str:
         return "NumPy" + _cost(step, own)
     if isinstance(own, Absorbed):
         return "done by the step before"
+    if isinstance(own, ProductStep):
+        return f"kernel, {own.flop} flop/stored value"
+    if isinstance(own, UpdateStep):
+        return f"kernel, {own.formulas.code.row_work:.3g} ns/touched row"
     name = {
         MapStep: "kernel",
         LoopStep: "native loop",
