@@ -51,7 +51,7 @@ def sparse_steps(plan: Plan) -> dict[int, NativeStep]:
 class SparseStep(NativeStep):
     """A step that takes sparse rows as they are: they need no dense memory."""
 
-    tier = "kernel for sparse rows"
+    tier = "kernel"
 
     def __init__(self, dtype: str) -> None:
         self.dtype = dtype
@@ -173,6 +173,8 @@ class ProductStep(SparseStep):
         letters = spec.left[1:]
         self.first, self.last = ("", letters) if len(letters) == 1 else (letters[0], letters[1])
         self.free = next((c for c in spec.right if c not in spec.left), "")
+        self.flop = 2 * (spec.sizes[self.free] if self.free else 1)
+        """Operations for each stored value."""
 
     def block(self) -> Any:
         """The argument block without addresses, and without what each run tells."""
@@ -289,7 +291,7 @@ class UpdateStep(SparseStep):
             self.formulas.handle.address, update.block.ctypes.data, count, self.formulas.code.phases
         )
         moves = [
-            [executor.kernel_row(self.mover.address, m.ctypes.data) for _, m in some]
+            [executor.kernel_row(self.mover.address, m.ctypes.data, count) for _, m in some]
             for some in (update.together, update.apart)
         ]
         return [*moves[0], formulas, *moves[1]]

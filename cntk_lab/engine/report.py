@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from cntk_lab.engine.bind import NativePlan
 from cntk_lab.engine.native import MapStep
+from cntk_lab.engine.native_sparse import ProductStep, UpdateStep
 from cntk_lab.engine.native_step import Absorbed, NativeStep
 from cntk_lab.engine.plan import Call, Contract, Join, Part, Step, View
 from cntk_lab.tensor.shape import FREE
@@ -35,6 +36,10 @@ def _tier(step: Step, own: NativeStep | None) -> str:
 
 
 def _cost(step: Step, own: NativeStep | None) -> str:
+    if isinstance(own, ProductStep):
+        return f", {own.flop} flop/stored value"
+    if isinstance(own, UpdateStep):
+        return f", {own.formulas.code.row_work:.3g} ns/touched row"
     if isinstance(own, MapStep):
         return f", {own.code.row_work:.3g} ns/row"
     if isinstance(step, Contract) and FREE not in step.spec.sizes.values():

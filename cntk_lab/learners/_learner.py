@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cntk_lab.device import use_default_device
 from cntk_lab.errors import DataError, GraphError, ShapeError, SignatureError, TrainingError
@@ -23,7 +22,8 @@ from cntk_lab.formula.print_numpy import numpy_function
 from cntk_lab.graph.variable import Parameter
 from cntk_lab.learners._declare import COMMON, Formulas, Moment, Rule, Scalar, TouchedRows, Update, Whole, scalars_of
 from cntk_lab.learners._schedules import IGNORE, SchedulingError, TrainingParameterSchedule
-from cntk_lab.tensor.arrays import NDArrayView, Storage, array_module, to_device, to_host
+from cntk_lab.learners._smoothed import stacked, unstacked
+from cntk_lab.tensor.arrays import NDArrayView, Storage, array_module, to_device
 from cntk_lab.tensor.mersenne import MersenneTwister64
 from cntk_lab.tensor.randomness import next_seed
 from cntk_lab.tensor.shape import is_known
@@ -379,7 +379,7 @@ class Learner:
             "minibatchCount": self._minibatches,
             "noise_injection_seed": self._noise_seed,
             "sample_count": self._samples,
-            "smoothed_gradients": [_stacked(s, self.rule.state) for s in self._states],
+            "smoothed_gradients": [stacked(s.update.parameter, s.arrays, self.rule.state) for s in self._states],
             "sweepCount": self._sweeps,
             "type": "Learner",
             "version": _VERSION,
@@ -417,7 +417,10 @@ class Learner:
                 f"{len(self._states)}",
                 fix="restore with the same learners and parameters as at saving",
             )
-        parts = [_unstacked(s, self.rule, stack) for s, stack in zip(self._states, stacks, strict=True)]
+        parts = [
+            unstacked(s.update.parameter, s.arrays, self.rule, stack)
+            for s, stack in zip(self._states, stacks, strict=True)
+        ]
         for s, arrays in zip(self._states, parts, strict=True):
             for name, array in arrays.items():
                 s.arrays[name].write(array)
@@ -582,30 +585,3 @@ def _run(update: Update, gradient: Any, values: Mapping[str, float]) -> None:
     numbers = [xp.full(ones, values[name], dtype=target.dtype) for name in update.scalars]
     numpy_function(update.kernel())(xp, *(a.reshape(lead) for a in arrays), *numbers)
     storage.version += 1
-
-
-def _stacked(state: _State, names: Sequence[str]) -> NDArray[Any]:
-    """The arrays of a parameter as checkpoints hold them: one in the parameter's shape, several below each other."""
-    parameter = state.update.parameter
-    if not names:
-        return np.zeros((), parameter.type.dtype)
-    arrays = [to_host(state.arrays[name].array) for name in names]
-    if len(arrays) == 1:
-        return np.array(arrays[0])
-    width = parameter.shape[-1] if parameter.shape else 1
-    return np.concatenate([a.reshape(-1, width) for a in arrays])
-
-
-def _unstacked(state: _State, rule: Rule, stack: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    expected = _stacked(state, rule.state).shape
-    if stack.shape != expected:
-        raise TrainingError(
-            f"checkpoint: the state of {state.update.parameter} has the shape {stack.shape}, learner {rule.name} needs "
-            f"{expected}",
-            fix="restore with the same learners and parameters as at saving",
-        )
-    if not rule.state:
-        return {}
-    shape = state.update.parameter.shape
-    parts = [stack] if len(rule.state) == 1 else np.split(stack, len(rule.state))
-    return {name: part.reshape(shape) for name, part in zip(rule.state, parts, strict=True)}

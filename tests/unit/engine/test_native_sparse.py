@@ -255,7 +255,11 @@ def test_every_product_with_sparse_rows_has_a_native_row():
     plan = plan_for(Wanted(roots=loss.outputs, totals=loss.outputs, training=True, updates=updates))
     native = execute.native_of(plan)
     assert len([s for s in native.steps if isinstance(s, SparseStep)]) == 5
-    assert "NumPy" not in plan.explain()
+    text = plan.explain()
+    assert "NumPy" not in text
+    assert text.count(f"# kernel, {2 * WIDTH} flop/stored value") == 2  # a word's row of the table, and its gradient
+    assert text.count("# kernel, 2 flop/stored value") == 2  # a tag's score, and its gradient
+    assert "ns/touched row" in text
     assert {plan.buffers[b].variable for b in native.left_sparse} == {x, y}
 
 
