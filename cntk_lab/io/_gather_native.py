@@ -23,6 +23,7 @@ from cntk_lab.tensor.layout import Layout
 _SIGNATURE: Final = "void(int64)"
 _BYTES_TO_FLOATS: Final = 1
 _BUFFERS: Final = 40
+_TRIES: Final = 4
 
 _COUNT: Final = struct.Struct("q")
 _JOB: Final = struct.Struct("11q")
@@ -131,18 +132,24 @@ class Buffers:
         self._shape, self._dtype = shape, dtype
         self._kept: list[tuple[Any, int]] = []
         self._unused = _users((np.empty(0), 0))
+        self._at = -1
 
     def take(self, rows: int) -> tuple[NDArray[Any], int]:
         """An array of so many rows, its content being anything, and its address."""
-        kept = self._kept
-        for entry in kept:
+        kept, tried = self._kept, 0
+        while tried < min(len(kept), _TRIES):  # in turn: the one used longest ago is likely to be free
+            tried += 1
+            self._at = (self._at + 1) % len(kept)
+            entry = kept[self._at]
             if len(entry[0]) >= rows and _users(entry) == self._unused:
                 return entry[0][:rows], entry[1]
-        if len(kept) >= _BUFFERS:
-            kept.pop(0)
-        made = np.empty((rows + rows // 8, *self._shape), self._dtype)
-        kept.append((made, address(made)))
-        return made[:rows], kept[-1][1]
+        made = np.empty((rows + rows // 4, *self._shape), self._dtype)
+        if len(kept) < _BUFFERS:
+            self._at = len(kept)
+            kept.append((made, address(made)))
+        else:
+            kept[self._at] = (made, address(made))
+        return made[:rows], kept[self._at][1]
 
 
 def _users(entry: tuple[Any, int]) -> int:
@@ -161,6 +168,8 @@ class Jobs:
         self._block = bytearray(8 + most * _JOB.size)
         self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._block))
         self._count = 0
+        self._layout: Layout | None = None
+        self._packing = (0, 0)
         self._call = _call()
 
     def add(
@@ -189,9 +198,11 @@ class Jobs:
         """
         size = source.itemsize
         mode = _BYTES_TO_FLOATS if size == 1 else size
-        order = lives = 0
-        if not layout.identity or layout.longest > 1:
-            order, lives = address(layout.order), address(layout.live)
+        if self._layout is not layout:  # streams of one minibatch often share theirs
+            self._layout, self._packing = layout, (0, 0)
+            if layout.longest > 1:
+                self._packing = address(layout.order), address(layout.live)
+        order, lives = self._packing
         job = (layout.count, out, elements, mode, elements * size, layout.longest, order, lives, pointers, ends)
         _JOB.pack_into(self._block, 8 + self._count * _JOB.size, places, *job)
         self._count += 1
