@@ -85,7 +85,7 @@ class Dealer(Generic[Result]):
         self._at: tuple[Place, Request] | None = None
         self._dealing: _Dealing | None = None
         self._next = 0
-        self._made: deque[tuple[Result, Place]] = deque()
+        self._made: deque[tuple[Result, Place, native.Jobs | None]] = deque()
         self._room: dict[Any, native.Buffers] = {}
 
     def get(self, place: Place, request: Request) -> tuple[Result, Place | None]:
@@ -95,12 +95,14 @@ class Dealer(Generic[Result]):
             self.clear()
         if not self._made and not self._make(place, request):
             return self._finish({}, False), None
-        made = self._made.popleft()
-        self._at = (made[1], request)
-        return made
+        result, after, jobs = self._made.popleft()
+        if jobs is not None:
+            jobs.run()  # only now, so that what it writes is still in the processor's cache when it is used
+        self._at = (after, request)
+        return result, after
 
     def _make(self, place: Place, request: Request) -> bool:
-        """Make some minibatches, at least one; False at the end."""
+        """Make some minibatches, at least one, but for the copying; False at the end."""
         while True:
             dealing = self._dealing
             if dealing is None or self._next >= len(dealing.cuts):
@@ -112,9 +114,9 @@ class Dealer(Generic[Result]):
                 if dealing is None:
                     return False
             first, self._next = self._next, min(self._next + dealing.at_a_time(self._most), len(dealing.cuts))
-            for dealt, cut in dealing.deal(first, self._next):
+            for dealt, cut, jobs in dealing.deal(first, self._next):
                 if dealt or dealing.shared:  # else all of it was left out: on to the next one
-                    self._made.append((self._finish(dealt, cut.ends_sweep), cut.after))
+                    self._made.append((self._finish(dealt, cut.ends_sweep), cut.after, jobs))
             if self._made:
                 return True
 
@@ -162,7 +164,8 @@ class _Dealing:
         lying = _all_lying(block, chunk_of)
         count = len(block.chunk)
         self._decks = {i.m_name: _deck(i, lying[i.m_name], count, room) for i in streams} if count else {}
-        self._jobs = native.Jobs(2 * len(streams) * AT_A_TIME) if native.ready() else None
+        jobs = [native.Jobs(2 * len(streams)) for _ in range(AT_A_TIME)] if native.ready() else None
+        self._jobs: Sequence[native.Jobs | None] = jobs or [None] * AT_A_TIME
         self._bytes = sum(4 * size(s.sample_shape) for s in streams if not s.is_sparse)
 
     def at_a_time(self, most: int) -> int:
@@ -170,15 +173,15 @@ class _Dealing:
         stops = [c.stop for c in self.cuts]
         return max(1, min(most, BYTES // (1 + self._bytes * (stops[-1] // len(stops)))))
 
-    def deal(self, first: int, last: int) -> list[tuple[dict[str, Dealt], Cut]]:
-        """The minibatches from one number up to another: per stream what each holds; nothing if it is empty."""
+    def deal(self, first: int, last: int) -> list[tuple[dict[str, Dealt], Cut, native.Jobs | None]]:
+        """The minibatches from one number up to another: per stream what each holds when its jobs are done; nothing if
+        it is empty.
+        """
         found, begin = [], self.cuts[first - 1].stop if first else 0
-        for cut in self.cuts[first:last]:
+        for cut, jobs in zip(self.cuts[first:last], self._jobs, strict=False):
             decks = self._decks.items() if cut.stop > begin else ()
-            found.append(({name: deck.deal(begin, cut.stop, self._jobs) for name, deck in decks}, cut))
+            found.append(({name: deck.deal(begin, cut.stop, jobs) for name, deck in decks}, cut, jobs))
             begin = cut.stop
-        if self._jobs is not None:
-            self._jobs.run()
         return found
 
 

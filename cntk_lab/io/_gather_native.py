@@ -209,6 +209,9 @@ class Jobs:
 
     def run(self) -> None:
         """Make the copies; the interpreter's lock is free meanwhile."""
+        if not self._count:
+            return
         _COUNT.pack_into(self._block, 0, self._count)
         self._call(self._address)
         self._count = 0
+        self._layout = None
