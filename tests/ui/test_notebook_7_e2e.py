@@ -48,7 +48,7 @@ def output(page, cell, run_cell):
 
 def test_the_graph_opens_its_blocks_and_the_kernel_hears_of_it(ran, run_cell, screenshot):
     page = ran("graph.ipynb", SHOW, "print(len(set(view.opened) - before))")
-    view = page.locator(".cntk-lab").first
+    view = page.locator(".cntk-lab:not(.cntk-sidebar)").first
     node = view.locator(".cntk-node", has_text="hidden").first
     node.wait_for(timeout=60_000)
     closed = view.locator(".cntk-node").count()
