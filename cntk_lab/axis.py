@@ -31,7 +31,7 @@ class Axis:
     Source: CNTK 2.7 ``axis.Axis``.
     """
 
-    __slots__ = ("_index", "_name", "_ordered")
+    __slots__ = ("_index", "_maker", "_name", "_ordered")
     _used: ClassVar[dict[str, int]] = {}
 
     def __init__(self, name_or_index: int | str, is_ordered: bool = True) -> None:
@@ -40,6 +40,7 @@ class Axis:
         else:
             index = int(name_or_index)
             self._name, self._index, self._ordered = f"{_STATIC_PREFIX}{index}", index, False
+        self._maker = ""
 
     @property
     def name(self) -> str:
@@ -85,6 +86,19 @@ class Axis:
     def default_batch_axis() -> Axis:
         """The axis along which the samples of a minibatch lie."""
         return _BATCH
+
+    @staticmethod
+    def batch_axis_made_by(maker: str) -> Axis:
+        """The batch axis of a minibatch that a function makes out of values: its samples need not be those of the data.
+
+        It is equal to the default batch axis, as in CNTK, where only running tells minibatches of different sizes.
+
+        Args:
+            maker: the uid of what makes it.
+        """
+        axis = Axis("defaultBatchAxis", is_ordered=False)
+        axis._maker = maker
+        return axis
 
     @staticmethod
     def default_dynamic_axis() -> Axis:
@@ -138,6 +152,11 @@ class Axis:
     def short(self) -> str:
         """How the axis is printed among dynamic axes: ``#`` for batch, ``*`` for the default sequence axis."""
         return {"defaultBatchAxis": "#", "defaultDynamicAxis": "*", "UnknownAxes": "???"}.get(self._name, self._name)
+
+    @property
+    def maker(self) -> str:
+        """What makes the samples along a batch axis; "" for the data."""
+        return self._maker
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Axis) and self._name == other._name

@@ -29,8 +29,10 @@ def row_symbol(axes: tuple[Axis, ...]) -> RowSymbol:
     Example:
         >>> row_symbol((Axis.default_batch_axis(), Axis.default_dynamic_axis()))
         '#,*'
+        >>> row_symbol((Axis.batch_axis_made_by("ToBatchAxis7"),))
+        '#ToBatchAxis7'
     """
-    return ",".join(a.short for a in axes)
+    return ",".join(a.short + a.maker for a in axes)
 
 
 @dataclass(slots=True)

@@ -341,9 +341,17 @@ class Interpreter:
 
     def _spread(self, step: Spread) -> Action:
         r, w = step.reads[0], step.writes[0]
+        symbol = self.plan.buffers[r].rows
 
         def act(run: Run) -> None:
-            run.arrays[w] = run.arrays[r][run.layouts[step.rows].sequence]
+            have, want = run.layouts[symbol], run.layouts[step.rows]
+            if have.count != want.count:
+                raise SequenceError(
+                    f"a minibatch of {have.count} samples is combined with one of {want.count}",
+                    ", ".join(step.nodes),
+                    "make both of as many samples: to_batch makes one for each entry of the first static axis",
+                )
+            run.arrays[w] = run.arrays[r][want.sequence]
 
         return act
 

@@ -227,8 +227,8 @@ def union_axes(node: Node, types: Sequence[TensorType], *, hopeful: int) -> tupl
                     "reduce/broadcast one of them"
                 ),
             )
-        if len(t.axes) > len(best):
-            best = t.axes
+        if len(t.axes) > len(best) or (len(t.axes) == len(best) and best[0].maker and not t.axes[0].maker):
+            best = t.axes  # longer, or the data's own minibatch
     if unknown and len(best) < 2 and not (hopeful and best):
         return None
     return best

@@ -226,13 +226,13 @@ def unpack_batch(x: Operand, name: str = "") -> Function:
     """
 
 
-def _batched_axes(x: TensorType) -> tuple[Axis, ...]:
+def _batched_axes(node: Any, x: TensorType) -> tuple[Axis, ...]:
     if x.axes:
         raise AxisError(
             f"to_batch: the operand already has the dynamic axes {format_axes(x.axes)}",
             fix="its first static axis becomes the batch",
         )
-    return (Axis.default_batch_axis(),)
+    return (Axis.batch_axis_made_by(walk.resolve(node.inputs[0]).uid),)
 
 
 @tensor_op(

@@ -255,7 +255,7 @@ def maker_of(op_name: str) -> Callable[..., Any] | None:
 
 
 def _symbol(axes: Sequence[Axis] | None) -> str:
-    return ",".join(a.short for a in axes or ())
+    return ",".join(a.short + a.maker for a in axes or ())
 
 
 def _to_user(rows: Any, layout: Any, variable: Variable, run: Any, *, as_numpy: bool) -> Any:

@@ -118,3 +118,57 @@ def test_sparse_frames_stay_sparse() -> None:
     assert f.output.is_sparse
     found = f.eval({x: C.Value.one_hot([[3, 1, 0], [2]], 4)})
     assert [v.toarray().argmax(axis=1).tolist() for v in found] == [[3, 1], [2]]
+
+
+# ---- minibatches of another size: numbers of CNTK 2.7
+
+
+def rows_of_samples() -> tuple[Any, Any]:
+    """x (2 x 3) with its batch axis, and a minibatch of its rows (3): twice as many samples."""
+    x = C.input_variable((2, 3))
+    return x, C.to_batch(C.reshape(C.unpack_batch(x), (-1, 3)))
+
+
+def test_a_made_minibatch_has_its_own_size() -> None:
+    x, y = rows_of_samples()
+    data = np.arange(24, dtype=np.float32).reshape(4, 2, 3)
+    assert y.dynamic_axes == (C.Axis.default_batch_axis(),)
+    np.testing.assert_array_equal((y * 2).eval({x: data}), data.reshape(8, 3) * 2)
+
+
+def test_a_minibatch_made_back_to_the_first_size_meets_its_labels() -> None:
+    x, y = rows_of_samples()
+    w = C.parameter((3, 2), init=0.5)
+    back = C.to_batch(C.reshape(C.unpack_batch(C.times(y, w)), (-1, 4)))
+    label = C.input_variable(4)
+    loss = C.squared_error(back, label)
+    data = np.arange(24, dtype=np.float32).reshape(4, 2, 3)
+    at = {x: data, label: np.ones((4, 4), np.float32)}
+    np.testing.assert_allclose(loss.eval(at), [50.5, 572.5, 1742.5, 3560.5])
+    trainer = C.Trainer(back, (loss,), [C.sgd(loss.parameters, C.learning_parameter_schedule(1e-4))])
+    losses = []
+    for _ in range(3):
+        trainer.train_minibatch(at)
+        losses.append(trainer.previous_minibatch_loss_average)
+    np.testing.assert_allclose(losses, [1481.5, 911.092468, 560.479065], rtol=1e-6)
+    assert trainer.previous_minibatch_sample_count == 4
+
+
+def test_a_parameter_as_a_minibatch_learns_sample_by_sample() -> None:
+    a = C.parameter((4, 2, 3), init=1)
+    x = C.input_variable((2, 3))
+    data = np.arange(24, dtype=np.float32).reshape(4, 2, 3)
+    y = x * C.to_batch(a)
+    np.testing.assert_array_equal(y.grad({x: data}, [a]), data)
+    np.testing.assert_array_equal((C.to_batch(a) * x).grad({x: data}, [a]), data)
+
+
+def test_minibatches_of_different_sizes_are_not_combined() -> None:
+    x, y = rows_of_samples()
+    with pytest.raises(SequenceError) as caught:
+        (y + C.reduce_sum(x, axis=0)).eval({x: np.ones((4, 2, 3), np.float32)})
+    said = caught.value
+    assert {said.what} <= {
+        "a minibatch of 4 samples is combined with one of 8", "a minibatch of 8 samples is combined with one of 4",
+    }  # fmt: skip
+    assert said.fix == "make both of as many samples: to_batch makes one for each entry of the first static axis"
