@@ -23,6 +23,7 @@ from cntk_lab.engine.bind import Binding, NativePlan, why_not_native
 from cntk_lab.engine.compile import Wanted, plan_for
 from cntk_lab.engine.plan import Plan, row_symbol
 from cntk_lab.engine.run import Interpreter, Run, State
+from cntk_lab.engine.waiting import WaitingInterpreter
 from cntk_lab.errors import DataError, GraphError, LabError, SignatureError
 from cntk_lab.graph import walk
 from cntk_lab.graph.function import Function, output_of, outputs_of
@@ -38,6 +39,7 @@ from cntk_lab.tensor.value import Value
 
 _states: weakref.WeakKeyDictionary[Any, State] = weakref.WeakKeyDictionary()
 _interpreters: weakref.WeakKeyDictionary[Plan, Interpreter] = weakref.WeakKeyDictionary()
+_waiting: weakref.WeakKeyDictionary[Plan, Interpreter] = weakref.WeakKeyDictionary()
 _on_gpu: weakref.WeakKeyDictionary[Plan, dict[int, Interpreter]] = weakref.WeakKeyDictionary()
 _natives: weakref.WeakKeyDictionary[Plan, NativePlan | None] = weakref.WeakKeyDictionary()
 
@@ -47,6 +49,14 @@ def interpreter_of(plan: Plan) -> Interpreter:
     found = _interpreters.get(plan)
     if found is None:
         found = _interpreters[plan] = Interpreter(plan)
+    return found
+
+
+def waiting_of(plan: Plan) -> Interpreter:
+    """What runs the plan while native code is not there yet, kept as long as the plan."""
+    found = _waiting.get(plan)
+    if found is None:
+        found = _waiting[plan] = WaitingInterpreter(plan)
     return found
 
 
@@ -92,7 +102,7 @@ def execute(plan: Plan, run: Run) -> Binding | None:
         return None
     native = native_of(plan) if settings.flag("native") and _worth_compiling(plan) else None
     if native is None or not native.ready():
-        interpreter_of(plan).run(run)
+        (waiting_of(plan) if settings.flag("native") else interpreter_of(plan)).run(run)
         return None
     if run.state.carried and any(layout.begins is not None for layout in run.layouts.values()):
         for frames in run.state.carried.values():
