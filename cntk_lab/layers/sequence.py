@@ -84,14 +84,14 @@ def PastValueWindow(
     Source: CNTK 2.7 ``layers.PastValueWindow``.
     """
     backwards = bool(get_default_override(PastValueWindow, go_backwards=go_backwards))
-    delays = [Delay(-t if backwards else t) for t in range(window_size)]
+    steps = [-t if backwards else t for t in range(window_size)]
     final = frames.first if backwards else frames.last
 
     @BlockFunction("PastValueWindow", name)
     def window(x: Operand) -> Any:
         here = frames.broadcast_as(1, x)
-        value = splice(*(final(delay(x)) for delay in delays), axis=axis, name="value")
-        valid = splice(*(final(delay(here)) for delay in delays), axis=axis, name="valid")
+        value = splice(*(final(Delay(t)(x)) for t in steps), axis=axis, name="value")
+        valid = splice(*(final(Delay(t)(here)) for t in steps), axis=axis, name="valid")
         return value, valid
 
     return window

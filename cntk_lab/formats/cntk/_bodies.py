@@ -16,22 +16,26 @@ from cntk_lab.axis import Axis
 from cntk_lab.errors import FormatError
 from cntk_lab.formats.cntk import operators
 from cntk_lab.formats.cntk.codecs import listed, user_axis
-from cntk_lab.formats.cntk.values import Dictionary, SizeT, StoredAxis, Value
+from cntk_lab.formats.cntk.values import Dictionary, Float, SizeT, StoredAxis, Value
 from cntk_lab.graph import compose, declare, registry
 from cntk_lab.graph.function import outputs_of
 from cntk_lab.graph.node import Node
 from cntk_lab.graph.variable import Constant, Variable
+
+_PRIMITIVE_ELU = "_ELU"
+"""CNTK's name of its primitive inside the block that bends with a slope."""
+_INLINED = ("softmax_cross_entropy", "ceil", "round", "square")
 
 
 def has_body(node: Node) -> bool:
     """Whether an operator is written as a graph of primitive functions."""
     name = public_name(node)
     if operators.is_reduction(name):
-        return not _is_one_primitive(name, node.attributes, len(node.inputs[0].type.shape or ()))
+        return not _is_one_primitive(name, node.attributes)
     if name == "softmax":
         return node.attributes.get("axis") is not None
     if name == "elu":
-        return bool(node.attributes["alpha"] != 1)
+        return node.name != _PRIMITIVE_ELU and type(node.attributes["alpha"]) is not int  # so it is read
     if name == "convolution":
         return node.attributes.get("reduction_rank", 1) == 0 and not node.attributes.get("sequential")
     return name in BODIES
@@ -45,7 +49,7 @@ def is_block_of_a_reduction(node: Node) -> bool:
 
 def is_inlined(node: Node) -> bool:
     """Whether the body stands among the other functions, without a block around it."""
-    return public_name(node) == "softmax_cross_entropy"
+    return public_name(node) in _INLINED
 
 
 def body_of(node: Node, operands: Sequence[Variable]) -> list[Variable]:
@@ -57,6 +61,18 @@ def body_of(node: Node, operands: Sequence[Variable]) -> list[Variable]:
     if "node" in names:
         given["node"] = node
     return outputs_of(body(_OPERATORS, *operands, **given))
+
+
+def block_name(node: Node) -> str:
+    """CNTK's name of the block that an operator is."""
+    steep = public_name(node) == "softplus" and node.attributes.get("steepness", 1) != 1
+    return "softplus" if steep else node.op_name
+
+
+def argument_order(node: Node) -> list[int]:
+    """The operands of a block in the order in which it takes them."""
+    order = list(range(len(node.inputs)))
+    return order[::-1] if public_name(node) == "param_relu" else order
 
 
 def public_name(node: Node) -> str:
@@ -95,28 +111,36 @@ def _special(axis: Any) -> list[Any]:
     return [a for a in listed(axis) if isinstance(a, Axis) and a in (Axis.all_static_axes(), Axis.all_axes())][:1]
 
 
-def _is_one_primitive(name: str, attributes: Mapping[str, Any], rank: int) -> bool:
-    """Whether CNTK's primitive does the whole reduction; else files hold a block around it."""
+def _is_one_primitive(name: str, attributes: Mapping[str, Any]) -> bool:
+    """Whether CNTK's primitive does the whole reduction, as it does inside blocks; else files hold a block around it.
+
+    Axes of primitives are :class:`Axis` objects, those of users are numbers: CNTK puts a block around these always.
+    """
     if name in ("argmax", "argmin"):
         return True
     axis, keep = attributes.get("axis"), attributes.get("keepdims", True)
     if _special(axis):
         return not keep
-    dynamic = [isinstance(a, Axis) and a.is_dynamic_axis for a in listed(axis)]
-    return (
-        (not any(dynamic) or len(dynamic) == 1) if keep else axis in (0, -rank)
-    )  # it can drop only the last in the file
+    if any(not isinstance(a, Axis) for a in listed(axis)):
+        return False
+    return not any(a.is_dynamic_axis for a in listed(axis)) or (isinstance(axis, (list, tuple)) and len(axis) == 1)
+
+
+def _one(g: Any, op: str, x: Any, axis: Any, *, keep: bool = True) -> Any:
+    """A reduction that is CNTK's primitive alone."""
+    axes = [a if isinstance(a, Axis) else Axis(int(a)) for a in listed(axis)]
+    return getattr(g, op)(x, axis=axes[0] if len(axes) == 1 and axes[0].is_static_axis else axes, keepdims=keep)
 
 
 def _reduction(g: Any, x: Any, axis: Any, keepdims: bool, node: Node) -> Any:
     """Static axes first, then the minibatch; the primitive keeps them, a reshape drops them."""
-    reduce = getattr(g, public_name(node))
+    op = public_name(node)
     if _special(axis):
-        return reduce(x, axis=_special(axis), keepdims=False)
+        return _one(g, op, x, _special(axis), keep=False)
     dynamic = [a for a in listed(axis) if isinstance(a, Axis) and a.is_dynamic_axis]
     static = [a for a in listed(axis) if a not in dynamic]
-    result = reduce(x, axis=static, keepdims=True) if static else x
-    result = reduce(result, axis=dynamic, keepdims=True) if dynamic else result
+    result = _one(g, op, x, static) if static else x
+    result = _one(g, op, result, dynamic) if dynamic else result
     return result if keepdims else g.reshape(result, shape=node.outputs[0].type.dims)
 
 
@@ -138,14 +162,15 @@ def _softmax_axis(node: Node) -> Dictionary:
 
 
 def _softmax(g: Any, x: Any, axis: Any) -> Any:
-    scaled = g.exp(g.minus(x, g.reduce_max(x, axis=axis, keepdims=True)))
-    return g.element_divide(scaled, g.reduce_sum(scaled, axis=axis, keepdims=True))
+    axis = _special(axis) or axis
+    scaled = g.exp(g.minus(x, _one(g, "reduce_max", x, axis)))
+    return g.element_divide(scaled, _one(g, "reduce_sum", scaled, axis))
 
 
 def _log_softmax(g: Any, x: Any, axis: Any) -> Any:
     axis = -1 if axis is None else axis
-    below = g.minus(x, g.reduce_max(x, axis=axis, keepdims=True))
-    return g.minus(below, g.log(g.reduce_sum(g.exp(below), axis=axis, keepdims=True)))
+    below = g.minus(x, _one(g, "reduce_max", x, axis))
+    return g.minus(below, g.log(_one(g, "reduce_sum", g.exp(below), axis)))
 
 
 def _sequence_softmax(g: Any, seq: Any) -> Any:
@@ -155,8 +180,7 @@ def _sequence_softmax(g: Any, seq: Any) -> Any:
 
 def _over_frames(op: str, padding: float) -> Callable[..., Any]:
     def body(g: Any, seq: Any) -> Any:
-        frames = g.sequence_unpack(seq, padding_value=padding, no_mask_output=True)
-        return getattr(g, op)(frames, axis=0, keepdims=False)
+        return _one(g, op, g.sequence_unpack(seq, padding_value=padding, no_mask_output=True), 0, keep=False)
 
     return body
 
@@ -164,16 +188,20 @@ def _over_frames(op: str, padding: float) -> Callable[..., Any]:
 def _cross_entropy(g: Any, output: Any, target: Any, axis: Any) -> Any:
     """Of one vector as a product, so that CNTK takes sparse targets."""
     if not isinstance(axis, Axis) and axis == -1 and len(output.type.dims) == 1:
-        return g.minus(g.reduce_log_sum_exp(output, axis=-1, keepdims=True), g.times_transpose(output, target))
+        return g.minus(_one(g, "reduce_log_sum_exp", output, -1), g.times_transpose(output, target))
     whole = _special(axis)
-    axis, keep = (whole, False) if whole else (axis, True)
-    scores = g.reduce_sum(g.element_times(target, output), axis=axis, keepdims=keep)
-    return g.minus(g.reduce_log_sum_exp(output, axis=axis, keepdims=keep), scores)
+    scores = _one(g, "reduce_sum", g.element_times(target, output), whole or axis, keep=not whole)
+    return g.minus(_one(g, "reduce_log_sum_exp", output, whole or axis, keep=not whole), scores)
+
+
+def _squared_error(g: Any, output: Any, target: Any) -> Any:
+    difference = g.minus(output, target)
+    return _one(g, "reduce_sum", g.element_times(difference, difference), Axis.all_static_axes(), keep=False)
 
 
 def _of_logarithms(g: Any, logs: Any, target: Any, axis: Any) -> Any:
     whole = _special(axis)
-    return g.negate(g.reduce_sum(g.element_times(target, logs), axis=whole or axis, keepdims=not whole))
+    return g.negate(_one(g, "reduce_sum", g.element_times(target, logs), whole or axis, keep=not whole))
 
 
 # ---- shapes and normalization
@@ -252,6 +280,11 @@ def _total(g: Any, *operands: Any) -> Any:
 class _Operators:
     """The operators by name, for bodies of blocks: ``g.plus(x, y)``."""
 
+    @staticmethod
+    def zero(like: Variable) -> Constant:
+        """The constant 0 of a variable's element type, to be used several times."""
+        return Constant(np.zeros((), like.type.dtype or "float32"))
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         for candidate in (name, f"_{name}"):
             try:
@@ -259,7 +292,7 @@ class _Operators:
             except KeyError:
                 continue
             defaults = {p.name: p.default for p in op.attributes}
-            return lambda *operands, **given: declare.use(op, operands, {**defaults, **given})
+            return lambda *operands, name="", **given: declare.use(op, operands, {**defaults, **given}, name)
         raise FormatError(
             f"the operator {name!r} is needed for the body of a block and is not there", fix="update this package"
         )
@@ -267,35 +300,59 @@ class _Operators:
 
 _OPERATORS: Any = _Operators()
 
+
+def _and(g: Any, x: Any, y: Any) -> Any:
+    zero = g.zero(x)
+    return g.greater(g.element_times(g.greater(x, zero), g.greater(y, zero)), zero)
+
+
+def _or(g: Any, x: Any, y: Any) -> Any:
+    zero = g.zero(x)
+    return g.greater(g.plus(g.greater(x, zero), g.greater(y, zero)), zero)
+
+
+def _xor(g: Any, x: Any, y: Any) -> Any:
+    zero = g.zero(x)
+    return g.not_equal(g.greater(x, zero), g.greater(y, zero))
+
+
+def _elu(g: Any, x: Any, alpha: float) -> Any:
+    bent = g.element_times(alpha, g.elu(x, alpha=1.0, name=_PRIMITIVE_ELU))
+    return g.element_select(g.less(x, 0), bent, x)
+
+
+def _softplus(g: Any, x: Any, steepness: float = 1) -> Any:
+    if steepness == 1:
+        return g.log_add_exp(x, 0)
+    return g.element_divide(g.softplus(g.element_times(steepness, x)), steepness)
+
+
 BODIES: dict[str, Callable[..., Any]] = {
     "element_divide": lambda g, x, y: g.element_times(x, g.reciprocal(y)),
     "element_max": lambda g, x, y: g.element_select(g.greater(x, y), x, y),
     "element_min": lambda g, x, y: g.element_select(g.less(x, y), x, y),
-    "element_and": lambda g, x, y: g.greater(g.element_times(g.greater(x, 0), g.greater(y, 0)), 0),
-    "element_or": lambda g, x, y: g.greater(g.plus(g.greater(x, 0), g.greater(y, 0)), 0),
-    "element_xor": lambda g, x, y: g.not_equal(g.greater(x, 0), g.greater(y, 0)),
-    "element_not": lambda g, x: g.minus(1, g.greater(x, 0)),
-    "elu": lambda g, x, alpha: g.element_select(
-        g.less(x, 0), g.element_times(alpha, g.minus(g.exp(g.element_select(g.less(x, 0), x, 0)), 1)), x
-    ),
-    "selu": lambda g, x, scale, alpha: g.element_times(scale, BODIES["elu"](g, x, alpha)),
+    "element_and": _and,
+    "element_or": _or,
+    "element_xor": _xor,
+    "element_not": lambda g, x: g.plus(g.negate(g.greater(x, 0)), 1),
+    "elu": _elu,
+    "selu": lambda g, x, scale, alpha: g.element_times(scale, _elu(g, x, alpha)),
     "leaky_relu": lambda g, x, alpha: g.element_select(g.less(x, 0), g.element_times(alpha, x), x),
     "param_relu": lambda g, alpha, x: g.element_select(g.less(x, 0), g.element_times(alpha, x), x),
-    "softplus": lambda g, x, steepness=1: (
-        g.log_add_exp(x, 0)
-        if steepness == 1
-        else g.element_times(g.log_add_exp(g.element_times(x, steepness), 0), 1 / steepness)
-    ),
+    "softplus": _softplus,
     "softsign": lambda g, x: g.element_times(x, g.reciprocal(g.plus(1, g.abs(x)))),
     "square": lambda g, x: g.element_times(x, x),
-    "hard_sigmoid": lambda g, x, alpha, beta: g.clip(g.plus(g.element_times(alpha, x), beta), 0, 1),
+    "hard_sigmoid": lambda g, x, alpha, beta: g.element_max(
+        g.element_min(g.plus(g.element_times(alpha, x), beta), 1), 0
+    ),
     "ceil": lambda g, x: g.negate(g.floor(g.negate(x))),
     "round": lambda g, x: g.floor(g.plus(x, 0.5)),
-    "squared_error": lambda g, output, target: g.reduce_sum(
-        g.element_times(g.minus(output, target), g.minus(output, target)), axis=None
-    ),
+    "squared_error": _squared_error,
     "binary_cross_entropy": lambda g, output, target: g.negate(
-        g.plus(g.element_times(target, g.log(output)), g.element_times(g.minus(1, target), g.log(g.minus(1, output))))
+        g.plus(
+            g.element_times(target, g.log(g.plus(1e-6, output))),
+            g.element_times(g.minus(1, target), g.log(g.minus(1.000001, output))),
+        )
     ),
     "reduce_l1": lambda g, x, axis, keepdims: g.reduce_sum(g.abs(x), axis=axis, keepdims=keepdims),
     "reduce_l2": lambda g, x, axis, keepdims: g.sqrt(g.reduce_sum(g.element_times(x, x), axis=axis, keepdims=keepdims)),
@@ -327,6 +384,7 @@ _ATTRIBUTES: dict[str, Callable[[Node], Dictionary]] = {
     **dict.fromkeys(("reduce_l1", "reduce_l2", "reduce_sum_square"), _axes_reduced),
     **dict.fromkeys(("softmax", "log_softmax"), _softmax_axis),
     **dict.fromkeys(("expand_dims", "convolution"), lambda _: {}),
+    "hard_sigmoid": lambda node: {key: Float(node.attributes[key]) for key in ("alpha", "beta")},
     "flatten": _flatten_axis,
 }
 """Attributes of blocks that are not simply named in the operator's declaration."""

@@ -177,11 +177,17 @@ def _read_reduction(attributes: Dictionary, count: int, ranks: Sequence[int]) ->
     if name not in _REDUCTIONS:
         raise FormatError(f"there is no reduction {name!r}", fix="take another copy of the file")
     stored = vector(attributes, "axisVec") if "axisVec" in attributes else [attributes.get("axis")]
-    axes = [axis_from_file(a) for a in stored if isinstance(a, StoredAxis)]
-    values: dict[str, Any] = {"axis": None if axes == [Axis.all_static_axes()] else axes[0] if len(axes) == 1 else axes}
+    axes = [_axis_object(axis_from_file(a)) for a in stored if isinstance(a, StoredAxis)]
+    single = "axis" in attributes or (len(axes) == 1 and axes[0] == Axis.all_axes())
+    values: dict[str, Any] = {"axis": None if axes == [Axis.all_static_axes()] else axes[0] if single else axes}
     if name not in ("Argmax", "Argmin"):
         values["keepdims"] = entry(attributes, "reductionKeepDimensions", BOOL, True)
     return Use(_REDUCTIONS[name], (0,), values)
+
+
+def _axis_object(axis: int | Axis) -> Axis:
+    """A static axis as an object: so users' numbers and the axes of primitives are told apart."""
+    return axis if isinstance(axis, Axis) else Axis(axis)
 
 
 def write_reduction(op: str, attributes: Mapping[str, Any], rank: int) -> Stored:
@@ -266,12 +272,12 @@ def fill_front(values: list[Any], rank: int, *, channel: bool) -> list[Any]:
 
 @reading(65)
 def _read_elu(attributes: Dictionary, count: int, ranks: Sequence[int]) -> Use:  # noqa: ARG001
-    return Use("elu", (0,), {"alpha": 1.0})
+    return Use("elu", (0,), {"alpha": 1})
 
 
 @writing("elu")
 def _write_elu(attributes: Mapping[str, Any], count: int, ranks: Sequence[int]) -> Stored | None:  # noqa: ARG001
-    return Stored(65, (0,), {}) if attributes["alpha"] == 1 else None  # other slopes are blocks
+    return Stored(65, (0,), {}) if attributes["alpha"] == 1 else None  # CNTK's own ELU is a block around it
 
 
 @reading(83)

@@ -300,3 +300,25 @@ FORMS: dict[str, Form] = {
     "sequential_convolution": _sequential_convolution_form,
 }
 """How operators on sequences are written, by their name."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockOf:
+    """The block that CNTK puts around an operator's primitives: its name, and the primitives that can be its root."""
+
+    name: str
+    primitives: tuple[str, ...]
+
+
+_SLICE = BlockOf("Sequence::Slice", ("GatherPacked",))
+BLOCKS: dict[str, BlockOf] = {
+    "sequence_first": _SLICE,
+    "sequence_last": _SLICE,
+    "sequence_slice": _SLICE,
+    "sequence_gather": BlockOf("Sequence::Gather", ("GatherPacked",)),
+    "sequence_scatter": BlockOf("Sequence::Scatter", ("ScatterPacked",)),
+    "sequence_is_first": BlockOf("Sequence::IsFirst", ("PastValue",)),
+    "sequence_is_last": BlockOf("Sequence::IsLast", ("FutureValue",)),
+    "sequence_broadcast_as": BlockOf("Sequence::BroadcastAs", ("ReconcileDynamicAxis",)),
+}
+"""Blocks of operators on sequences, by the operator's name."""

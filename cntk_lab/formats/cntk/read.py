@@ -11,6 +11,7 @@ import inspect
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -19,6 +20,7 @@ from cntk_lab.errors import FormatError, LabError
 from cntk_lab.formats.cntk import _packed, operators
 from cntk_lab.formats.cntk import description as records
 from cntk_lab.formats.cntk import dictionary as files
+from cntk_lab.formats.cntk.values import StoredAxis
 from cntk_lab.graph import compose, declare, infer, registry, walk
 from cntk_lab.graph.block import Block
 from cntk_lab.graph.function import Function
@@ -148,6 +150,21 @@ class _Builder:
                 if record.name and len(node.outputs) == 1:
                     output._name = record.name
             self.outputs[uid] = output
+        self.rename_axis(record, node)
+
+    def rename_axis(self, record: records.FunctionRecord, node: Node) -> None:
+        """A sequence axis made here has a name of its own: edges back, which have the file's name for it, get it."""
+        stored = record.attributes.get("newDynamicAxes")
+        names = [a.name for a in stored if isinstance(a, StoredAxis) and a.ordered] if isinstance(stored, list) else []
+        if len(names) != 1:
+            return
+        infer.infer_node(node)  # the axis may be named after the uid that the node has now
+        axes = node.outputs[0].type.axes or ()
+        if len(axes) != 2 or axes[1].name == names[0]:
+            return
+        for leaf in self.leaves.values():
+            if leaf.kind == "Placeholder" and any(a.name == names[0] for a in leaf.type.axes or ()):
+                leaf.type = replace(leaf.type, axes=axes)
 
     def block(self, record: records.FunctionRecord, operands: Sequence[Variable]) -> Node:
         assert record.block is not None

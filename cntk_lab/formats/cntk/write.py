@@ -80,8 +80,7 @@ class _Writer:
         self.uids: dict[int, str] = {}
         self.taken: set[str] = set()
         self.done: set[int] = set()
-        self.read: set[str] = set()
-        """Uids that the functions so far read."""
+        self.functions_by_uid: dict[str, records.FunctionRecord] = {}
         self.kept_alive: list[object] = []
 
     # ---- uids
@@ -133,7 +132,7 @@ class _Writer:
 
     def put(self, record: records.FunctionRecord) -> None:
         self.functions.append(record)
-        self.read.update(record.inputs)
+        self.functions_by_uid[record.uid] = record
 
     def record(self, node: Node) -> records.FunctionRecord:
         if node.block is not None and not _is_primitive(node):
@@ -149,7 +148,7 @@ class _Writer:
             return self.inlined(node, _bodies.body_of(node, node.inputs)[0])
         if _bodies.has_body(node):
             arguments = [stand_in(v) for v in node.inputs]
-            return self.block(node, _bodies.body_of(node, arguments), arguments)
+            return self.block(node, _bodies.body_of(node, arguments), arguments, _bodies.argument_order(node))
         stored = stored_form(node)
         if stored is None:
             raise FormatError(
@@ -217,7 +216,9 @@ class _Writer:
         self.variables.update({v.uid: v for v in emitter.variables})
         return uids
 
-    def block(self, node: Node, outputs: Sequence[Variable], arguments: Sequence[Variable]) -> records.FunctionRecord:
+    def block(
+        self, node: Node, outputs: Sequence[Variable], arguments: Sequence[Variable], order: Sequence[int] | None = None
+    ) -> records.FunctionRecord:
         """A block: the graph inside first, then the function that stands for it."""
         if not outputs:
             raise FormatError(
@@ -228,39 +229,63 @@ class _Writer:
             root = compose.combine(outputs).node
         self.kept_alive.extend((root, *outputs, *arguments))
         outer = [self.variable_uid(v) for v in node.inputs[len(node.inputs) - len(arguments) :]]
-        before = set(self.variables)
         self.graph([root])
         inner = [self.variable_uid(p) for p in arguments]
-        mapped = {id(p) for p in arguments}
-        leaves = [v for v in walk.leaves(outputs, python_order=False) if id(v) not in mapped]
-        kept = [uid for uid in map(self.unique, leaves) if uid in self.read]  # a loaded block may hold unused constants
-        inside = [uid for uid in self.variables if uid not in before]
-        kept = [uid for uid in dict.fromkeys([*kept, *inside]) if self.variables[uid].kind in ("Parameter", "Constant")]
+        order = order or range(len(arguments))
         attributes = _bodies.block_attributes(node)
         if node.custom:
             attributes["customAttributes"] = dict(node.custom)
+        mapped = [(inner[i], outer[i]) for i in order]
+        return self.around(node, self.node_uid(root), mapped, _bodies.block_name(node), attributes)
+
+    def around(
+        self, node: Node, root: str, mapped: Sequence[tuple[str, str]], name: str, attributes: Dictionary
+    ) -> records.FunctionRecord:
+        """The function that stands for functions already put; its parameters and constants are in CNTK's order."""
+        kept: dict[str, None] = {}
+        done = {root}
+        stack = [*reversed(self.functions_by_uid[root].inputs)]
+        while stack:
+            uid = stack.pop()
+            owner = records.function_of_output(uid)
+            if uid in self.variables:
+                if self.variables[uid].kind in ("Parameter", "Constant"):
+                    kept[uid] = None
+            elif owner is not None and owner[0] not in done and owner[0] in self.functions_by_uid:
+                done.add(owner[0])
+                stack.extend(reversed(self.functions_by_uid[owner[0]].inputs))
+        outside = {outer for _, outer in mapped}
         return records.FunctionRecord(
             self.node_uid(node),
             records.BLOCK,
-            (*kept, *outer),
+            (*(uid for uid in kept if uid not in outside), *(outer for _, outer in mapped)),
             attributes,
             node.name,
-            block=records.BlockRecord(
-                node.op_name, self.node_uid(root), tuple(zip(inner, outer, strict=True)), new_uid("CompositeFunction")
-            ),
+            block=records.BlockRecord(name, root, tuple(mapped), new_uid("CompositeFunction")),
         )
 
     def packed(self, node: Node, form: _packed.Form) -> records.FunctionRecord:
-        """A sequence operator that is several primitives in files; the last of them has the operator's uid."""
+        """A sequence operator that is several primitives in files, inside a block where CNTK has one."""
+        name = _bodies.public_name(node)
+        block = _packed.BLOCKS.get(name)
+        if block is not None and node.uid.startswith(block.primitives):
+            block = None  # it was read as the inside of such a block
         emitter = _packed.Emitter(self.fresh, node.inputs[0].type.dtype or "float32")
-        axes = node.outputs[0].type.axes or ()
+        axes, shapes = node.outputs[0].type.axes or (), [v.type.dims for v in node.inputs]
         operands = [self.variable_uid(v) for v in node.inputs]
-        shapes = [v.type.dims for v in node.inputs]
-        form(emitter, _packed.Place(operands, axes, node.attributes, self.node_uid(node), node.name, shapes))
+        if block is None:
+            form(emitter, _packed.Place(operands, axes, node.attributes, self.node_uid(node), node.name, shapes))
+        else:
+            arguments = [stand_in(v) for v in node.inputs]
+            self.kept_alive.extend(arguments)
+            inner, root = [self.variable_uid(a) for a in arguments], self.fresh(block.primitives[0])
+            form(emitter, _packed.Place(inner, axes, node.attributes, root, "", shapes))
         self.variables.update({v.uid: v for v in emitter.variables})
-        for part in emitter.functions[:-1]:
+        for part in emitter.functions[:-1] if block is None else emitter.functions:
             self.put(part)
-        return emitter.functions[-1]
+        if block is None:
+            return emitter.functions[-1]
+        return self.around(node, root, list(zip(inner, operands, strict=True)), block.name, {})
 
     def fresh(self, kind: str) -> str:
         """A uid that nothing in the file has."""

@@ -239,16 +239,35 @@ def test_reductions_that_cntk_s_primitive_does_alone_have_no_block() -> None:
     x, s = C.input_variable((2, 3)), C.sequence.input_variable((2, 3))
     static, everything = C.Axis.all_static_axes(), C.Axis.all_axes()
     batch = C.Axis.default_batch_axis()
-    alone = [
-        C.reduce_sum(x, 0), C.reduce_max(x, [0, 1]), C.reduce_mean(x, batch), C.reduce_sum(x, static, keepdims=False),
-        C.argmax(x), C.argmin(x, 0),
-    ]  # fmt: skip
+    alone = [C.argmax(x), C.argmin(x, 0), C.reduce_sum(x, static, keepdims=False), C.reduce_sum(x, [batch])]
     assert all(_kinds(f) == ["ReduceElements"] for f in alone)
-    blocks = [C.reduce_sum(x), C.reduce_max(x, static), C.reduce_mean(s, everything)]
+    blocks = [C.reduce_sum(x), C.reduce_max(x, 0), C.reduce_mean(x, [0, 1]), C.reduce_mean(x, batch)]
+    blocks += [C.reduce_max(x, static), C.reduce_mean(s, everything)]
     assert all(_kinds(f) == ["ReduceElements"] * 2 for f in blocks)
     assert _kinds(C.reduce_sum(x, [batch, 0])) == ["ReduceElements"] * 3
     assert _kinds(C.reduce_sum(x, 1, keepdims=False)) == ["ReduceElements", "Reshape", "ReduceElements"]
     assert _kinds(C.sequence.reduce_sum(s)) == ["UnpackSequenceOp", "ReduceElements", "Sequence::ReduceElements"]
+
+
+def test_inner_functions_of_loaded_blocks_get_no_second_block() -> None:
+    s = C.sequence.input_variable((2, 3), name="s")
+    model = C.combine([C.reduce_sum(s, 0), C.sequence.last(s), C.elu(s), C.sequence.is_first(s)])
+    once = read.build(write.describe(model))
+    assert _kinds(once) == _kinds(model)
+    assert _kinds(read.build(write.describe(once))) == _kinds(model)
+
+
+def test_constants_of_blocks_are_in_cntks_order() -> None:
+    """By this order CNTK copies the values of a checkpoint into a model of its own."""
+    p = C.parameter((), init=0.5)
+    described = write.describe(C.layers.Stabilizer()(C.input_variable(3)))
+    values = {v.uid: v.value for v in described.variables}
+    kept = [float(values[uid]) for uid in described.functions[-1].inputs if values[uid] is not None]
+    assert kept[:3] == [0, 4, 4]
+    described = write.describe(C.selu(C.input_variable(3)) * p)
+    block = next(f for f in described.functions if f.block is not None)
+    values = {v.uid: v.value for v in described.variables}
+    assert [round(float(values[u]), 4) for u in block.inputs[:3]] == [1.0507, 0.0, 1.6733]
 
 
 def test_attributes_of_reductions_are_shown_as_cntk_shows_them() -> None:
@@ -278,3 +297,10 @@ def test_squeeze_keeps_its_axes() -> None:
     x = C.input_variable((1, 2, 1, 3))
     for axes, shape in ((None, (2, 3)), ((-2,), (1, 2, 3)), (0, (2, 1, 3))):
         assert formats.load(write.to_bytes(C.squeeze(x, axes))).shape == shape
+
+
+def test_a_recurrence_behind_a_convolution_over_time_is_read() -> None:
+    """Its edges back name the new sequence axis as CNTK did; the file is number 38 of ``golden/training/check.py``."""
+    model = formats.load(FOLDER.parent / "checkpoints" / "composition_38")
+    assert [o.shape for o in model.outputs] == [(3,), (), (), (1,), ()]
+    assert len(model.parameters) == 10
