@@ -168,11 +168,8 @@ def test_a_model_file_of_a_million_nodes_is_told_at_once_and_one_of_twenty_thous
         page.locator(seen).first.wait_for(timeout=60_000)
         seconds[name] = (time.perf_counter() - begun, longest_pause(page))
     measured(
-        "model files",
-        {
-            f"{name}.model": {"seconds": took, "longest pause of the tab (ms)": pause}
-            for name, (took, pause) in seconds.items()
-        },
+        "model files of 1,000,000 and 20,000 nodes",
+        {n: {"seconds": round(took, 1), "longest pause (ms)": round(ms)} for n, (took, ms) in seconds.items()},
     )
     assert page.locator(".cntk-node").count() <= 300
     assert page.evaluate("globalThis.pwned === undefined && !document.querySelector('.cntk-lab img')")

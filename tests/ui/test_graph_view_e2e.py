@@ -251,3 +251,20 @@ lab.show(model)
     page.locator(".cntk-inspector dd", has_text="0.5 … 0.5").wait_for()
     screenshot(page, "graph-function")
     assert page.errors == []
+
+
+def test_a_function_of_many_nodes_arrives_and_a_giant_is_told(open_notebook, run_cell):
+    """Jupyter's server drops outputs of megabytes: the live graph comes another way, and the notebook stays small."""
+    grow = "import cntk_lab as C\nfrom cntk_lab import lab\nf = C.input_variable(1)\nfor _ in range({}): f = C.sin(f)\n"
+    giant = grow.format(100_001) + "try: lab.show(f)\nexcept Exception as error: print(error)\nf"
+    page = open_notebook("many.ipynb", [grow.format(20_000) + "lab.show(f)", giant])
+    run_cell(page, 0)
+    page.locator(".cntk-lab[data-ready] .cntk-node.repeat").wait_for(timeout=120_000)
+    assert page.locator(".cntk-node.repeat .title").text_content() == "Sin ×20000"
+    run_cell(page, 1)
+    cell = page.locator(".jp-Cell").nth(1)
+    cell.locator(".jp-OutputArea-output", has_text="has more than 100,000 nodes: it is not drawn").first.wait_for(
+        timeout=120_000
+    )
+    cell.locator(".jp-OutputArea-executeResult", has_text="no picture").wait_for(timeout=60_000)
+    assert page.errors == []

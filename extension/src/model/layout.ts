@@ -63,6 +63,8 @@ const LINE = { title: 18, more: 14 };
 const WIDEST = 230;
 /** How far right of its edge the words of an edge begin. */
 const LABEL_SHIFT = 7;
+/** Height of a painted value. */
+const VALUE = 12;
 
 type Measure = (text: string, size: number, bold: boolean) => number;
 let measured: Measure | null = null;
@@ -230,7 +232,8 @@ function meet(a: Room, b: Room): boolean {
 /** Find a place for the words of every edge, where they cover neither cards nor other words. */
 function placeWords(inner: Inner, look: Look): void {
   if (!look.shapes) return;
-  const taken: Room[] = inner.boxes.map(box => (box.open ? { x: box.x, y: box.y, width: box.width, height: HEADER - 4 } : box));
+  // painted values stand above a card's upper edge
+  const taken: Room[] = inner.boxes.map(box => ({ x: box.x, y: box.y - VALUE, width: box.width, height: (box.open ? HEADER - 4 : box.height) + VALUE }));
   for (const curve of inner.curves) {
     const width = wordsWidth(curve.link);
     if (!width) continue;

@@ -55,7 +55,7 @@ export class GraphPane {
   private readonly message = html('div', { class: 'cntk-message', role: 'status' }, 'Drawing the graph …');
   private readonly count = html('span', { class: 'cntk-found', role: 'status' });
   private readonly field = html('input', {
-    type: 'search', placeholder: 'Search: op=Conv* & params>1e6', 'aria-label': 'Search nodes: words, op=…, name=…, params>…', spellcheck: 'false'
+    type: 'search', placeholder: 'op=Conv* & params>1e6', 'aria-label': 'Search nodes: words, op=…, name=…, params>…', spellcheck: 'false'
   });
   private readonly chooser = html('select', { 'aria-label': 'Values painted on the nodes' });
   private readonly saver = html('select', { 'aria-label': 'Save the picture' });
