@@ -38,37 +38,41 @@ from cntk_lab.tensor.sparse import RowSparse, SparseRows
 from cntk_lab.tensor.value import Value
 
 _states: weakref.WeakKeyDictionary[Any, State] = weakref.WeakKeyDictionary()
-_interpreters: weakref.WeakKeyDictionary[Plan, Interpreter] = weakref.WeakKeyDictionary()
-_waiting: weakref.WeakKeyDictionary[Plan, Interpreter] = weakref.WeakKeyDictionary()
-_on_gpu: weakref.WeakKeyDictionary[Plan, dict[int, Interpreter]] = weakref.WeakKeyDictionary()
-_natives: weakref.WeakKeyDictionary[Plan, NativePlan | None] = weakref.WeakKeyDictionary()
+_bound: weakref.WeakSet[Plan] = weakref.WeakSet()
+"""Plans that were made ready for the native tier."""
 
 
 def interpreter_of(plan: Plan) -> Interpreter:
     """The plan made ready to run on NumPy, kept as long as the plan."""
-    found = _interpreters.get(plan)
+    found: Interpreter | None = plan.made.get("interpreter")
     if found is None:
-        found = _interpreters[plan] = Interpreter(plan)
+        found = plan.made["interpreter"] = Interpreter(plan)
     return found
 
 
 def waiting_of(plan: Plan) -> Interpreter:
     """What runs the plan while native code is not there yet, kept as long as the plan."""
-    found = _waiting.get(plan)
+    found: Interpreter | None = plan.made.get("waiting")
     if found is None:
-        found = _waiting[plan] = WaitingInterpreter(plan)
+        found = plan.made["waiting"] = WaitingInterpreter(plan)
     return found
 
 
 def native_of(plan: Plan) -> NativePlan | None:
     """The plan on the native tier, kept as long as the plan; None where that cannot run it."""
-    known = _natives.get(plan)
-    if plan not in _natives or (known is not None and (known.guards is not None) != settings.flag("checked")):
+    known: NativePlan | None = plan.made.get("native")
+    if "native" not in plan.made or (known is not None and (known.guards is not None) != settings.flag("checked")):
         fits = why_not_native(plan) is None and jit.available()
         if fits:
             draws.serve()
-        _natives[plan] = NativePlan(plan, interpreter_of(plan)) if fits else None
-    return _natives[plan]
+        known = plan.made["native"] = NativePlan(plan, interpreter_of(plan)) if fits else None
+        _bound.add(plan)
+    return known
+
+
+def natives() -> dict[Plan, NativePlan]:
+    """The plans that are on the native tier now: what watches and tests look at."""
+    return {p: made for p in sorted(_bound, key=lambda p: p.number) if (made := p.made.get("native")) is not None}
 
 
 def new_run(device: DeviceDescriptor | None, state: State, *, training: bool) -> Run:
@@ -115,7 +119,7 @@ def execute(plan: Plan, run: Run) -> Binding | None:
 def _on_device(plan: Plan, run: Run) -> None:
     """Run a plan with a GPU backend's arrays and kernels."""
     assert run.backend is not None
-    by_device = _on_gpu.setdefault(plan, {})
+    by_device: dict[int, Interpreter] = plan.made.setdefault("gpu", {})
     number = run.backend.device.id()
     if number not in by_device:
         by_device[number] = Interpreter(plan, run.backend.kernel)

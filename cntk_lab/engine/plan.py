@@ -231,6 +231,10 @@ class Plan:
     """How often it ran, while native code was not worth compiling."""
     literals: list[tuple[Variable, int]] = field(default_factory=list)
     """Constants whose numbers were written into formulas, with the version they had."""
+    made: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What those who run it made of it. It lies here, and in no table of theirs, because it refers to the plan: so both
+    go when nobody needs the plan.
+    """
 
     def buffers_of(self, role: str) -> Iterator[Buffer]:
         """The buffers with a role."""

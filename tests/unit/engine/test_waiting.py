@@ -1,12 +1,16 @@
 """While kernels are being compiled, large convolutions run in oneDNN and give what NumPy gives."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import onednn
-from cntk_lab.engine import waiting
+from cntk_lab.engine import compile as compile_
+from cntk_lab.engine import execute, waiting
 from cntk_lab.engine.compile import Wanted, plan_for
 from cntk_lab.engine.run import Interpreter, Run, State
 from cntk_lab.engine.waiting import WaitingInterpreter
@@ -77,3 +81,19 @@ def test_numpy_alone_serves_where_native_code_is_not_wanted(monkeypatch):
     monkeypatch.setattr(waiting, "aligned_empty", lambda *_: pytest.fail("the library was used"))
     with settings.option(native=False):
         np.testing.assert_array_equal(out.eval({x: data}), want)
+
+
+def test_what_was_made_of_a_plan_goes_with_it():
+    x, out = convnet(C.MAX_POOLING)
+    data = _rng.normal(size=(64, 3, 12, 11)).astype(np.float32)
+    plan = plan_of(x, out)
+    for make in (execute.interpreter_of, execute.waiting_of):
+        results(make(plan), plan, 64)
+    with settings.option(native_after=0, background_compilation=False):
+        out.grad({x: data}, wrt=[x, *out.parameters], outputs=out.outputs)
+    assert {"interpreter", "waiting", "native"} <= set(plan.made)
+    made = [weakref.ref(plan), *map(weakref.ref, plan.made.values())]
+    compile_._cache.clear()
+    del x, out, plan
+    gc.collect()
+    assert [r() for r in made] == [None] * len(made)
