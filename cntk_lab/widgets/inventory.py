@@ -107,8 +107,8 @@ def inventory(names: Mapping[str, Any] | None = None, *, watch: bool = False) ->
     Example:
         >>> import cntk_lab as C
         >>> x = C.input_variable(3)
-        >>> print(inventory({"double": 2 * x, "count": 3}))
-        double: ElementTimes, 0 parameters, batch 3
+        >>> [(m.names, m.kind, m.shape) for m in inventory({"double": 2 * x, "count": 3}).models]
+        [(('double',), 'ElementTimes', '3')]
     """
     if watch:
         _watch()
