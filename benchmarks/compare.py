@@ -75,7 +75,7 @@ class Engine:
         if self.process is not None:
             answer = self._answer()
             if answer is not None:
-                self.version, self.first = str(answer["version"]), float(answer["first"])
+                self.version, self.first = str(answer["version"]), float(answer[self._first])
         return self.process is not None
 
     def window(self, seconds: float) -> float:
@@ -104,10 +104,14 @@ class Engine:
         self.process = None
         return None
 
+    @property
+    def _first(self) -> str:
+        return "first" if self.clock == "step" else "first_cpu"
+
     def first_step(self) -> dict[str, float] | None:
         """Seconds of the first step and until all is compiled, of an engine started with ``cold``."""
         answer = self._answer() if self.process is not None else None
-        return None if answer is None else {"first": float(answer["first"]), "compiled": float(answer["compiled"])}
+        return None if answer is None else {"first": float(answer[self._first]), "compiled": float(answer["compiled"])}
 
     def close(self) -> None:
         """End the process."""
@@ -174,7 +178,7 @@ def measure(
     return result
 
 
-def measure_cold(name: str, command: list[str], workload: str, threads: int) -> dict[str, Any]:
+def measure_cold(name: str, command: list[str], workload: str, threads: int, clock: str = "step") -> dict[str, Any]:
     """What the first step of an engine takes when nothing was compiled before.
 
     Returns:
@@ -182,6 +186,7 @@ def measure_cold(name: str, command: list[str], workload: str, threads: int) -> 
     """
     with tempfile.TemporaryDirectory() as folder:
         engine = Engine(name, workload, command, threads, cold=folder)
+        engine.clock = clock
         found: dict[str, Any] = engine.first_step() or {"reason": engine.reason}
         engine.close()
     return found
@@ -222,7 +227,13 @@ def markdown(results: list[dict[str, Any]], head: dict[str, str]) -> str:
         lines += ["", "## Training steps", "", *_times(training, names), *_means(training)]
     if inference:
         lines += ["", "## Inference, from NumPy arrays to NumPy arrays", "", *_times(inference, names)]
-    lines += ["", "## Memory and first steps", "", *_peaks(results, names)]
+    lines += [
+        "",
+        "## Memory and first steps",
+        "",
+        "First steps by the same clock: on the wall, or of the process itself.",
+    ]
+    lines += ["", *_peaks(results, names)]
     cold = [r for r in results if r.get("cold")]
     if cold:
         lines += ["", "## First step with an empty cache", "", *_cold(cold)]
@@ -298,7 +309,8 @@ def plot(results: list[dict[str, Any]], path: Path) -> str | None:
     axes.set_yticks(range(len(results)), [r["title"] for r in results])
     axes.invert_yaxis()
     axes.set_xlabel("time of a step / time of CNTK Lab (more is better for CNTK Lab)")
-    axes.legend()
+    if others:
+        axes.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
@@ -392,7 +404,7 @@ def main() -> int:
         r = measure(w, commands, options.rounds, options.window, options.threads, clock)
         if not options.no_cold and not w.inference:
             compiling = [n for n in names if n in _CACHES]
-            r["cold"] = {n: measure_cold(n, [sys.executable], name, options.threads) for n in compiling}
+            r["cold"] = {n: measure_cold(n, [sys.executable], name, options.threads, clock) for n in compiling}
         _show(r)
         results.append(r)
     if str(options.output) != "-":

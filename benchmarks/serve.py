@@ -64,16 +64,16 @@ def main():
         out.write(json.dumps(what) + "\n")
         out.flush()
 
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     step()
-    first = time.perf_counter() - start
+    first, first_cpu = time.perf_counter() - start, time.process_time() - busy
     if settle is not None:
         settle()
     if sys.argv[3:] == ["first"]:
-        tell(version=version, first=first, compiled=time.perf_counter() - start)
+        tell(version=version, first=first, first_cpu=first_cpu, compiled=time.perf_counter() - start)
         return
     _warm(step, settle)
-    tell(version=version, first=first)
+    tell(version=version, first=first, first_cpu=first_cpu)
     for line in sys.stdin:
         seconds, steps = float(line), 0
         start, busy = time.perf_counter(), time.process_time()
