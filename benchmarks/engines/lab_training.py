@@ -4,8 +4,9 @@ processor seconds per minibatch (of all threads).
 python lab_training.py FILE MODEL WINDOWS SECONDS        MODEL: convnet or mlp
 
 Everything is warm before the first window: kernels are compiled, the file is indexed, its first sweep is read. Windows
-of the two kinds follow each other in pairs, each pair in the other order than the one before; one trainer serves both,
-and the arrays hold the same file's values.
+of the three kinds follow each other, each round in the other order than the one before; one trainer serves all, and the
+arrays hold the same file's values. The reader shuffles; arrays are taken in their order, which no training wants, and
+shuffled as one does without a reader: by a permutation for each sweep.
 """
 
 import json
@@ -76,10 +77,25 @@ def main() -> None:
         trainer.train_minibatch({x: pixels[at : at + MINIBATCH], y: labels[at : at + MINIBATCH]})
         at = (at + MINIBATCH) % (len(pixels) - MINIBATCH)
 
+    random = np.random.default_rng(0)
+    order = random.permutation(len(pixels))
+
+    def by_shuffled_arrays() -> None:
+        nonlocal at, order
+        some = order[at : at + MINIBATCH]
+        trainer.train_minibatch({x: pixels[some], y: labels[some]})
+        at += MINIBATCH
+        if at >= len(pixels) - MINIBATCH:
+            at, order = 0, random.permutation(len(pixels))
+
     def by_reader() -> None:
         trainer.train_minibatch(source.next_minibatch(MINIBATCH, inputs))
 
-    kinds: dict[str, Callable[[], None]] = {"arrays": by_arrays, "reader": by_reader}
+    kinds: dict[str, Callable[[], None]] = {
+        "arrays in their order": by_arrays,
+        "arrays shuffled": by_shuffled_arrays,
+        "reader": by_reader,
+    }
     for step in kinds.values():
         for _ in range(WARM):
             step()
