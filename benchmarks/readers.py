@@ -261,8 +261,8 @@ def markdown(found: dict[str, Any]) -> str:
             "",
         ]
     if "training" in found:
-        titles = ("shuffled arrays", "a reader that shuffles", "loss (bar)", "processor time", "arrays in order", "loss")
-        lines += ["| minibatches per second | " + " | ".join(titles) + " |"]
+        titles = "shuffled arrays | a reader that shuffles | loss (bar) | processor time | arrays in order | loss"
+        lines += [f"| minibatches per second | {titles} |"]
         lines += ["|---|---|---|---|---|---|---|"]
         for r in found["training"].values():
             verdict = f"{100 * r['loss']:+.1f} % ({'≤' if r['loss'] <= r['bar'] else '>'} 5 %)"
