@@ -58,8 +58,9 @@ OPTIONS: tuple[Option, ...] = (
 )
 _BY_NAME = {o.name: o for o in OPTIONS}
 _set: dict[str, object] = {}
+_numbers: dict[str, int] = {}
 _flags: dict[str, bool] = {}
-"""Flags as they are now: steps ask several of them, and each look into the environment costs a microsecond."""
+"""Numbers and flags as they are now: steps ask several of them, and each look into the environment costs a microsecond."""
 
 
 def get(name: str) -> object:
@@ -81,6 +82,7 @@ def set_option(name: str, value: object) -> None:
         raise KeyError(f"no option {name!r}; there are: {', '.join(_BY_NAME)}")
     _set[name] = value
     _flags.pop(name, None)
+    _numbers.pop(name, None)
     _changes.note()
 
 
@@ -96,6 +98,7 @@ def option(**values: object) -> Iterator[None]:
         _set.clear()
         _set.update(before)
         _flags.clear()
+        _numbers.clear()
         _changes.note()
 
 
@@ -116,10 +119,13 @@ def flag(name: str) -> bool:
 
 
 def number(name: str) -> int:
-    """A switch that is a whole number."""
-    value = get(name)
-    assert isinstance(value, int)
-    return value
+    """A switch that is a whole number; the environment is asked once."""
+    known = _numbers.get(name)
+    if known is None:
+        value = get(name)
+        assert isinstance(value, int)
+        known = _numbers[name] = value
+    return known
 
 
 def folder(name: str, kind: str) -> Path:
