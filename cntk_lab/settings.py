@@ -60,7 +60,7 @@ _BY_NAME = {o.name: o for o in OPTIONS}
 _set: dict[str, object] = {}
 _numbers: dict[str, int] = {}
 _flags: dict[str, bool] = {}
-"""Numbers and flags as they are now: steps ask several of them, and each look into the environment costs a microsecond."""
+"""Numbers and flags as they are now: steps ask several, and each look into the environment costs a microsecond."""
 
 
 def get(name: str) -> object:
