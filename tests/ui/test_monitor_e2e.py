@@ -69,7 +69,7 @@ def test_curves_move_and_the_buttons_steer_the_run(training, run_cell, screensho
     page = training("steer.ipynb", "print(run.run.history.changes, run.run.step)")
     at_least(page, 2000)
     assert page.locator(".cntk-chart:visible").count() == 2
-    assert int(page.locator(".cntk-monitor").get_attribute("data-points")) > 100
+    page.wait_for_function("() => Number(document.querySelector('.cntk-monitor').dataset.points) > 100")
     page.wait_for_timeout(1500)
     screenshot(page, "monitor-running")
     press(page, "Pause")
