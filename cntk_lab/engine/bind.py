@@ -436,10 +436,8 @@ class Binding:
         given = run.arrays
         for b, home in self.fixed.items():
             moving = self.moving.get(b)
-            if moving is not None:
-                if moving.take(given[b]):
-                    continue
-                moving.back()
+            if moving is not None and moving.take(given[b]):
+                continue
             if isinstance(given[b], SparseRows):
                 _scatter(home, given[b])
             else:

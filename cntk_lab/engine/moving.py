@@ -41,19 +41,13 @@ class Moving:
         self._home, self._exact = home, len(home) == self._rows
 
     def take(self, data: Any) -> bool:
-        """Use these data where they lie; False if they have to be copied home, which :meth:`back` prepares."""
+        """Use these data where they lie; False if they have to be copied into the home memory, which is used then."""
         home = self._home
-        if not self._exact or type(data) is not np.ndarray or data.dtype != home.dtype or data.size != home.size:
-            return False
-        if not (data.flags.c_contiguous and data.flags.aligned):
-            return False
-        self._go(data)
-        return True
-
-    def back(self) -> None:
-        """Use the home memory again."""
-        if self._holds is not self._home:
-            self._go(self._home)
+        fits = self._exact and type(data) is np.ndarray and data.dtype == home.dtype and data.size == home.size
+        fits = fits and data.flags.c_contiguous and data.flags.aligned
+        if fits or self._holds is not home:
+            self._go(data if fits else home)
+        return fits
 
     def renew(self) -> Any:
         """New memory of the same shape, into which the next run writes."""

@@ -89,10 +89,8 @@ class _Shortcut:
     def step(self, rows: Mapping[int, Any], scalars: Sequence[Mapping[str, float]]) -> tuple[float, float]:
         """One step; sums of loss and metric."""
         for key, home, moving in self._inputs:
-            if moving is not None:
-                if moving.take(rows[key]):
-                    continue
-                moving.back()
+            if moving is not None and moving.take(rows[key]):
+                continue
             home[...] = rows[key]
         if scalars is not self._written and scalars != self._written:
             for home, names in self._scalars:
@@ -171,11 +169,13 @@ class Program:
             return []
         return [(v, np.dtype(t.dtype), t.dims) for v, t in types]
 
-    def _bind_plain(self, arguments: Mapping[Any, Any]) -> Bound | None:
-        """The minibatch if it consists of dense arrays (or a reader's single frames) that need no conversion, one for
-        each input.
+    def plain_rows(self, arguments: Any) -> tuple[int, dict[int, Any]] | None:
+        """Number of samples, and the rows of each input by the id of its variable, if a minibatch consists of dense
+        arrays (or a reader's single frames) that need no conversion, one for each input.
         """
-        bound, count = Bound(), 0
+        if not self.plain or type(arguments) is not dict or len(arguments) != len(self.plain):
+            return None
+        count, rows = 0, {}
         for v, dtype, dims in self.plain:
             data = arguments.get(v)
             if type(data) is not np.ndarray:
@@ -185,9 +185,12 @@ class Program:
             if len(data) != (count or len(data)):
                 return None
             count = len(data)
-            bound.rows[id(v)] = data
-        if not count:
-            return None
+            rows[id(v)] = data
+        return (count, rows) if count else None
+
+    def _bind_plain(self, count: int, rows: dict[int, Any]) -> Bound:
+        bound = Bound()
+        bound.rows = rows
         layout = self._layouts.get(count)
         if layout is None:
             if len(self._layouts) >= _KEPT:
@@ -198,10 +201,9 @@ class Program:
 
     def bind(self, arguments: Any) -> Bound:
         """Match data to the inputs."""
-        if self.plain and type(arguments) is dict and len(arguments) == len(self.plain):
-            found = self._bind_plain(arguments)
-            if found is not None:
-                return found
+        found = self.plain_rows(arguments)
+        if found is not None:
+            return self._bind_plain(*found)
         every = [self.loss] if self.metric is None else [self.loss, self.metric]
         return match(self.arguments, arguments, every)
 
@@ -262,6 +264,11 @@ class Program:
         return run
 
 
+def surely_finite(values: Any) -> bool:
+    """Whether the sum of squares is finite: if not, it is too large or not a number, and each element tells which."""
+    return math.isfinite(np.vdot(values, values))
+
+
 def check_finite(arguments: Sequence[Variable], bound: Bound) -> None:
     """Refuse data that are not numbers.
 
@@ -271,8 +278,7 @@ def check_finite(arguments: Sequence[Variable], bound: Bound) -> None:
     for v in arguments:
         rows = bound.rows[id(v)]
         values = rows if type(rows) is np.ndarray else rows.stored[0] if isinstance(rows, SparseRows) else rows
-        # a sum of squares is finite, too large, or not a number: only then is each element looked at
-        if values.dtype.kind != "f" or math.isfinite(np.vdot(values, values)):
+        if values.dtype.kind != "f" or surely_finite(values):
             continue
         bad = np.isnan(values)
         count = int(bad.sum())

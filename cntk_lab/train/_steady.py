@@ -6,18 +6,14 @@ most of their time here. Knows no files and no loops.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from cntk_lab import _changes, settings
-from cntk_lab.engine.training import Program, Totals
+from cntk_lab.engine.training import Program, Totals, surely_finite
 from cntk_lab.events import BUS, StepFinished
 from cntk_lab.learners._learner import Learner
 from cntk_lab.learners._user import UserLearner
-from cntk_lab.tensor.feed import single_frames
 
 
 class Steady:
@@ -46,26 +42,13 @@ class Steady:
 
     def step(self, arguments: Any) -> Totals | None:
         """One step and its totals; None if it has to be done the general way, and then nothing has been done."""
-        if self._at != _changes.count() or type(arguments) is not dict:
-            return None
         program = self._program
-        plain = program.plain
-        if len(arguments) != len(plain):
+        found = program.plain_rows(arguments) if self._at == _changes.count() else None
+        if found is None:
             return None
-        count, rows = 0, {}
-        for variable, dtype, dims in plain:
-            data = arguments.get(variable)
-            if type(data) is not np.ndarray:
-                data = single_frames(data)
-            if data is None or data.dtype != dtype or data.shape[1:] != dims or not data.ndim:
-                return None
-            if count != len(data):
-                if count:
-                    return None
-                count = len(data)
-            if self._check and not math.isfinite(np.vdot(data, data)):
-                return None
-            rows[id(variable)] = data
+        count, rows = found
+        if self._check and not all(map(surely_finite, rows.values())):
+            return None
         shortcut = program.shortcut(count)
         if shortcut is None:
             return None
