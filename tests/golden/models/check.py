@@ -10,9 +10,11 @@ import sys
 import numpy as np
 
 import cntk as C
-import record
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.dirname(HERE)]
+import record  # noqa: E402
+from checking import count_wrong  # noqa: E402
 
 
 def array(entry):
@@ -43,21 +45,9 @@ def wrong(path, entry):
 def main(folder):
     with open(os.path.join(HERE, "expected.json")) as file:
         expected = json.load(file)
-    checked = failed = 0
-    for name, entry in sorted(expected.items()):
-        path = os.path.join(folder, name + ("" if name.startswith("checkpoint_") else ".model"))
-        if not os.path.exists(path):
-            continue
-        checked += 1
-        try:
-            what = wrong(path, entry)
-        except Exception as error:
-            what = "%s: %s" % (type(error).__name__, str(error).split("\n")[0])
-        if what:
-            failed += 1
-            print("FAILED", name, what)
-    print("%d checked, %d failed" % (checked, failed))
-    return failed
+    ends = {name: "" if name.startswith("checkpoint_") else ".model" for name in expected}
+    files = [(name, os.path.join(folder, name + ends[name])) for name in sorted(expected)]
+    return count_wrong(files, lambda name, path: wrong(path, expected[name]))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import sys
 import numpy as np
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
+sys.path[:0] = [HERE, os.path.dirname(HERE)]
+from checking import count_wrong  # noqa: E402
 from record_cases import CASES  # noqa: E402
 
 
@@ -33,22 +34,9 @@ def wrong(C, path, name, recorded):
 def main(folder):
     import cntk as C
 
-    checked = failed = 0
     with np.load(os.path.join(HERE, "operators.npz")) as recorded:
-        for name in sorted(CASES):
-            path = os.path.join(folder, name + ".model")
-            if not os.path.exists(path):
-                continue
-            checked += 1
-            try:
-                what = wrong(C, path, name, recorded)
-            except Exception as error:
-                what = "%s: %s" % (type(error).__name__, str(error).split("\n")[0])
-            if what:
-                failed += 1
-                print("FAILED", name, what)
-    print("%d checked, %d failed" % (checked, failed))
-    return failed
+        files = [(name, os.path.join(folder, name + ".model")) for name in sorted(CASES)]
+        return count_wrong(files, lambda name, path: wrong(C, path, name, recorded))
 
 
 if __name__ == "__main__":
