@@ -331,8 +331,8 @@ class Binding:
             if isinstance(own, Absorbed) or isinstance(step, (View, Part, Join)):
                 continue
             if isinstance(own, NativeStep) and own.usable():
-                if isinstance(own, LoopStep):
-                    self._close(table, names)  # its initial states may have to be read before it starts
+                if isinstance(own, LoopStep) and any(map(self._computed, own.initial_states)):
+                    self._close(table, names)  # they are read before the loop's table starts
                     table, names = [], []
                 made = own.rows(self)
                 table.extend(made)
@@ -345,6 +345,11 @@ class Binding:
         self._close(table, names)
         self._find_moving()
         self._forget_arrays()
+
+    def _computed(self, buffer: int) -> bool:
+        """Whether a buffer holds what a step of the plan computes."""
+        own = self.native._source.get(buffer, buffer)
+        return self.native.plan.buffers[own].role == "temporary"
 
     def _forget_arrays(self) -> None:
         """Keep only the arrays that Python code uses: others would follow each count of rows for nothing."""

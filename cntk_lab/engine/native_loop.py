@@ -90,6 +90,8 @@ class LoopStep(NativeStep):
                 self.codes[i] = numba_code(canonical(s.kernel))
                 self.handles[i] = jit.request(self.codes[i].source)
         self.columns = _FIXED + _PER_DELAY * len(self.delays)
+        self.initial_states = [r for d in self.delays for r in d.reads[1:]]
+        """Buffers that delays take their first frames from."""
         self._bound: BoundLoop | None = None
         """The loop at the memory where it ran last: other counts of rows only need other slabs."""
 
