@@ -21,6 +21,7 @@ from cntk_lab.engine.memory import slots_of, source_of
 from cntk_lab.engine.momentum import blend
 from cntk_lab.engine.moving import WORTH, Moving, Setter
 from cntk_lab.engine.native import native_steps
+from cntk_lab.engine.native_frames import frame_steps
 from cntk_lab.engine.native_loop import LoopStep, native_loops
 from cntk_lab.engine.native_sparse import SparseStep, sparse_steps
 from cntk_lab.engine.native_step import Absorbed, NativeStep
@@ -67,8 +68,8 @@ class NativePlan:
         self.plan, self.interpreter = plan, interpreter
         self.steps = native_steps(plan)
         blend(plan, self.steps)
-        for i, own in (*native_loops(plan, plan.steps).items(), *sparse_steps(plan).items()):
-            self.steps[i] = own
+        for family in (native_loops(plan, plan.steps), sparse_steps(plan), frame_steps(plan)):
+            self.steps[:] = [family.get(i, own) for i, own in enumerate(self.steps)]
         self.executor = executors.load()
         self._source = source_of(plan)
         self.guards = Guards() if settings.flag("checked") else None
@@ -191,7 +192,7 @@ class Binding:
         plan = native.plan
         self.arrays: dict[int, Any] = {}
         self.fixed: dict[int, Any] = {}
-        """Inputs and scalars: memory that each run's data are copied into."""
+        """Inputs: memory that each run's data are copied into."""
         self._addresses: dict[int, int] = {}
         self._held: set[int] = set()
         """Buffers whose address somebody keeps for good."""
@@ -204,12 +205,14 @@ class Binding:
         self._first: list[Callable[[Run], None]] = []
         self.scalars = _side_by_side([b for b in plan.buffers if b.role == "scalar"])
         """Element type -> the memory of all scalars of that type, in the order of their buffers."""
+        self.told: dict[int, Any] = {}
+        """Scalars -> what was written there last."""
         placed = dict.fromkeys(self.scalars, 0)
-        for b in plan.buffers:
-            if b.role == "scalar":
-                at = placed[b.dtype]
-                self.fixed[b.id] = self.arrays[b.id] = self.scalars[b.dtype][at : at + 1]
-                placed[b.dtype] += 1
+        for b in plan.buffers_of("scalar"):
+            at = placed[b.dtype]
+            self.arrays[b.id] = self.scalars[b.dtype][at : at + 1]
+            self.told[b.id] = None
+            placed[b.dtype] += 1
         self._place([b for b in plan.buffers if b.role != "scalar"])
         self._sized = [b for b in plan.buffers if b.rows]
         """Buffers whose arrays are made anew for other counts of rows."""
@@ -447,6 +450,9 @@ class Binding:
                 _scatter(home, given[b])
             else:
                 np.copyto(home, given[b].reshape(home.shape))
+        for b, before in self.told.items():
+            if given[b] is not before:
+                arrays[b][...] = self.told[b] = given[b]
         if not self.segments:
             for b in self.states:
                 arrays[b] = run.arrays[b]

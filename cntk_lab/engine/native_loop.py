@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cntk_lab.backends.cpu import blas, executor, jit, onednn, threads
 from cntk_lab.backends.cpu import packed as packed_products
-from cntk_lab.backends.cpu.executor import AFFINE, LOOKUP, Share
+from cntk_lab.backends.cpu.executor import AFFINE, LOOKUP, Share, Slabs
 from cntk_lab.engine.delays import initial_frames
 from cntk_lab.engine.gemm import Matrices, as_matrices, is_static, size_of
 from cntk_lab.engine.native import canonical
@@ -187,7 +187,7 @@ class BoundLoop:
         self._kept: list[Any] = []
         self._packed: dict[int, _PackedProduct] = {}
         self.loop = executor.Loop([self._share() for _ in range(self.threads)])
-        self._slabs: dict[Layout, list[NDArray[np.int64]]] = {}
+        self._slabs: dict[Layout, Slabs] = {}
 
     def rows(self) -> list[list[int]]:
         """What runs: packing of the weights, and the loop."""
@@ -352,8 +352,8 @@ class BoundLoop:
         if found is None:
             if len(self._slabs) >= 32:
                 self._slabs.clear()
-            found = self._slabs[layout] = self._make_slabs(layout)
-            for slabs, product in itertools.product(found, self._packed.values()):
+            found = self._slabs[layout] = Slabs(self._make_slabs(layout))
+            for slabs, product in itertools.product(found.matrices, self._packed.values()):
                 product.make(slabs[:, _FEW])
         self.loop.follow(found)
         for d in self.owner.delays:
@@ -366,7 +366,7 @@ class BoundLoop:
         source = arrays[delay.reads[1]]
         if not b.rows and layout.begins is None and source.ndim <= self.initial[delay.writes[0]].ndim:
             before = self._alike.get(delay.writes[0])
-            if before is None or not np.array_equal(before, source):
+            if before is None or not _equal(before, source):
                 self.initial[delay.writes[0]][...] = source
                 self._alike[delay.writes[0]] = source.copy()
             return
@@ -400,6 +400,11 @@ class BoundLoop:
                     slabs[:, first : first + _PER_DELAY] = given
             result.append(np.ascontiguousarray(slabs[::-1]) if self.owner.step.reverse else slabs)
         return result
+
+
+def _equal(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Whether arrays are equal; single numbers, which most initial states are, without much ado."""
+    return a.item() == b.item() if a.size == b.size == 1 else np.array_equal(a, b)
 
 
 def _shifted(offset: int, longest: int) -> tuple[slice, slice]:

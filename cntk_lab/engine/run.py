@@ -344,13 +344,8 @@ class Interpreter:
         symbol = self.plan.buffers[r].rows
 
         def act(run: Run) -> None:
-            have, want = run.layouts[symbol], run.layouts[step.rows]
-            if have.count != want.count:
-                raise SequenceError(
-                    f"a minibatch of {have.count} samples is combined with one of {want.count}",
-                    ", ".join(step.nodes),
-                    "make both of as many samples: to_batch makes one for each entry of the first static axis",
-                )
+            want = run.layouts[step.rows]
+            check_spread(step, run.layouts[symbol], want)
             run.arrays[w] = run.arrays[r][want.sequence]
 
         return act
@@ -425,6 +420,20 @@ class Interpreter:
                 carry(run, d, run.arrays[d.reads[0]], layout)
 
         return act
+
+
+def check_spread(step: Spread, have: Layout, want: Layout) -> None:
+    """Refuse to spread over frames what has another number of samples.
+
+    Raises:
+        SequenceError: if the numbers differ.
+    """
+    if have.count != want.count:
+        raise SequenceError(
+            f"a minibatch of {have.count} samples is combined with one of {want.count}",
+            ", ".join(step.nodes),
+            "make both of as many samples: to_batch makes one for each entry of the first static axis",
+        )
 
 
 # ---- arrays

@@ -96,6 +96,7 @@ class _Shortcut:
             for home, names in self._scalars:
                 home[:] = [scalars[position][name] for position, name in names]
             self._written = scalars
+            self.binding.told = dict.fromkeys(self.binding.told)
         failed = self._run(self._table, self._rows)
         if failed >= 0:
             raise row_failed(self.native.plan, failed, self._rows)

@@ -226,6 +226,16 @@ class Share:
     """Steps to run; -1 = all of ``slabs``."""
 
 
+class Slabs:
+    """Slabs for a loop: one matrix (steps x columns) for each share."""
+
+    __slots__ = ("matrices", "places")
+
+    def __init__(self, matrices: Sequence[Table]) -> None:
+        self.matrices = matrices
+        self.places = np.array([[m.ctypes.data, len(m)] for m in matrices], np.int64)
+
+
 @dataclass(slots=True)
 class Loop:
     """A recurrence: the shares of the sequences, run side by side. Keeps what its row points to alive."""
@@ -262,11 +272,11 @@ class Loop:
                 -1,
             ]
 
-    def follow(self, slabs: Sequence[Table]) -> None:
-        """Run over other slabs from now on, one matrix for each share; tables and patches stay."""
-        for i, (share, matrix) in enumerate(zip(self.shares, slabs, strict=True)):
+    def follow(self, slabs: Slabs) -> None:
+        """Run over other slabs from now on; tables and patches stay."""
+        for share, matrix in zip(self.shares, slabs.matrices, strict=True):
             share.slabs, share.steps = matrix, len(matrix)
-            self.descriptor[6 + 6 * i], self.descriptor[7 + 6 * i] = matrix.ctypes.data, len(matrix)
+        self.descriptor[4:].reshape(-1, 6)[:, 2:4] = slabs.places
 
 
 def kernel_row(address: int, block: int, threads: int = 1, phases: int = 1) -> list[int]:

@@ -9,7 +9,8 @@ The functions follow IEEE: nan in, nan out; overflow is infinity; no comparison 
 additions of reductions may be reassociated (``add``/``mul`` words), so that compensated steps stay as they are written.
 Every function is branch-free: LLVM turns a loop over it into vector code.
 
-Mathematics: exp by Cody-Waite reduction and a polynomial (float32: fitted, float64: Taylor series); log by the series of atanh((x-1)/(x+1)).
+Mathematics: exp by Cody-Waite reduction and a polynomial (float32: fitted, float64: Taylor series); log by the series
+of atanh((x-1)/(x+1)).
 """
 
 # mypy: disable-error-code="call-arg,call-overload,var-annotated,unreachable,attr-defined,arg-type"
