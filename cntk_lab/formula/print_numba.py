@@ -9,7 +9,8 @@ How a kernel becomes loops. Neighbouring axes that all operands treat alike beco
 there are any) is the *outer* loop, split over threads. A reduction that includes it is *global*: each thread keeps
 partial results, which the next phase combines in the order of threads, so that the same threads give the same bits.
 All other reductions are *inner*: one row is walked in several passes while it stays in cache; costly values needed by
-two passes are kept in a buffer of one row. What depends on no row (updates of biases, norms) is done by one thread
+two passes are kept in a buffer of one row, and costly ones that are the same in every row are computed before the
+first. What depends on no row (updates of biases, norms) is done by one thread
 between the phases. So softmax, cross-entropy, gradients with their column sums, batch statistics and learners' updates
 are one scheme.
 
@@ -51,6 +52,8 @@ _SYMBOLS: Final = {
     "eq": "==",
     "ne": "!=",
 }
+_STANDING: Final = 14
+"""So many buffers of scratch memory leave room for values that are the same in every row."""
 _COSTLY: Final = (_OWN | _LIBRARY | {"div", "sqrt"}) - {"sign", "isfinite"}
 _IDENTITY: Final = {"sum": "0.0", "prod": "1.0", "max": "-np.inf", "min": "np.inf"}
 
@@ -214,6 +217,8 @@ class _Writer:
         """Inner reductions that are done: a variable's name, or a buffer."""
         self.values: dict[Expr, str] = {}
         """Values that hold for the whole row."""
+        self.standing: set[Expr] = set()
+        """Values that are the same in every row, computed before the first one."""
 
     def write(self) -> None:
         """All lines of the stage."""
@@ -227,6 +232,7 @@ class _Writer:
             self._body()
             p.depth -= 1
             return
+        self._stand()
         self._keep()
         for e in s.reductions:
             self._fill(self.partial[e], math.prod(p.static[a] for a in p.dep[e]), kind_of(e))
@@ -235,6 +241,7 @@ class _Writer:
         p.emit(f"share = ((n + threads * {unit} - 1) // (threads * {unit})) * {unit}")
         p.emit("low = min(n, thread * share)")
         p.emit("high = min(n, low + share)")
+        self._count()
         before = p.depth
         if self.flat:
             p.emit(f"for base in range(low, high, {BLOCK}):")
@@ -257,6 +264,22 @@ class _Writer:
         n = 48 + int(buffer.split(":", maxsplit=1)[0][1:])
         return n if n < 64 else -1
 
+    def _count(self) -> None:
+        """Sums of a number over all rows need no loop."""
+        for groups in self.s.passes:
+            for group in list(groups):
+                counts = [e for kind, e, _ in group.targets if kind == "reduce" and self._is_count(e)]
+                group.targets = [t for t in group.targets if t[1] not in counts]
+                if not group.targets:
+                    groups.remove(group)
+                for e in counts:
+                    each = math.prod(self.p.static[a] for a in self.p.axes_of[e] if a) * e.args[0].data
+                    name, real = self.partial[e].split(":")
+                    self.p.emit(f"st_{real}({name}, 0, f64(high - low) * f64({each!r}), {self._scope(name)})")
+
+    def _is_count(self, e: Expr) -> bool:
+        return self._is_global(e) and kind_of(e) == "sum" and e.args[0].op == "const"
+
     def _combine(self, e: Expr) -> None:
         """Fold the threads' partial results, in the order of the threads."""
         p, kind = self.p, kind_of(e)
@@ -268,6 +291,42 @@ class _Writer:
         p.emit(f"        total = r_{kind}(total, ld_{real}({name} + t * each, i, -1))")
         p.emit(f"    st_{p.real}({shared}, i, to_{p.real}(total), -1)")
 
+    def _stand(self) -> None:
+        """Compute costly values that are the same in every row once, before the rows."""
+        p, s = self.p, self.s
+        if self.flat:
+            return
+        work = p.work
+        for e in self._same_in_every_row():
+            if len(p.buffers) >= _STANDING or math.prod(p.static[a] for a in p.dep[e]) > BLOCK:
+                break
+            over = tuple(a for a in s.inner if a in p.dep[e])
+            s.kept[e] = p._buffer(math.prod(p.static[a] for a in over), p.real, shared=False)
+            if not self.standing:
+                for i in range(len(p.kernel.inputs)):
+                    p.emit(f"q{i} = p{i}")
+            self._group(Group(over, (), [("keep", e, -1)]), self.standing)
+            self.standing.add(e)
+        p.work = work
+        self.values.clear()
+
+    def _same_in_every_row(self) -> list[Expr]:
+        """The largest expressions of the stage that depend on no row and hold something costly."""
+        p, s = self.p, self.s
+        roots = [p._root(t) for groups in s.passes for group in groups for t in group.targets]
+        stop = p._stop(s)
+        cone = p._cone(roots, stop)
+        below = {e: () if p._stored(e) else e.args for e in cone}
+        own = {t[1] for groups in s.passes for group in groups for t in group.targets if t[0] == "reduce"}
+        changes: dict[Expr, bool] = {}
+        costly: dict[Expr, bool] = {}
+        for e in cone:
+            changes[e] = bool(p.dep[e] & set(s.prefix)) or (e in own and not p._stored(e))
+            changes[e] = changes[e] or any(changes.get(a, True) for a in below[e])
+            costly[e] = bool(below[e]) and (e.op in _COSTLY or any(costly.get(a, False) for a in below[e]))
+        used = {a for e in cone if changes[e] for a in below[e]} | set(roots)
+        return [e for e in cone if e in used and not changes[e] and costly[e] and p.dep[e]]
+
     def _keep(self) -> None:
         """Choose costly values that two passes need, to be kept in a buffer of one row."""
         p, s = self.p, self.s
@@ -275,7 +334,7 @@ class _Writer:
             return
         for e in reversed(p.order):
             inner = [a for a in s.inner if a in p.dep[e]]
-            if e.op not in _COSTLY or not inner:
+            if e.op not in _COSTLY or not inner or e in s.kept:
                 continue
             stop = p._stop(s)
             users = []
@@ -298,7 +357,7 @@ class _Writer:
         """All passes over one row."""
         s = self.s
         self._row_pointers()
-        ready: set[Expr] = set()
+        ready = set(self.standing)
         for groups in s.passes:
             for group in groups:
                 self._group(group, ready)
