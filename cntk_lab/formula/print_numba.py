@@ -52,7 +52,7 @@ _SYMBOLS: Final = {
     "eq": "==",
     "ne": "!=",
 }
-_STANDING: Final = 14
+_STANDING: Final = 40
 """So many buffers of scratch memory leave room for values that are the same in every row."""
 _COSTLY: Final = (_OWN | _LIBRARY | {"div", "sqrt"}) - {"sign", "isfinite"}
 _IDENTITY: Final = {"sum": "0.0", "prod": "1.0", "max": "-np.inf", "min": "np.inf"}
@@ -241,7 +241,6 @@ class _Writer:
         p.emit(f"share = ((n + threads * {unit} - 1) // (threads * {unit})) * {unit}")
         p.emit("low = min(n, thread * share)")
         p.emit("high = min(n, low + share)")
-        self._count()
         before = p.depth
         if self.flat:
             p.emit(f"for base in range(low, high, {BLOCK}):")
@@ -262,23 +261,7 @@ class _Writer:
 
     def _scope(self, buffer: str) -> int:
         n = 48 + int(buffer.split(":", maxsplit=1)[0][1:])
-        return n if n < 64 else -1
-
-    def _count(self) -> None:
-        """Sums of a number over all rows need no loop."""
-        for groups in self.s.passes:
-            for group in list(groups):
-                counts = [e for kind, e, _ in group.targets if kind == "reduce" and self._is_count(e)]
-                group.targets = [t for t in group.targets if t[1] not in counts]
-                if not group.targets:
-                    groups.remove(group)
-                for e in counts:
-                    each = math.prod(self.p.static[a] for a in self.p.axes_of[e] if a) * e.args[0].data
-                    name, real = self.partial[e].split(":")
-                    self.p.emit(f"st_{real}({name}, 0, f64(high - low) * f64({each!r}), {self._scope(name)})")
-
-    def _is_count(self, e: Expr) -> bool:
-        return self._is_global(e) and kind_of(e) == "sum" and e.args[0].op == "const"
+        return n if n < 96 else -1
 
     def _combine(self, e: Expr) -> None:
         """Fold the threads' partial results, in the order of the threads."""
@@ -557,6 +540,12 @@ class _Writer:
                 return f"{p.real}(0.0)"
             (a,) = axes
             return f"to_{p.real}(base + x0)" if self.flat else f"to_{p.real}(x{a})"
+        if p._is_count(e):
+            number = e.args[0].data
+            assert isinstance(number, float)
+            of_rows = p.dynamic and 0 in p.axes_of[e]
+            each = number * math.prod(p.static[a] for a in p.axes_of[e])
+            return f"{p.real}(f64(rows) * {each!r})" if of_rows else f"{p.real}({each!r})"
         if e.op == "reduce":
             return self._number(e.args[0], values)
         return self._word(e, values)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from cntk_lab.formula.expr import ROWS, Axis, Expr, topological
-from cntk_lab.formula.extent import axes_of_data, check_outputs, extents
+from cntk_lab.formula.extent import axes_of_data, check_outputs, extents, kind_of
 from cntk_lab.formula.kernel import Kernel, Operand
 
 LOADS: Final = {"float32": "f32", "float64": "f64", "int32": "i32", "int64": "i64"}
@@ -159,12 +159,17 @@ class Schedule:
             axes = frozenset(self.number[a] for a in axes_of_data(e) if a in self.number)
             self.axes_of[e] = axes
             dep = dep | axes if e.op == "coordinate" else dep - axes
-            if e.op == "reduce" and 0 in axes:
+            if e.op == "reduce" and 0 in axes and not self._is_count(e):
                 time += 1
         self.dep[e], self.time[e] = dep, time
 
+    @staticmethod
+    def _is_count(e: Expr) -> bool:
+        """Whether this sums a number: that follows from the sizes, without a loop."""
+        return e.op == "reduce" and e.args[0].op == "const" and kind_of(e) == "sum"
+
     def _is_reduction(self, e: Expr) -> bool:
-        return e.op == "reduce" and bool(self.axes_of[e])
+        return e.op == "reduce" and bool(self.axes_of[e]) and not self._is_count(e)
 
     def _over(self, e: Expr) -> Axes:
         """The axes a reduction's loop runs over."""

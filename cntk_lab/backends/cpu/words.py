@@ -49,7 +49,7 @@ def _mark(builder: Any, instruction: Any, scope: int) -> Any:
         return instruction
     module = builder.module
     domain = module.add_metadata([ir.MetaDataString(module, "cntk_lab arrays")])
-    scopes = [module.add_metadata([ir.MetaDataString(module, f"array {i}"), domain]) for i in range(64)]
+    scopes = [module.add_metadata([ir.MetaDataString(module, f"array {i}"), domain]) for i in range(96)]
     instruction.set_metadata("alias.scope", module.add_metadata([scopes[scope]]))
     instruction.set_metadata("noalias", module.add_metadata([s for i, s in enumerate(scopes) if i != scope]))
     return instruction
