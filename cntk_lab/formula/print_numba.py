@@ -541,10 +541,10 @@ class _Writer:
             (a,) = axes
             return f"to_{p.real}(base + x0)" if self.flat else f"to_{p.real}(x{a})"
         if p._is_count(e):
-            number = e.args[0].data
-            assert isinstance(number, float)
+            one = e.args[0].data
+            assert isinstance(one, float)
             of_rows = p.dynamic and 0 in p.axes_of[e]
-            each = number * math.prod(p.static[a] for a in p.axes_of[e])
+            each = one * math.prod(p.static[a] for a in p.axes_of[e])
             return f"{p.real}(f64(rows) * {each!r})" if of_rows else f"{p.real}({each!r})"
         if e.op == "reduce":
             return self._number(e.args[0], values)
