@@ -158,7 +158,7 @@ class Bound:
             )
         self.layouts[symbol] = layout
         if len(axes) > 1:
-            batch = self.layouts.setdefault("#", Layout.of(np.ones(layout.count, np.int64)))
+            batch = self.layouts.setdefault("#", Layout.of_samples(layout.count))
             if batch.count != layout.count:
                 raise DataError(f"'{name}' has {layout.count} sequences, another argument {batch.count} samples")
 
