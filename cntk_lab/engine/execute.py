@@ -7,35 +7,31 @@ from __future__ import annotations
 
 import difflib
 import weakref
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from cntk_lab import _changes, settings
 from cntk_lab import device as devices
-from cntk_lab import settings
 from cntk_lab.backends.choose import backend_of
 from cntk_lab.backends.cpu import draws, jit
 from cntk_lab.device import DeviceDescriptor
 from cntk_lab.engine import watch
+from cntk_lab.engine.asked import Asked, Memory, key_of
 from cntk_lab.engine.bind import Binding, NativePlan, why_not_native
 from cntk_lab.engine.compile import Wanted, plan_for
 from cntk_lab.engine.plan import Plan, row_symbol
+from cntk_lab.engine.results import present, result
 from cntk_lab.engine.run import Interpreter, Run, State
 from cntk_lab.engine.waiting import WaitingInterpreter
 from cntk_lab.errors import DataError, GraphError, LabError, SignatureError
 from cntk_lab.graph import walk
 from cntk_lab.graph.function import Function, output_of, outputs_of
 from cntk_lab.graph.naming import user_line
-from cntk_lab.graph.node import edits
 from cntk_lab.graph.variable import Variable, _Valued
-from cntk_lab.tensor.arrays import to_host
 from cntk_lab.tensor.feed import read
 from cntk_lab.tensor.layout import Layout
-from cntk_lab.tensor.shape import Shape
-from cntk_lab.tensor.sparse import RowSparse, SparseRows
-from cntk_lab.tensor.value import Value
 
 _states: weakref.WeakKeyDictionary[Any, State] = weakref.WeakKeyDictionary()
 _bound: weakref.WeakSet[Plan] = weakref.WeakSet()
@@ -162,7 +158,7 @@ class Bound:
             )
         self.layouts[symbol] = layout
         if len(axes) > 1:
-            batch = self.layouts.setdefault("#", Layout.of(np.ones(layout.count, np.int64)))
+            batch = self.layouts.setdefault("#", Layout.of_samples(layout.count))
             if batch.count != layout.count:
                 raise DataError(f"'{name}' has {layout.count} sequences, another argument {batch.count} samples")
 
@@ -254,15 +250,24 @@ def _is_flags(thing: Any) -> bool:
 def load(run: Run, plan: Plan, bound: Bound) -> None:
     """Put the arrays of inputs and parameters in place."""
     run.layouts.update(bound.layouts)
-    for b in plan.buffers:
-        if b.variable is None:
-            continue
-        if b.role == "input":
-            run.arrays[b.id] = run.to_device(bound.rows[id(b.variable)])
-        elif isinstance(b.variable, _Valued):
-            if run.backend is not None:
-                b.variable.storage.move(run.backend.device)
-            run.arrays[b.id] = b.variable.storage.array[None]
+    reads: _Reads | None = plan.made.get("reads")
+    if reads is None:
+        reads = plan.made["reads"] = _Reads(plan)
+    for number, variable in reads.given:
+        run.arrays[number] = run.to_device(bound.rows[variable])
+    for number, v in reads.valued:
+        if run.backend is not None:
+            v.storage.move(run.backend.device)
+        run.arrays[number] = v.storage.array[None]
+
+
+class _Reads:
+    """What a plan reads: buffers for data, each with the id of its variable, and those of parameters and constants."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.given = [(b.id, id(b.variable)) for b in plan.buffers_of("input") if b.variable is not None]
+        others = [(b.id, b.variable) for b in plan.buffers if b.role != "input"]
+        self.valued = [(number, v) for number, v in others if isinstance(v, _Valued)]
 
 
 class ForwardState:
@@ -275,21 +280,28 @@ class ForwardState:
 class Executor:
     """Fills the graph's ``executor`` socket."""
 
+    def __init__(self) -> None:
+        self._memory = Memory()
+
+    def _asked(
+        self, wants: Callable[..., Wanted], function: Function, *things: Any, fused: bool | None = None
+    ) -> Asked:
+        """What is asked of a function, with its plan: from memory if nothing has changed since it was asked before."""
+        key = key_of(wants, function, *things)
+        found = self._memory.find(key)
+        if found is None:
+            at = _changes.count()
+            wanted = wants(function, *things)
+            plan = plan_for(wanted, fused=fused)
+            found = Asked(at, wanted, plan, _arguments(function, wanted), state_of(function.node))
+            self._memory.keep(key, found, function, *things)
+        return found
+
     def evaluate(self, function: Function, arguments: Any, outputs: Any, device: Any, as_numpy: bool) -> Any:
         """Values of outputs; the value itself if there is one."""
-        wanted = _wanted(function, outputs)
-        values = self._values(function, arguments, wanted, device, as_numpy=as_numpy)
-        return next(iter(values.values())) if len(wanted) == 1 else values
-
-    def _values(
-        self, function: Function, arguments: Any, wanted: tuple[Variable, ...], device: Any, *, as_numpy: bool
-    ) -> dict[Variable, Any]:
-        plan = plan_for(Wanted(outputs=wanted))
-        bound = match(_arguments(function, wanted), arguments, wanted)
-        run = new_run(device, state_of(function.node), training=False)
-        load(run, plan, bound)
-        execute(plan, run)
-        return {v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=as_numpy) for i, v in enumerate(wanted)}
+        asked = self._asked(_values, function, outputs)
+        values = _answer(asked, arguments, device, as_numpy=as_numpy)
+        return values[0] if len(values) == 1 else dict(zip(asked.wanted.outputs, values, strict=True))
 
     def forward(
         self,
@@ -301,21 +313,19 @@ class Executor:
         as_numpy: bool,
     ) -> tuple[ForwardState | None, dict[Variable, Any]]:
         """Values of outputs, and the state that backward needs."""
-        wanted = _wanted(function, outputs)
-        kept = tuple(outputs_of(keep_for_backward)) if keep_for_backward else ()
-        if not kept:
-            return None, self._values(function, arguments, wanted, device, as_numpy=as_numpy)
-        plan = plan_for(Wanted(outputs=wanted, roots=(), totals=(), training=True), fused=False)
-        bound = match(_arguments(function, wanted), arguments, wanted)
-        run = new_run(device, state_of(function.node), training=True)
-        load(run, plan, bound)
+        if not (keep_for_backward and tuple(outputs_of(keep_for_backward))):
+            asked = self._asked(_values, function, outputs)
+            values = _answer(asked, arguments, device, as_numpy=as_numpy)
+            return None, dict(zip(asked.wanted.outputs, values, strict=True))
+        asked = self._asked(_kept, function, outputs, fused=False)
+        plan = asked.plan
+        run = _loaded(asked, arguments, device)
         actions = interpreter_of(plan).actions
         for action in actions[: len(actions) - plan.assignments]:
             action(run)
-        values = {
-            v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=as_numpy) for i, v in enumerate(wanted)
-        }
-        return ForwardState(function, wanted, run), values
+        wanted = asked.wanted.outputs
+        values = [result(run, plan, name, v, as_numpy=as_numpy) for name, v in asked.results]
+        return ForwardState(function, wanted, run), dict(zip(wanted, values, strict=True))
 
     def backward(
         self, state: ForwardState | None, root_gradients: Any, variables: Any, as_numpy: bool
@@ -342,7 +352,7 @@ class Executor:
         first_final, first_assignment = len(actions) - plan.finals, len(actions) - plan.assignments
         for action in (*actions[plan.forward : first_final], *actions[first_assignment:]):
             action(run)
-        return {v: _gradient(run, plan, i, v, as_numpy=as_numpy) for i, v in enumerate(wrt)}
+        return {v: result(run, plan, f"gradient {i}", v, as_numpy=as_numpy) for i, v in enumerate(wrt)}
 
     def gradient(
         self,
@@ -362,23 +372,54 @@ class Executor:
                     f"None of the Function '{function.name or function.uid}' arguments have 'needs_gradient == True'",
                     fix="make the input with needs_gradient=True, or say wrt=function.parameters",
                 )
-        variables = tuple(outputs_of(wrt if isinstance(wrt, (list, tuple, set, frozenset)) else [wrt]))
-        roots = (output_of(grad_root),) if grad_root is not None else (_single(function),)
-        wanted = _wanted(function, outputs) if outputs is not None else ()
-        plan = plan_for(Wanted(outputs=wanted, gradients=variables, roots=roots, training=True))
-        every = (*wanted, *roots)
-        bound = match(_arguments(function, every), at, every)
-        run = new_run(device, state_of(function.node), training=True)
-        load(run, plan, bound)
-        execute(plan, run)
-        gradients = {v: _gradient(run, plan, i, v, as_numpy=as_numpy) for i, v in enumerate(variables)}
-        result = next(iter(gradients.values())) if len(variables) == 1 else gradients
-        if not wanted:
-            return result
-        values = {
-            v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=as_numpy) for i, v in enumerate(wanted)
-        }
-        return result, (next(iter(values.values())) if len(wanted) == 1 else values)
+        asked = self._asked(_gradients, function, wrt, outputs, grad_root)
+        values = _answer(asked, at, device, as_numpy=as_numpy)
+        variables, others = asked.wanted.gradients, asked.wanted.outputs
+        count = len(variables)
+        gradients = values[0] if count == 1 else dict(zip(variables, values[:count], strict=True))
+        if not others:
+            return gradients
+        return gradients, values[count] if len(others) == 1 else dict(zip(others, values[count:], strict=True))
+
+
+def _values(function: Function, outputs: Any) -> Wanted:
+    """What ``eval`` asks for."""
+    return Wanted(outputs=_wanted(function, outputs))
+
+
+def _kept(function: Function, outputs: Any) -> Wanted:
+    """What ``forward`` asks for if ``backward`` is to follow."""
+    return Wanted(outputs=_wanted(function, outputs), training=True)
+
+
+def _gradients(function: Function, wrt: Any, outputs: Any, root: Any) -> Wanted:
+    """What ``grad`` asks for."""
+    return Wanted(
+        gradients=tuple(outputs_of(wrt if isinstance(wrt, (list, tuple, set, frozenset)) else [wrt])),
+        roots=(output_of(root),) if root is not None else (_single(function),),
+        outputs=_wanted(function, outputs) if outputs is not None else (),
+        training=True,
+    )
+
+
+def _answer(asked: Asked, arguments: Any, device: DeviceDescriptor | None, *, as_numpy: bool) -> list[Any]:
+    """The wanted values: the way of the run before if these data allow it, else the general way."""
+    found = asked.again(arguments, device, as_numpy=as_numpy)
+    if found is not None:
+        return found
+    run = _loaded(asked, arguments, device)
+    binding = execute(asked.plan, run)
+    if binding is not None:
+        asked.learn(binding, run.layouts)
+    return [result(run, asked.plan, name, v, as_numpy=as_numpy) for name, v in asked.results]
+
+
+def _loaded(asked: Asked, arguments: Any, device: DeviceDescriptor | None) -> Run:
+    """A run with its data in place."""
+    bound = match(asked.variables, arguments, asked.outputs)
+    run = new_run(device, asked.state, training=asked.wanted.training)
+    load(run, asked.plan, bound)
+    return run
 
 
 def _single(function: Function) -> Variable:
@@ -390,31 +431,13 @@ def _single(function: Function) -> Variable:
     return function.outputs[0]
 
 
-_KEPT_ARGUMENTS = 64
-_found_arguments: OrderedDict[tuple[object, ...], tuple[object, list[Variable]]] = OrderedDict()
-"""Arguments that were found, with what they were found for, which keeps the ids in the key its own."""
-
-
-_checked: OrderedDict[tuple[object, ...], tuple[object, object]] = OrderedDict()
-"""Outputs that were found to belong to their function."""
-
-
-def _arguments(function: Function, wanted: Sequence[Variable]) -> list[Variable]:
-    """The inputs that the wanted outputs depend on, in the function's order: looked for once while no graph changes."""
-    key = (id(function), *map(id, wanted), edits())
-    found = _found_arguments.get(key)
-    if found is None:
-        found = _found_arguments[key] = ((function, wanted), _look_for_arguments(function, wanted))
-        if len(_found_arguments) > _KEPT_ARGUMENTS:
-            _found_arguments.popitem(last=False)
-    return found[1]
-
-
-def _look_for_arguments(function: Function, wanted: Sequence[Variable]) -> list[Variable]:
-    needed = {id(v) for v in walk.flat_leaves(wanted) if v.is_input}
+def _arguments(function: Function, wanted: Wanted) -> list[Variable]:
+    """The inputs that what is wanted depends on, in the function's order."""
+    leaves = walk.flat_leaves((*wanted.outputs, *wanted.roots))
+    needed = {id(v) for v in leaves if v.is_input}
     ordered = [v for v in function.arguments if id(v) in needed]
     known = {id(v) for v in ordered}
-    return ordered + [v for v in walk.flat_leaves(wanted) if v.is_input and id(v) not in known]
+    return ordered + [v for v in leaves if v.is_input and id(v) not in known]
 
 
 def _wanted(function: Function, outputs: Any) -> tuple[Variable, ...]:
@@ -432,9 +455,6 @@ def _wanted(function: Function, outputs: Any) -> tuple[Variable, ...]:
             fix="give one flat list, for example [*a.outputs, *b.outputs]",
         )
     wanted = tuple(outputs_of(outputs))
-    key = (id(function), *map(id, wanted), edits())
-    if key in _checked:
-        return wanted
     below = {id(v) for n in walk.nodes(function.outputs) for v in (*n.outputs, *n.inputs)}
     below.update(id(v) for n in walk.flat_nodes(function.outputs) for v in (*n.outputs, *n.inputs))
     for v in wanted:
@@ -443,9 +463,6 @@ def _wanted(function: Function, outputs: Any) -> tuple[Variable, ...]:
                 f"output '{v.name or v.uid}' is not computed by the function '{function.name or function.uid}'",
                 fix="ask for outputs of the function itself or of what lies below it",
             )
-    _checked[key] = (function, wanted)
-    if len(_checked) > _KEPT_ARGUMENTS:
-        _checked.popitem(last=False)
     return wanted
 
 
@@ -460,34 +477,7 @@ def _root_rows(gradient: Any, variable: Variable, run: Run) -> Any:
     return rows
 
 
-def _gradient(run: Run, plan: Plan, position: int, variable: Variable, *, as_numpy: bool) -> Any:
-    number = plan.outputs.get(f"gradient {position}")
-    if number is None:
-        symbol = row_symbol(variable.type.axes or ())
-        rows: Any = np.zeros((run.rows(symbol), *variable.type.dims), variable.type.dtype)
-        return _present(rows, symbol, variable.type.dims, run, as_numpy=as_numpy)
-    return present(run, plan, number, variable, as_numpy=as_numpy)
-
-
-def present(run: Run, plan: Plan, number: int, variable: Variable, *, as_numpy: bool) -> Any:  # noqa: ARG001
-    """A buffer's rows in the user's form."""
-    b = plan.buffers[number]
-    return _present(run.arrays[number], b.rows, b.shape, run, as_numpy=as_numpy, own=number in run.given)
-
-
-def _present(rows: Any, symbol: str, shape: Shape, run: Run, *, as_numpy: bool, own: bool = False) -> Any:
-    if isinstance(rows, RowSparse):
-        rows = rows.toarray().reshape((1, *shape)) if as_numpy else rows.as_sparse(shape)
-    layout = run.layouts.get(symbol) if symbol else None
-    if not isinstance(rows, SparseRows) and not own:
-        rows = rows.copy()  # the next run of the plan writes where these lie
-    value = Value.packed(rows, layout, has_sequence="," in symbol)
-    if not as_numpy:
-        return value
-    if isinstance(rows, SparseRows):
-        if not symbol and len(rows.static) == 2:
-            return rows.matrix.reshape(rows.static).tocsr()
-        return value.as_sequences() if "," in symbol else rows.matrix
-    if not symbol:
-        return to_host(rows)[0]
-    return value.as_sequences() if "," in symbol else to_host(rows)
+__all__ = [
+    "Bound", "Executor", "ForwardState", "execute", "interpreter_of", "load", "match", "native_of", "natives",
+    "new_run", "present", "state_of", "waiting_of",
+]  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cntk_lab.tensor.arrays import aligned_empty
+from cntk_lab.tensor.arrays import address_of, aligned_empty
 
 WORTH = 32 * 1024
 """Bytes from which telling steps another address is cheaper than copying."""
@@ -32,7 +32,7 @@ class Moving:
 
     def __init__(self, home: Any, setters: list[tuple[Setter, int]], rows: int) -> None:
         self._setters, self._rows = setters, rows
-        self._at = int(home.ctypes.data)
+        self._at = address_of(home)
         self.resize(home)
         self._holds: Any = home  # nothing is freed that a table still points to
 
@@ -57,7 +57,7 @@ class Moving:
         return made[: len(home)]
 
     def _go(self, array: Any) -> None:
-        address = array.__array_interface__["data"][0]
+        address = address_of(array)
         self._holds = array
         if address != self._at:
             for setter, offset in self._setters:

@@ -20,6 +20,7 @@ from cntk_lab.backends.cpu.rows import Maker, Request
 from cntk_lab.engine.gemm import as_matrices, batched, is_static
 from cntk_lab.engine.native_products import BatchedStep, GemmStep, bias_and_activation, finish_of, pitches
 from cntk_lab.engine.native_step import Absorbed, Binder, NativeStep, Readers
+from cntk_lab.engine.native_thin import use_thin
 from cntk_lab.engine.plan import Call, Contract, Map, Order, Plan
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.extent import axes_of_data
@@ -44,7 +45,7 @@ def native_steps(plan: Plan) -> list[NativeStep | None]:
         if result[i] is not None:
             continue
         if isinstance(s, Map):
-            result[i] = MapStep(s) if supported(canonical(s.kernel)) is None else None
+            result[i] = map_step(s)
         elif isinstance(s, Contract):
             matrices = as_matrices(s.spec)
             each = batched(s.spec)
@@ -64,6 +65,7 @@ def native_steps(plan: Plan) -> list[NativeStep | None]:
             result[i] = GemmStep(plan, s, matrices, finish) if pitches(plan, s, matrices) else None
             if after is not None:
                 result[after] = Absorbed()
+            use_thin(plan, i, result, readers, kept, map_step)
         elif isinstance(s, Order):
             result[i] = (
                 OrderStep(plan, s) if plan.buffers[s.writes[0]].dtype == "float32" and onednn.available() else None
@@ -134,6 +136,11 @@ class MapStep(NativeStep):
             block[i] = binder.follow(by_name[name], partial(block.__setitem__, i))
         binder.keep((block, scratch))
         return [executor.kernel_row(handle.address, block.ctypes.data, count, code.phases)]
+
+
+def map_step(step: Map) -> NativeStep | None:
+    """Formulas as a kernel, if they can be one."""
+    return MapStep(step) if supported(canonical(step.kernel)) is None else None
 
 
 def _of_one_row(kernel: Kernel) -> Kernel | None:

@@ -5,6 +5,8 @@ The only place beside ``backends/cuda`` that imports CuPy. Knows no operators an
 
 from __future__ import annotations
 
+import ctypes
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +22,7 @@ from cntk_lab.tensor.shape import Shape, size, text
 from cntk_lab.tensor.sparse import is_csr, is_sparse_matrix
 
 HostArray = NDArray[Any]
+_BYTE = ctypes.c_char
 
 
 def array_module(array: object) -> Any:
@@ -55,10 +58,24 @@ def to_device(array: Any, device: DeviceDescriptor) -> Any:
 
 def aligned_empty(shape: Shape, dtype: str) -> HostArray:
     """An array whose data start at a multiple of 64 bytes, as vector instructions and oneDNN like it."""
-    count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-    raw = np.empty(count + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + count].view(dtype).reshape(shape)
+    kind = np.dtype(dtype)
+    raw = np.empty(math.prod(shape) * kind.itemsize + 64, np.uint8)
+    return np.ndarray(shape, kind, raw, -address_of(raw) % 64)
+
+
+def address_of(array: Any) -> int:
+    """Where the data of a host array lie.
+
+    Example:
+        >>> a = np.zeros((2, 3))
+        >>> address_of(a) == a.ctypes.data
+        True
+    """
+    flags = array.flags
+    if flags.writeable and flags.c_contiguous and array.size:
+        return ctypes.addressof(_BYTE.from_buffer(array))  # a quarter of the time of the others
+    found: int = array.__array_interface__["data"][0]
+    return found
 
 
 class Storage:

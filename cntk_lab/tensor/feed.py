@@ -137,7 +137,7 @@ def _samples(type_: Any, data: Any, name: str) -> tuple[Any, Layout]:
     ):
         array = array.reshape((-1, *shape))
     _check(array.shape[1:], shape, type_, name, array.shape)
-    return array, Layout.of(np.ones(len(array), np.int64))
+    return array, Layout.of_samples(len(array))
 
 
 def _sequences(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout]:
@@ -217,7 +217,7 @@ def _from_sparse_view(
     if len(axes) > 1:
         layout = _layout([leading[-1]] * size(leading[:-1]), begins)
     elif axes:
-        layout = Layout.of(np.ones(size(leading), np.int64))
+        layout = Layout.of_samples(size(leading))
     rows = SparseRows(matrix, static)
     rows = rows if layout is None else layout.pack_rows(rows)
     return (rows if type_.sparse else rows.toarray()), layout
@@ -253,14 +253,14 @@ def _from_value(type_: Any, value: PackedValue, begins: Sequence[bool] | None, n
         rows = rows if type_.sparse else rows.toarray()
     else:
         if layout is None and type_.axes and len(rows.shape) == len(type_.dims) + 2:
-            rows, layout = rows[0], Layout.of(np.ones(rows.shape[1], np.int64))  # its first static axis counts samples
+            rows, layout = rows[0], Layout.of_samples(rows.shape[1])  # its first static axis counts samples
         _check(rows.shape[1:], type_.dims, type_, name, value.shape)
     if layout is None and type_.axes:
         layout = Layout.of([1])
     if layout is not None and len(type_.axes or ()) == 1 and value.has_sequence:
         if layout.longest > 1:
             raise DataError(f"'{name}' has no sequence axis, but sequences of up to {layout.longest} frames are given")
-        layout = Layout.of(np.ones(layout.count, np.int64))
+        layout = Layout.of_samples(layout.count)
     if layout is not None and len(type_.axes or ()) > 1 and not value.has_sequence:
         layout = (
             Layout.of([layout.count]) if layout.longest <= 1 and layout.count > 1 and not value.has_sequence else layout

@@ -59,6 +59,16 @@ class Layout:
             None if slots is None else tuple(map(int, slots)),
         )
 
+    @staticmethod
+    def of_samples(count: int) -> Layout:
+        """The shared layout of so many sequences of a single frame.
+
+        Example:
+            >>> Layout.of_samples(2) is Layout.of([1, 1])
+            True
+        """
+        return _samples(count)
+
     @cached_property
     def slot(self) -> IndexVector:
         """The slot of each of the user's sequences."""
@@ -192,6 +202,11 @@ class Layout:
 @lru_cache(maxsize=256)
 def _shared(lengths: bytes, begins: tuple[bool, ...] | None, slots: tuple[int, ...] | None) -> Layout:
     return Layout(np.frombuffer(lengths, np.int64), begins, slots)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=256)
+def _samples(count: int) -> Layout:
+    return Layout.of(np.ones(count, np.int64))
 
 
 def concatenate_ranges(starts: IndexVector, lengths: IndexVector) -> IndexVector:

@@ -246,10 +246,12 @@ def from_one_hot(indices: NDArray[np.int64], num_classes: int, dtype: str) -> cs
 
 def one_each(indices: NDArray[np.int64], num_classes: int, dtype: str) -> Csr | None:
     """The arrays of rows with a single 1 each; None if some row has none, or there are too many for 32-bit numbers."""
-    if len(indices) and (int(indices.min()) < 0 or max(len(indices), num_classes) >= 2**31):
+    count = len(indices)
+    if count and (int(indices.min()) < 0 or max(count, num_classes) >= 2**31):
         return None
-    starts = np.arange(len(indices) + 1, dtype=np.int32)
-    return Csr(np.ones(len(indices), dtype), indices.astype(np.int32), starts, num_classes, True)
+    ones = np.empty(count, dtype)
+    ones.fill(1)
+    return Csr(ones, indices.astype(np.int32), np.arange(count + 1, dtype=np.int32), num_classes, True)
 
 
 def is_csr(data: object) -> bool:

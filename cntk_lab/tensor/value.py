@@ -6,6 +6,7 @@ second axis is a sequence. Knows no graph: a variable is anything with a ``type`
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -24,6 +25,7 @@ from cntk_lab.tensor.shape import Shape, as_shape, size
 from cntk_lab.tensor.sparse import SparseRows, from_one_hot, is_csr, one_each
 
 ONE_HOT_SKIP = 4294967295
+_CPU = devices.cpu()
 
 
 class PackedValue:
@@ -176,7 +178,7 @@ class Value(PackedValue):
         """A value of rows in packed order (``layout`` None: no dynamic axes; then rows has a leading 1)."""
         value = cls.__new__(cls)
         value.raw, value.rows, value.layout, value.has_sequence = None, rows, layout, has_sequence
-        value.seq_starts, value.device, value.is_read_only = None, devices.cpu(), False
+        value.seq_starts, value.device, value.is_read_only = None, _CPU, False
         return value
 
     @staticmethod
@@ -216,25 +218,29 @@ class Value(PackedValue):
         shape = as_shape(num_classes)
         items = batch.tolist() if isinstance(batch, np.ndarray) else list(batch)
         nested = bool(items) and isinstance(items[0], (list, tuple, np.ndarray))
-        lists: list[list[Any]] = [list(i) for i in items] if nested else [[i] for i in items]
+        lists = [i.tolist() if type(i) is np.ndarray else list(i) for i in items] if nested else []
+        flat = list(itertools.chain.from_iterable(lists)) if nested else items
+        lengths = list(map(len, lists)) if nested else [1] * len(items)
         # of several axes the last one is the class; one number for each position of the others
         classes, per = shape[-1] if shape else 1, size(shape[:-1])
-        flat = [i for one in lists for i in one]
         indices = _class_numbers(flat, classes)
-        if any(len(one) % per for one in lists):
-            raise DataError(
-                f"one_hot: a sample of shape {shape} takes {per} class numbers, there are "
-                f"{[len(one) for one in lists][:8]}",
-                fix="give whole samples",
-            )
-        layout = Layout.of([len(one) // per for one in lists])
-        name = dtypes.name_of(dtype or "float32")
-        matrix: Any = one_each(indices, classes, name) if per == 1 else None
+        if per > 1:
+            if any(n % per for n in lengths):
+                raise DataError(
+                    f"one_hot: a sample of shape {shape} takes {per} class numbers, there are {lengths[:8]}",
+                    fix="give whole samples",
+                )
+            lengths = [n // per for n in lengths]
+        layout = Layout.of(lengths)
+        name = "float32" if dtype is None else dtypes.name_of(dtype)
+        if per > 1:
+            whole = from_one_hot(indices, classes, name).reshape((len(indices) // per, size(shape))).tocsr()
+            return Value.packed(layout.pack_rows(SparseRows(whole, shape)), layout, has_sequence=nested)
+        indices = layout.pack_rows(indices)
+        matrix: Any = one_each(indices, classes, name)
         if matrix is None:
             matrix = from_one_hot(indices, classes, name)
-        if per > 1:
-            matrix = matrix.reshape((len(indices) // per, size(shape))).tocsr()
-        return Value.packed(layout.pack_rows(SparseRows(matrix, shape)), layout, has_sequence=nested)
+        return Value.packed(SparseRows(matrix, shape), layout, has_sequence=nested)
 
 
 def _class_numbers(flat: list[Any], classes: int) -> Any:
@@ -244,6 +250,8 @@ def _class_numbers(flat: list[Any], classes: int) -> Any:
             indices = np.array(flat, np.int64)
         except OverflowError:
             indices = np.array([classes], np.int64)
+        if classes <= ONE_HOT_SKIP and len(indices) and indices.view(np.uint64).max() < classes:
+            return indices  # negative numbers are large ones without a sign
         lowest = int(indices.min(initial=0))
         indices[indices == ONE_HOT_SKIP] = -1
         if lowest >= 0 and int(indices.max(initial=-1)) < classes:

@@ -14,6 +14,7 @@ from cntk_lab.engine import execute, waiting
 from cntk_lab.engine.compile import Wanted, plan_for
 from cntk_lab.engine.run import Interpreter, Run, State
 from cntk_lab.engine.waiting import WaitingInterpreter
+from cntk_lab.graph import ports
 from cntk_lab.tensor.layout import Layout
 
 pytestmark = pytest.mark.skipif(not onednn.available(), reason="no oneDNN here")
@@ -94,6 +95,7 @@ def test_what_was_made_of_a_plan_goes_with_it():
     assert {"interpreter", "waiting", "native"} <= set(plan.made)
     made = [weakref.ref(plan), *map(weakref.ref, plan.made.values())]
     compile_._cache.clear()
+    ports.use("executor")._memory._asked.clear()
     del x, out, plan
     gc.collect()
     assert [r() for r in made] == [None] * len(made)

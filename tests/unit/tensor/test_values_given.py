@@ -158,11 +158,23 @@ def test_class_numbers_of_any_whole_type_become_rows(kind):
     found = [m.toarray() for m in C.Value.one_hot(batch, 3).as_sequences(variable(2, sparse=True))]
     for got, numbers in zip(found, batch, strict=True):
         np.testing.assert_array_equal(got, np.eye(3, dtype=np.float32)[[int(n) for n in numbers]])
+    whole = C.Value.one_hot([np.array(one) for one in batch], 3)
+    for got, want in zip(whole.as_sequences(variable(2, sparse=True)), found, strict=True):
+        np.testing.assert_array_equal(got.toarray(), want)
 
 
 def test_a_skipped_class_number_is_a_row_of_zeros():
     (rows,) = C.Value.one_hot([[2, C.Value.ONE_HOT_SKIP, 0]], 3).as_sequences(variable(2, sparse=True))
     np.testing.assert_array_equal(rows.toarray(), [[0, 0, 1], [0, 0, 0], [1, 0, 0]])
+    value = C.Value.one_hot([[1], [C.Value.ONE_HOT_SKIP, 2]], 3)
+    one, two = value.as_sequences(variable(2, sparse=True))
+    np.testing.assert_array_equal(one.toarray(), [[0, 1, 0]])
+    np.testing.assert_array_equal(two.toarray(), [[0, 0, 0], [0, 0, 1]])
+
+
+def test_the_element_type_of_one_hot_rows_is_the_one_asked_for():
+    for dtype in (np.float64, "float64", np.dtype("float64")):
+        assert C.Value.one_hot([[1]], 3, dtype).dtype is np.float64
 
 
 def test_one_class_number_for_each_place_of_the_other_axes():
