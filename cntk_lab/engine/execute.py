@@ -95,13 +95,16 @@ def execute(plan: Plan, run: Run) -> Binding | None:
         The binding that ran, if the native tier did.
     """
     if run.backend is not None:
+        _load_values(run, plan)
         _on_device(plan, run)
         return None
     if watch.wanted():
+        _load_values(run, plan)
         watch.run_watched(interpreter_of(plan), run)
         return None
     native = native_of(plan) if settings.flag("native") and _worth_compiling(plan) else None
     if native is None or not native.ready():
+        _load_values(run, plan)
         (waiting_of(plan) if settings.flag("native") else interpreter_of(plan)).run(run)
         return None
     if run.state.carried and any(layout.begins is not None for layout in run.layouts.values()):
@@ -248,17 +251,25 @@ def _is_flags(thing: Any) -> bool:
 
 
 def load(run: Run, plan: Plan, bound: Bound) -> None:
-    """Put the arrays of inputs and parameters in place."""
+    """Put the data of inputs in place."""
     run.layouts.update(bound.layouts)
-    reads: _Reads | None = plan.made.get("reads")
-    if reads is None:
-        reads = plan.made["reads"] = _Reads(plan)
-    for number, variable in reads.given:
+    for number, variable in _reads_of(plan).given:
         run.arrays[number] = run.to_device(bound.rows[variable])
-    for number, v in reads.valued:
+
+
+def _load_values(run: Run, plan: Plan) -> None:
+    """Put parameters and constants in place: native tables have their addresses instead."""
+    for number, v in _reads_of(plan).valued:
         if run.backend is not None:
             v.storage.move(run.backend.device)
         run.arrays[number] = v.storage.array[None]
+
+
+def _reads_of(plan: Plan) -> _Reads:
+    found: _Reads | None = plan.made.get("reads")
+    if found is None:
+        found = plan.made["reads"] = _Reads(plan)
+    return found
 
 
 class _Reads:
@@ -320,6 +331,7 @@ class Executor:
         asked = self._asked(_kept, function, outputs, fused=False)
         plan = asked.plan
         run = _loaded(asked, arguments, device)
+        _load_values(run, plan)
         actions = interpreter_of(plan).actions
         for action in actions[: len(actions) - plan.assignments]:
             action(run)

@@ -51,7 +51,8 @@ def shown(rows: Any, symbol: str, shape: Shape, layout: Layout | None, *, as_num
     if isinstance(rows, RowSparse):
         rows = rows.toarray().reshape((1, *shape)) if as_numpy else rows.as_sparse(shape)
     sparse = isinstance(rows, SparseRows)
-    if not sparse and not own:
+    taken_apart = as_numpy and "," in symbol and layout is not None and not layout.identity  # which copies
+    if not (sparse or own or taken_apart):
         rows = rows.copy()  # the next run of the plan writes where these lie
     if as_numpy and not sparse and "," not in symbol:
         return to_host(rows) if symbol else to_host(rows)[0]

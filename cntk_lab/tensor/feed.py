@@ -235,12 +235,16 @@ def single_frames(data: Any) -> np.ndarray[Any, Any] | None:
 
 
 def _as_it_is(type_: Any, value: PackedValue) -> tuple[Any, Layout] | None:
-    """Dense rows of single frames that fit a variable without a sequence axis as they are: what readers give."""
-    rows = single_frames(value)
-    fits = rows is not None and len(type_.axes or ()) == 1 and not type_.sparse and rows.shape[1:] == type_.dims
-    if not fits or rows is None or value.layout is None or rows.dtype != dtypes.as_numpy(type_.dtype):
+    """Rows that fit a variable as they are: what readers and ``one_hot`` give. Sequences for a variable with a sequence
+    axis, dense single frames for one without.
+    """
+    rows, layout, axes = value.rows, value.layout, type_.axes or ()
+    if layout is None or not axes or isinstance(rows, SparseRows) != type_.sparse:
         return None
-    return rows, value.layout
+    agree = value.has_sequence if len(axes) > 1 else single_frames(value) is not None
+    if not agree or rows.shape[1:] != type_.dims or rows.dtype != dtypes.as_numpy(type_.dtype):
+        return None
+    return rows, layout
 
 
 def _from_value(type_: Any, value: PackedValue, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout | None]:

@@ -173,11 +173,11 @@ class Layout:
 
     def pack_rows(self, flat: Any) -> Any:
         """Rows laid end to end (an array with rows first, NumPy or CuPy) in packed order."""
-        return flat if self.identity else flat[self.pack]
+        return flat if self.identity else _taken(flat, self.pack)
 
     def unpack_rows(self, rows: Any) -> Any:
         """Packed rows laid end to end in the user's order."""
-        return rows if self.identity else rows[self.unpack]
+        return rows if self.identity else _taken(rows, self.unpack)
 
     def split(self, rows: Any) -> list[Any]:
         """Packed rows as one array per sequence, in the user's order."""
@@ -202,6 +202,11 @@ class Layout:
 @lru_cache(maxsize=256)
 def _shared(lengths: bytes, begins: tuple[bool, ...] | None, slots: tuple[int, ...] | None) -> Layout:
     return Layout(np.frombuffer(lengths, np.int64), begins, slots)  # type: ignore[arg-type]
+
+
+def _taken(rows: Any, index: IndexVector) -> Any:
+    """Some rows; NumPy takes them in half the time by name."""
+    return rows.take(index, axis=0) if type(rows) is np.ndarray else rows[index]
 
 
 @lru_cache(maxsize=256)

@@ -94,8 +94,9 @@ class PackedValue:
         rows = value.rows
         if value.layout is None:
             return [to_host(rows[0])]
-        parts = value.layout.split(rows)
-        return [p.matrix if isinstance(p, SparseRows) else to_host(p) for p in parts]
+        if isinstance(rows, SparseRows):
+            return [p.matrix for p in value.layout.split(rows)]
+        return value.layout.split(to_host(rows))
 
     def asarray(self) -> Any:
         """The data as one array, sequences padded with zeros; a CSR matrix if sparse without sequences."""
@@ -218,7 +219,7 @@ class Value(PackedValue):
         shape = as_shape(num_classes)
         items = batch.tolist() if isinstance(batch, np.ndarray) else list(batch)
         nested = bool(items) and isinstance(items[0], (list, tuple, np.ndarray))
-        lists = [i.tolist() if type(i) is np.ndarray else list(i) for i in items] if nested else []
+        lists = [i if type(i) is list else _listed(i) for i in items] if nested else []
         flat = list(itertools.chain.from_iterable(lists)) if nested else items
         lengths = list(map(len, lists)) if nested else [1] * len(items)
         # of several axes the last one is the class; one number for each position of the others
@@ -243,9 +244,13 @@ class Value(PackedValue):
         return Value.packed(SparseRows(matrix, shape), layout, has_sequence=nested)
 
 
+def _listed(numbers: Any) -> list[Any]:
+    return numbers.tolist() if isinstance(numbers, np.ndarray) else list(numbers)
+
+
 def _class_numbers(flat: list[Any], classes: int) -> Any:
     """Class numbers, checked: int64, -1 for those that are to be skipped."""
-    if set(map(type, flat)) <= {int}:  # as nearly always: no look at each number
+    if list(map(type, flat)).count(int) == len(flat):  # as nearly always: no look at each number
         try:
             indices = np.array(flat, np.int64)
         except OverflowError:

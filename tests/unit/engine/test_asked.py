@@ -331,3 +331,38 @@ def test_another_device_is_not_answered_from_the_memory_of_this_one(monkeypatch)
     monkeypatch.setattr(execute, "new_run", no_run)
     with pytest.raises(LookupError, match="pretended"):
         f.eval({x: data}, device=DeviceDescriptor(DeviceKind.GPU, 0, "pretended"))
+
+
+@pytest.mark.parametrize("lengths", [(4,), (1, 1, 1), (2, 5, 1)])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_results_of_sequences_are_the_users_own_memory(lengths, sparse):
+    x = C.sequence.input_variable(5, is_sparse=sparse)
+    w = C.parameter(init=_rng.normal(size=(5, 4)).astype(np.float32))
+    f = C.tanh(C.times(x, w))
+    numbers = [_rng.integers(0, 5, n) for n in lengths]
+    eye = np.eye(5, dtype=np.float32)
+
+    def fed(turn):
+        turned = [(one + turn) % 5 for one in numbers]
+        return C.Value.one_hot(turned, 5) if sparse else [eye[one] for one in turned]
+
+    first = f.eval({x: fed(0)})
+    kept = [a.copy() for a in first]
+    second = f.eval({x: fed(1)})
+    assert not any(np.shares_memory(a, b) for a in first for b in second)
+    for a, before, b, one in zip(first, kept, second, numbers, strict=True):
+        np.testing.assert_array_equal(a, before)
+        np.testing.assert_allclose(a, np.tanh(w.value[one]), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(b, np.tanh(w.value[(one + 1) % 5]), rtol=1e-5, atol=1e-6)
+
+
+def test_parameters_are_in_place_on_every_tier():
+    x, w, f = model()
+    data = rows()
+    want = f.eval({x: data})
+    for switches in ({"native": False}, {"native": True}, {"checked": True}, {"native_after": 10}):
+        with settings.option(**switches):
+            np.testing.assert_allclose(f.eval({x: data}), want, rtol=1e-5, atol=1e-6)
+            w.value = w.value * 2
+            want = np.tanh(data @ w.value + 0.5)
+            np.testing.assert_allclose(f.eval({x: data}), want, rtol=1e-5, atol=1e-6)
