@@ -9,6 +9,7 @@ import pytest
 
 from cntk_lab.formula.expr import (
     ROWS,
+    const,
     coordinate,
     equal,
     exp,
@@ -120,6 +121,8 @@ def softmax(e):
 
 lse = log(reduce("sum", exp(x - reduce("max", x, [-1])), [-1])) + reduce("max", x, [-1])
 mean = reduce("sum", x, [ROWS, -1]) * 0.01
+rows_in_all = reduce("sum", const(1), [ROWS, -2])
+channel_mean = reduce("sum", x, [ROWS, -2]) / rows_in_all
 bsum = reduce("sum", x * (y > 0), [ROWS])
 KERNELS = {
     "map": Kernel((5,), True, (op("x", 5), op("y", 5)), ((op("o", 5), x * y + sigmoid(x)),)),
@@ -167,6 +170,14 @@ KERNELS = {
     ),
     "static_reduction": Kernel((5,), True, (op("x", 5), op("b", 5, rows=False)), ((op("o", 5), x * reduce("sum", b * b, [-1])),)),
     "count_rows": Kernel((5,), True, (op("x", 5),), ((op("o", 5), x), (op("n", 1, rows=False), reduce("sum", x * 0 + 1, [ROWS, -1])))),
+    "counted": Kernel((3, 16), True, (op("x", 3, 16),), ((op("o", 3, 16), x - reduce("sum", x, [ROWS, -2]) / rows_in_all),)),
+    "counted_two_ways": Kernel((4,), True, (op("x", 4),), ((op("o", 4), x + reduce("sum", const(2), [ROWS])), (op("n", 1, rows=False), reduce("sum", const(2), [ROWS, -1])))),
+    "normalized": Kernel(
+        (5, 16), True, (op("x", 5, 16), op("b", 1, 16, rows=False), op("w", 1, 16, rows=False)),
+        ((op("o", 5, 16), (x - channel_mean) / sqrt(reduce("sum", power(x - channel_mean, 2), [ROWS, -2]) / rows_in_all + 1e-2) * w + b),
+         (op("m", 1, 16, rows=False), channel_mean)),
+    ),
+    "same_in_every_row": Kernel((3, 20), True, (op("x", 3, 20), op("b", 1, 20, rows=False), op("w", 3, 1, rows=False)), ((op("o", 3, 20), x * exp(b) + tanh(w)),)),
     "empty_static": Kernel((0,), True, (op("x", 0),), ((op("o", 0), x), (op("s", 1), reduce("sum", x, [-1])))),
 }  # fmt: skip
 
@@ -267,3 +278,15 @@ def test_what_cannot_be_printed_says_why():
 def test_equal_kernels_print_equal_sources_and_names_never_enter():
     a = Kernel((5,), True, (op("x", 5),), ((op("evil\n import os", 5), x * 2),))
     assert numba_code(a).source == numba_code(Kernel((5,), True, (op("x", 5),), ((op("o", 5), x * 2),))).source
+
+
+def test_sums_of_a_number_need_no_phase():
+    assert numba_code(Kernel((4,), True, (op("x", 4),), ((op("o", 4), x / rows_in_all),))).phases == 1
+    assert numba_code(KERNELS["counted"]).phases == 3  # sum, combine, subtract
+
+
+def test_costly_values_that_are_the_same_in_every_row_are_computed_before_the_rows():
+    """By rows of 20 elements: exp(b) once, x * exp(b) in each."""
+    before, _, inside = numba_code(KERNELS["same_in_every_row"]).source.partition("n = rows")
+    assert "exp_f32" in before
+    assert "exp_f32" not in inside
