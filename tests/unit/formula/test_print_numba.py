@@ -281,7 +281,7 @@ def test_equal_kernels_print_equal_sources_and_names_never_enter():
 
 
 def test_sums_of_a_number_need_no_phase():
-    assert numba_code(Kernel((4,), True, (op("x", 4),), ((op("o", 4), x / rows_in_all),))).phases == 1
+    assert numba_code(Kernel((3, 4), True, (op("x", 3, 4),), ((op("o", 3, 4), x / rows_in_all),))).phases == 1
     assert numba_code(KERNELS["counted"]).phases == 3  # sum, combine, subtract
 
 
