@@ -35,7 +35,8 @@ def read(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -> tup
     Raises:
         DataError: if the data do not fit the variable.
     """
-    if hasattr(data, "end_of_sweep") and hasattr(data, "data"):
+    plain = type(data) is np.ndarray or type(data) is list  # asking these for what they have not takes time
+    if not plain and hasattr(data, "end_of_sweep") and hasattr(data, "data"):
         data = data.data
     if isinstance(data, PackedValue):
         if data.rows is not None:
@@ -45,7 +46,7 @@ def read(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -> tup
         data = data.raw
     if isinstance(data, ArrayView) and data.is_sparse:
         return _from_sparse_view(type_, data, begins, name)
-    if hasattr(data, "asarray") and not isinstance(data, np.ndarray):
+    if not plain and hasattr(data, "asarray") and not isinstance(data, np.ndarray):
         data = data.asarray()
     if isinstance(data, (list, tuple)) and data and isinstance(data[0], ArrayView):
         data = [d.asarray() for d in data]
@@ -141,6 +142,9 @@ def _samples(type_: Any, data: Any, name: str) -> tuple[Any, Layout]:
 
 
 def _sequences(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout]:
+    if type(data) is list and _are_frames(data, type_):
+        layout = _layout(list(map(len, data)), begins)
+        return layout.pack_rows(np.concatenate(data) if len(data) > 1 else data[0]), layout
     shape = type_.dims
     rank = len(shape)
     if isinstance(data, (list, tuple)):
@@ -168,6 +172,15 @@ def _sequences(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) 
     layout = _layout([len(p) for p in parts], begins)
     flat = np.concatenate(parts) if len(parts) != 1 else parts[0]
     return layout.pack_rows(flat), layout
+
+
+def _are_frames(data: list[Any], type_: Any) -> bool:
+    """Whether data are one array for each sequence, just as the variable wants them, as nearly always."""
+    dtype, shape, ndim = dtypes.as_numpy(type_.dtype), type_.dims, len(type_.dims) + 1
+    for d in data:
+        if type(d) is not np.ndarray or d.dtype is not dtype or d.ndim != ndim or d.shape[1:] != shape:
+            return False
+    return bool(data)
 
 
 def _layout(lengths: Sequence[int], begins: Sequence[bool] | None) -> Layout:

@@ -104,46 +104,37 @@ class Layout:
     @cached_property
     def live(self) -> IndexVector:
         """Number of sequences with more than ``t`` frames, for each slab ``t``."""
-        ascending = np.sort(self.lengths)
-        return self.count - np.searchsorted(ascending, np.arange(self.longest), side="right")
+        return self.count - np.bincount(self.lengths).cumsum()[:-1] if self.count else np.zeros(0, np.int64)
 
     @cached_property
     def offsets(self) -> IndexVector:
         """First row of each slab, and the number of rows at the end."""
-        return np.concatenate([[0], np.cumsum(self.live)]).astype(np.int64)
+        return _sums(self.live)
 
     @cached_property
     def position(self) -> IndexVector:
         """The frame number of each row within its sequence."""
-        return np.repeat(np.arange(self.longest, dtype=np.int64), self.live)
+        return np.arange(self.longest, dtype=np.int64).repeat(self.live)
 
     @cached_property
     def _place(self) -> IndexVector:
         """The sorted place of each row's sequence."""
-        return (
-            np.arange(self.rows, dtype=np.int64) - self.offsets[:-1][self.position]
-            if self.rows
-            else np.zeros(0, np.int64)
-        )
+        return np.arange(self.rows, dtype=np.int64) - self.offsets[:-1].repeat(self.live)
 
     @cached_property
     def sequence(self) -> IndexVector:
         """The user's sequence number of each row."""
-        return self.order[self._place]
+        return self.order.take(self._place)
 
     @cached_property
     def starts(self) -> IndexVector:
         """Where each of the user's sequences starts when they are laid end to end."""
-        return (
-            np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64)
-            if self.count
-            else np.zeros(0, np.int64)
-        )
+        return _sums(self.lengths)[:-1]
 
     @cached_property
     def pack(self) -> IndexVector:
         """For each packed row, its place among the sequences laid end to end in the user's order."""
-        return self.starts[self.sequence] + self.position
+        return self.starts.take(self.sequence) + self.position
 
     @cached_property
     def unpack(self) -> IndexVector:
@@ -202,6 +193,13 @@ class Layout:
 @lru_cache(maxsize=256)
 def _shared(lengths: bytes, begins: tuple[bool, ...] | None, slots: tuple[int, ...] | None) -> Layout:
     return Layout(np.frombuffer(lengths, np.int64), begins, slots)  # type: ignore[arg-type]
+
+
+def _sums(counts: IndexVector) -> IndexVector:
+    """The sums of the first 0, 1, 2 ... counts."""
+    sums = np.zeros(len(counts) + 1, np.int64)
+    counts.cumsum(out=sums[1:])
+    return sums
 
 
 def _taken(rows: Any, index: IndexVector) -> Any:

@@ -200,27 +200,32 @@ def _gradient_tile(
         share = o.builder.fmul(share, o.one(t, start))
         kept = o.one(m, start)
 
-    def end(value: Any, place: Any) -> None:
+    def results(value: Any, place: Any) -> list[tuple[Any, Any]]:
+        """What is stored at a place of which memory, for a row of the product."""
         if finish == 1:
-            value = o.builder.fadd(o.load(c, place, only), value)
-        elif finish == 2:
-            value = o.builder.fsub(o.load(c, place, only), o.builder.fmul(share, value))
-        elif finish == 3:
+            return [(o.builder.fadd(o.load(c, place, only), value), c)]
+        if finish == 2:
+            return [(o.builder.fsub(o.load(c, place, only), o.builder.fmul(share, value)), c)]
+        if finish == 3:
             before = o.builder.fmul(kept, o.load(velocity, place, only))
             change = o.builder.fadd(before, o.builder.fmul(share, value))
-            o.store(change, velocity, place, only)
-            value = o.builder.fsub(o.load(c, place, only), change)
-        o.store(value, c, place, only)
+            return [(change, velocity), (o.builder.fsub(o.load(c, place, only), change), c)]
+        return [(value, c)]
 
     for v in range(width):
         rows = o.transposed([o.builder.load(place) for place in sums[v * n : (v + 1) * n]])
-        for i, value in enumerate(rows):
-            place = o.times(ldc, LANES * v + i)
-            if vectors:
-                end(value, place)
-                continue
+        places = [o.times(ldc, LANES * v + i) for i in range(LANES)]
+        if vectors:
+            # all loads before all stores: a load whose lanes reach into those a store leaves out waits for it
+            made = [(place, results(row, place)) for place, row in zip(places, rows, strict=True)]
+            for place, some in made:
+                for value, memory in some:
+                    o.store(value, memory, place, only)
+            continue
+        for i, (place, row) in enumerate(zip(places, rows, strict=True)):
             with o.builder.if_then(o.builder.icmp_signed("<", o.number(i), columns)):
-                end(value, place)
+                for value, memory in results(row, place):
+                    o.store(value, memory, place, only)
 
 
 gradient_tile = _word(12, 3, _gradient_tile)

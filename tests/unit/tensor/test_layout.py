@@ -52,3 +52,16 @@ def test_an_empty_sequence_is_refused():
 
 def test_ranges_end_to_end():
     assert concatenate_ranges(np.array([5, 0]), np.array([2, 3])).tolist() == [5, 6, 0, 1, 2]
+
+
+@pytest.mark.parametrize("lengths", [(), (1,), (5,), (1, 1, 1), (2, 3, 1), (4, 4, 1, 7, 4)])
+def test_rows_stand_where_a_count_frame_by_frame_puts_them(lengths):
+    layout = Layout.of(lengths)
+    order = sorted(range(len(lengths)), key=lambda s: -lengths[s])
+    rows = [(s, t) for t in range(max(lengths, default=0)) for s in order if lengths[s] > t]
+    assert list(zip(layout.sequence.tolist(), layout.position.tolist(), strict=True)) == rows
+    assert layout.live.tolist() == [sum(n > t for n in lengths) for t in range(max(lengths, default=0))]
+    assert layout.offsets.tolist() == [sum(t < u for _, t in rows) for u in range(max(lengths, default=0) + 1)]
+    assert layout.starts.tolist() == [sum(lengths[:s]) for s in range(len(lengths))]
+    assert [layout.unpack[layout.starts[s] + t] for s, t in rows] == list(range(len(rows)))
+    assert all(v.dtype == np.int64 for v in (layout.live, layout.offsets, layout.starts, layout.pack, layout.unpack))

@@ -7,6 +7,7 @@ from scipy.sparse import csr_matrix
 import cntk_lab as C
 from cntk_lab.errors import DataError
 from cntk_lab.internal import sanitize_batch
+from cntk_lab.tensor.feed import read
 
 FRAME = np.array([4, 5, 6], np.float32)
 
@@ -181,3 +182,17 @@ def test_one_class_number_for_each_place_of_the_other_axes():
     value = C.Value.one_hot([[0, 2, 1, 1]], (2, 3))
     (matrix,) = value.as_sequences(C.sequence.input_variable((2, 3), is_sparse=True))
     np.testing.assert_array_equal(matrix.toarray(), [[1, 0, 0, 0, 0, 1], [0, 1, 0, 0, 1, 0]])
+
+
+def test_arrays_of_frames_are_packed_as_any_other_form_of_them():
+    frames = [np.arange(3 * n, dtype=np.float32).reshape(n, 3) for n in (2, 4, 1)]
+    type_ = variable(2).type
+    want = [one.tolist() for one in frames]
+    for data in (frames, tuple(frames), want, [*frames[:2], frames[2].astype(np.float64)]):
+        rows, layout = read(type_, data, None, "x")
+        assert rows.dtype == np.float32
+        assert [a.tolist() for a in layout.split(rows)] == want
+    with pytest.raises(DataError, match="do not match the Variable"):
+        read(type_, [frames[0], frames[1][:, :2]], None, "x")
+    _, layout = read(type_, frames, [True, False, True], "x")
+    assert layout.begins == (True, False, True)
