@@ -74,11 +74,24 @@ class SparseStep(NativeStep):
 # ---- the arrays of sparse rows
 
 
-Stored = tuple[Any, Any, Any]
+class Stored:
+    """Values, columns and row starts of sparse rows as the kernels take them: the element type, and int32."""
+
+    __slots__ = ("columns", "places", "starts", "values")
+
+    def __init__(self, values: Any, columns: Any, starts: Any) -> None:
+        self.values, self.columns, self.starts = values, columns, starts
+        self.places = [_place(values), _place(columns), _place(starts), len(starts) - 1, len(values)]
+        """What an argument block is told: addresses, rows and stored values."""
+
+
+def _place(array: Any) -> int:
+    found: int = array.__array_interface__["data"][0]
+    return found
 
 
 def stored_of(run: Run, buffer: int, dtype: str) -> Stored:
-    """Values, columns and row starts of a sparse input as the kernels take them: the element type, and int32.
+    """The stored values of a sparse input.
 
     Raises:
         DataError: if a column lies outside of the rows.
@@ -100,7 +113,7 @@ def stored_of(run: Run, buffer: int, dtype: str) -> Stored:
             f"sparse data have columns {int(columns.min())} to {int(columns.max())}, there are {width}",
             fix=f"give columns from 0 to {width - 1}",
         )
-    made = (
+    made = Stored(
         np.ascontiguousarray(values, dtype),
         np.ascontiguousarray(columns, np.int32),
         np.ascontiguousarray(starts, np.int32),
@@ -200,15 +213,14 @@ class ProductStep(SparseStep):
         sparse, dtype, prepare = self.sparse, self.dtype, self.prepare
 
         def before(run: Run) -> None:
-            rows = block[_AT["rows"]] = binder.rows[symbol]
             stored = stored_of(run, sparse, dtype)
-            if len(stored[2]) != rows + 1:
-                raise DataError(f"sparse data have {len(stored[2]) - 1} rows where {rows} are expected")
+            if stored.places[_AT["rows"]] != binder.rows[symbol]:
+                raise DataError(
+                    f"sparse data have {stored.places[_AT['rows']]} rows where {binder.rows[symbol]} are expected"
+                )
             stored = prepare(run, stored, block)
             kept[:] = [stored]  # alive as long as the block points to them
-            for field, array in zip(("values", "columns", "starts"), stored, strict=True):
-                block[_AT[field]] = array.ctypes.data
-            block[_AT["stored"]] = len(stored[0])
+            block[: _AT["stored"] + 1] = stored.places
 
         binder.before_run(before)
         each = _ROW_NANOSECONDS + _ELEMENT_NANOSECONDS * int(block[_AT["free"]] + block[_AT["zeros"]])
@@ -233,16 +245,17 @@ class TouchedStep(ProductStep):
 
     def prepare(self, run: Run, stored: Stored, block: Any) -> Stored:
         """Columns are numbered by the rows that they touch; the result gets memory for these."""
-        values, columns, starts = stored
         whole = self.spec.sizes[self.last]
-        indices, places = touched_by(columns, whole)
+        indices, places = touched_by(stored.columns, whole)
         shape = tuple(d for c in self.spec.out[1:] if (d := self.spec.sizes[c]) != 1)
         rows = np.empty((len(indices), *shape), self.dtype)
         run.arrays[self.target] = RowSparse(indices, rows, (whole, *shape))
-        block[_AT["out"]], block[_AT["clear"]] = rows.ctypes.data, rows.size
+        block[_AT["out"]], block[_AT["clear"]] = _place(rows), rows.size
         block[_AT["last"]] = block[_AT["width"]] = len(indices)
-        block[_AT["rows"]] = len(starts) - 1 if rows.size else 0
-        return values, places, starts
+        found = Stored(stored.values, places, stored.starts)
+        if not rows.size:
+            found.places[_AT["rows"]] = 0
+        return found
 
 
 def touched_by(columns: Any, whole: int) -> tuple[Any, Any]:
@@ -328,6 +341,7 @@ class _Update:
             ]
             for back, some in ((0, reads), (1, writes))
         )
+        self.moves = [*self.together, *self.apart]
         self.numbers = np.empty(0, np.int32)
         self.memory: dict[int, Any] = {}
         """Buffers with the parameter's rows -> memory for their touched rows."""
@@ -339,17 +353,18 @@ class _Update:
             room = n + n // 4
             self.numbers = np.empty(room, np.int32)
             self.memory = {b: aligned_empty((room * self.width,), self.dtype) for b in self.places}
+            self._tell()
         self.numbers[:n] = g.indices
-        rows = np.ascontiguousarray(g.rows, self.dtype)
+        rows = self.memory[self.gradient] = np.ascontiguousarray(g.rows, self.dtype)
         self.touched[0] = n * self.width
         self.block[self.rows_at] = n
-        for number, places in self.places.items():
-            if number == self.gradient:
-                self.memory[number] = rows
-            if number in self.memory:
-                self.block[places] = self.memory[number].ctypes.data
-        for number, move in (*self.together, *self.apart):
+        self.block[self.places.get(self.gradient, [])] = _place(rows)
+        for _, move in self.moves:
             move[_MOVE["rows"]] = n
-            if n:
-                move[_MOVE["numbers"]] = self.numbers.ctypes.data
-                move[_MOVE["touched"]] = self.memory[number].ctypes.data
+
+    def _tell(self) -> None:
+        """Write where the memory lies."""
+        for number, places in self.places.items():
+            self.block[places] = _place(self.memory[number])
+        for number, move in self.moves:
+            move[_MOVE["numbers"]], move[_MOVE["touched"]] = _place(self.numbers), _place(self.memory[number])
