@@ -94,14 +94,11 @@ class ThinStep(GemmStep):
         super().__init__(plan, plain.step, plain.matrices, (plain.bias, plain.post, plain.target))
         self.form, self.finish = form, finish
         self.handle = thin.kernel(form.name, form.n, finish.word)
-        self._served: bool | None = None
 
     @property
     def served(self) -> bool:
-        """Whether the kernel is there; what it was when first asked, so that two steps agree on it."""
-        if self._served is None:
-            self._served = self.handle.ready()
-        return self._served
+        """Whether the kernel is there; once ``ready`` this never changes."""
+        return self.handle.ready()
 
     @property
     def learns(self) -> bool:
@@ -169,12 +166,14 @@ class _Learner(NativeStep):
     def ready(self) -> bool:
         """Whether the product's kernel is compiled; if it never will be, the formula's."""
         if self.product.handle.failure is None:
-            return self.product.handle.ready()
+            return self.product.served
         return self.formula is None or self.formula.ready()
 
     def usable(self) -> bool:
-        """Whether the product does it, or the formula has rows."""
-        return self.product.served or (self.formula is not None and self.formula.usable())
+        """Whether the product does it; if its kernel never will be there, whether the formula has rows."""
+        if self.product.handle.failure is None:
+            return self.product.served
+        return self.formula is not None and self.formula.usable()
 
     def rows(self, binder: Binder) -> list[list[int]]:
         """None, or those of the formula."""

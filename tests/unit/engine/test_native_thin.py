@@ -141,6 +141,28 @@ def test_without_the_kernel_the_libraries_and_the_formulas_serve(learner, monkey
 
 
 @native
+def test_numpy_serves_while_the_kernel_is_compiled(monkeypatch):
+    pending = jit.Handle("0")
+    monkeypatch.setattr(thin, "kernel", lambda *_: pending)
+    monkeypatch.setattr(jit, "finish", lambda *_: False)
+    before = set(execute.natives())
+    got, _ = train("sgd", rounds=1)
+    wanted, _ = train("sgd", rounds=1, use_native=False)
+    for a, b in zip(got, wanted, strict=True):
+        assert np.array_equal(a, b)
+    plans = [n for p, n in execute.natives().items() if p not in before]
+    learners = [s for n in plans for s in n.steps if isinstance(s, native_thin._Learner)]
+    assert learners
+    assert not any(n.ready() for n in plans)
+    assert not any(s.usable() or s._formula for s in learners)  # nothing is compiled in vain
+    pending._finish(failure="a test")
+    monkeypatch.undo()
+    assert all(s.formula is not None for s in learners)
+    assert jit.finish(120)
+    assert all(s.ready() and s.usable() for s in learners)
+
+
+@native
 def test_a_gradient_that_somebody_else_reads_is_written():
     rng = np.random.default_rng(1)
     start = rng.normal(size=(70, 4)).astype(np.float32)
