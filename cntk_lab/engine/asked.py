@@ -62,14 +62,16 @@ class Table:
         layout: of the samples.
     """
 
-    def __init__(self, binding: Binding, variables: Sequence[Variable], numbers: Sequence[int], layout: Layout) -> None:
+    def __init__(
+        self,
+        binding: Binding,
+        variables: Sequence[Variable],
+        numbers: Sequence[int] = (),
+        layout: Layout | None = None,
+    ) -> None:
         plan = binding.native.plan
-        self.binding, self.native, self._moves, self._counts = (
-            binding,
-            binding.native,
-            binding.native.moves,
-            binding.counts,
-        )
+        self.binding, self.native = binding, binding.native
+        self._moves, self._counts = binding.native.moves, binding.counts
         place = {id(b.variable): b.id for b in plan.buffers_of("input")}
         read = [(i, place[id(v)]) for i, v in enumerate(variables) if id(v) in place]
         self._inputs = [(i, binding.fixed[n], binding.moving.get(n)) for i, n in read]
@@ -91,15 +93,19 @@ class Table:
         """Whether memory has stayed where it was, and the binding still holds for as many rows."""
         return self._moves == self.native.moves and self._counts == self.binding.counts
 
-    def run(self, rows: Sequence[Any], *, as_numpy: bool) -> list[Any]:
-        """The wanted values for plain rows, in memory of their own."""
+    def go(self, rows: Sequence[Any]) -> None:
+        """Run the table on plain rows."""
         for i, home, moving in self._inputs:
             if moving is None or not moving.take(rows[i]):
                 home[...] = rows[i]
-        made = [home if given is None else given.renew() for _, _, _, home, given in self._results]
         failed = self._run(self._table, self._rows)
         if failed >= 0:
             raise row_failed(self.native.plan, failed, self._rows)
+
+    def run(self, rows: Sequence[Any], *, as_numpy: bool) -> list[Any]:
+        """The wanted values for plain rows, in memory of their own."""
+        made = [home if given is None else given.renew() for _, _, _, home, given in self._results]
+        self.go(rows)
         return [
             shown(values, symbol, shape, layout, as_numpy=as_numpy, own=given is not None)
             for values, (symbol, shape, layout, _, given) in zip(made, self._results, strict=True)

@@ -29,7 +29,7 @@ from cntk_lab.engine.plan import Buffer, Call, Delay, Join, Loop, Part, Plan, Ro
 from cntk_lab.engine.run import Interpreter, Run, part_of
 from cntk_lab.errors import ExecutionError
 from cntk_lab.graph.opdef import Trait
-from cntk_lab.tensor.arrays import aligned_empty
+from cntk_lab.tensor.arrays import address_of, aligned_empty
 from cntk_lab.tensor.shape import FREE, size
 from cntk_lab.tensor.sparse import SparseRows
 
@@ -285,7 +285,7 @@ class Binding:
     def _address(self, buffer: int) -> int:
         found = self._addresses.get(buffer)
         if found is None:
-            found = self._addresses[buffer] = int(self.arrays[buffer].__array_interface__["data"][0])
+            found = self._addresses[buffer] = address_of(self.arrays[buffer])
         return found
 
     def count(self, symbol: RowSymbol, block: Any, field: int) -> int:

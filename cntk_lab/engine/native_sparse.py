@@ -20,7 +20,7 @@ from cntk_lab.engine.run import Run
 from cntk_lab.errors import DataError
 from cntk_lab.formula.print_numba import supported
 from cntk_lab.graph.opdef import Contraction
-from cntk_lab.tensor.arrays import aligned_empty
+from cntk_lab.tensor.arrays import address_of, aligned_empty
 from cntk_lab.tensor.shape import size
 from cntk_lab.tensor.sparse import RowSparse, SparseRows
 
@@ -81,13 +81,8 @@ class Stored:
 
     def __init__(self, values: Any, columns: Any, starts: Any) -> None:
         self.values, self.columns, self.starts = values, columns, starts
-        self.places = [_place(values), _place(columns), _place(starts), len(starts) - 1, len(values)]
+        self.places = [address_of(values), address_of(columns), address_of(starts), len(starts) - 1, len(values)]
         """What an argument block is told: addresses, rows and stored values."""
-
-
-def _place(array: Any) -> int:
-    found: int = array.__array_interface__["data"][0]
-    return found
 
 
 def stored_of(run: Run, buffer: int, dtype: str) -> Stored:
@@ -250,7 +245,7 @@ class TouchedStep(ProductStep):
         shape = tuple(d for c in self.spec.out[1:] if (d := self.spec.sizes[c]) != 1)
         rows = np.empty((len(indices), *shape), self.dtype)
         run.arrays[self.target] = RowSparse(indices, rows, (whole, *shape))
-        block[_AT["out"]], block[_AT["clear"]] = _place(rows), rows.size
+        block[_AT["out"]], block[_AT["clear"]] = address_of(rows), rows.size
         block[_AT["last"]] = block[_AT["width"]] = len(indices)
         found = Stored(stored.values, places, stored.starts)
         if not rows.size:
@@ -358,13 +353,13 @@ class _Update:
         rows = self.memory[self.gradient] = np.ascontiguousarray(g.rows, self.dtype)
         self.touched[0] = n * self.width
         self.block[self.rows_at] = n
-        self.block[self.places.get(self.gradient, [])] = _place(rows)
+        self.block[self.places.get(self.gradient, [])] = address_of(rows)
         for _, move in self.moves:
             move[_MOVE["rows"]] = n
 
     def _tell(self) -> None:
         """Write where the memory lies."""
         for number, places in self.places.items():
-            self.block[places] = _place(self.memory[number])
+            self.block[places] = address_of(self.memory[number])
         for number, move in self.moves:
-            move[_MOVE["numbers"]], move[_MOVE["touched"]] = _place(self.numbers), _place(self.memory[number])
+            move[_MOVE["numbers"]], move[_MOVE["touched"]] = address_of(self.numbers), address_of(self.memory[number])

@@ -16,7 +16,8 @@ import numpy as np
 from cntk_lab import device as devices
 from cntk_lab import settings
 from cntk_lab.engine import watch
-from cntk_lab.engine.bind import Binding, row_failed
+from cntk_lab.engine.asked import Table, plain_inputs, plain_rows
+from cntk_lab.engine.bind import Binding
 from cntk_lab.engine.compile import Update, Wanted, inputs_of, plan_for
 from cntk_lab.engine.execute import Bound, execute, load, match, new_run, present, state_of
 from cntk_lab.engine.plan import Plan, row_symbol
@@ -25,9 +26,7 @@ from cntk_lab.errors import DataError
 from cntk_lab.graph import walk
 from cntk_lab.graph.variable import Variable
 from cntk_lab.tensor.arrays import to_host
-from cntk_lab.tensor.feed import single_frames
 from cntk_lab.tensor.layout import Layout
-from cntk_lab.tensor.shape import FREE
 from cntk_lab.tensor.sparse import SparseRows
 
 _KEPT = 32
@@ -50,8 +49,8 @@ class Totals:
         self.samples, self.loss, self.metric, self.outputs = samples, loss, metric, outputs
 
 
-class _Shortcut:
-    """A plan that is one native table, bound to one number of samples: what a repeated step does, and nothing else.
+class _Shortcut(Table):
+    """What a repeated step does, and nothing else: the table of a plan, its learners' numbers, and its totals.
 
     Args:
         program: whose step it is.
@@ -60,24 +59,14 @@ class _Shortcut:
 
     def __init__(self, program: Program, binding: Binding) -> None:
         plan = program.plan
-        self.binding, self.native = binding, binding.native
-        self._moves, self._counts = binding.native.moves, binding.counts
-        place = {id(b.variable): b.id for b in plan.buffers_of("input") if b.variable is not None}
-        self._inputs = [(key, binding.fixed[n], binding.moving.get(n)) for key, n in place.items()]
+        super().__init__(binding, program.arguments)
         self._scalars = [
             (home, [_split_name(b.name) for b in plan.buffers_of("scalar") if b.dtype == dtype])
             for dtype, home in binding.scalars.items()
         ]
-        self._table, self._rows = binding.single or (0, 0)
-        self._run = binding.native.executor.run_address
         count = 1 if program.metric is None else 2
         self._written: Sequence[Mapping[str, float]] = ()
         self._totals = [binding.arrays[plan.outputs[f"total {i}"]] for i in range(count)]
-
-    @property
-    def in_place(self) -> bool:
-        """Whether memory has stayed where it was, and the binding still holds for as many rows."""
-        return self._moves == self.native.moves and self._counts == self.binding.counts
 
     @property
     def current(self) -> bool:
@@ -86,20 +75,14 @@ class _Shortcut:
         fits = self.in_place and on_cpu and settings.flag("native")
         return fits and not watch.wanted() and not settings.flag("checked")
 
-    def step(self, rows: Mapping[int, Any], scalars: Sequence[Mapping[str, float]]) -> tuple[float, float]:
+    def step(self, rows: Sequence[Any], scalars: Sequence[Mapping[str, float]]) -> tuple[float, float]:
         """One step; sums of loss and metric."""
-        for key, home, moving in self._inputs:
-            if moving is not None and moving.take(rows[key]):
-                continue
-            home[...] = rows[key]
         if scalars is not self._written and scalars != self._written:
             for home, names in self._scalars:
                 home[:] = [scalars[position][name] for position, name in names]
             self._written = scalars
             self.binding.told = dict.fromkeys(self.binding.told)
-        failed = self._run(self._table, self._rows)
-        if failed >= 0:
-            raise row_failed(self.native.plan, failed, self._rows)
+        self.go(rows)
         totals = self._totals
         return totals[0].item(), totals[1].item() if len(totals) > 1 else 0.0
 
@@ -136,7 +119,7 @@ class Program:
         self.arguments = self._arguments()
         self._counted = row_symbol(loss.type.axes or ())
         self._state = state_of(loss.node)
-        self.plain = self._plain_inputs()
+        self.plain = plain_inputs(self.arguments)
         self._scalars = [(b.id, b.dtype, *_split_name(b.name)) for b in self.plan.buffers_of("scalar")]
         self._numbers: dict[int, Any] = {}
         self._numbers_of: Sequence[Mapping[str, float]] = ()
@@ -161,37 +144,13 @@ class Program:
                 return bound.layouts[symbol].rows
         return 1
 
-    def _plain_inputs(self) -> list[tuple[Variable, np.dtype[Any], tuple[int, ...]]]:
-        """Inputs whose data can be taken as they are if they are arrays of the right kind; none if one is of another
-        sort.
-        """
-        types = [(v, v.type) for v in self.arguments]
-        if any(t.sparse or row_symbol(t.axes or ()) != "#" or FREE in t.dims for _, t in types):
-            return []
-        return [(v, np.dtype(t.dtype), t.dims) for v, t in types]
+    def plain_rows(self, arguments: Any) -> tuple[int, list[Any]] | None:
+        """Number of samples, and the rows of each argument, if a minibatch needs no conversion."""
+        return plain_rows(self.plain, arguments) if self.plain else None
 
-    def plain_rows(self, arguments: Any) -> tuple[int, dict[int, Any]] | None:
-        """Number of samples, and the rows of each input by the id of its variable, if a minibatch consists of dense
-        arrays (or a reader's single frames) that need no conversion, one for each input.
-        """
-        if not self.plain or type(arguments) is not dict or len(arguments) != len(self.plain):
-            return None
-        count, rows = 0, {}
-        for v, dtype, dims in self.plain:
-            data = arguments.get(v)
-            if type(data) is not np.ndarray:
-                data = single_frames(data)
-            if data is None or data.dtype != dtype or data.shape[1:] != dims or not data.ndim:
-                return None
-            if len(data) != (count or len(data)):
-                return None
-            count = len(data)
-            rows[id(v)] = data
-        return (count, rows) if count else None
-
-    def _bind_plain(self, count: int, rows: dict[int, Any]) -> Bound:
+    def _bind_plain(self, count: int, rows: Sequence[Any]) -> Bound:
         bound = Bound()
-        bound.rows = rows
+        bound.rows = {id(v): r for v, r in zip(self.arguments, rows, strict=True)}
         layout = self._layouts.get(count)
         if layout is None:
             if len(self._layouts) >= _KEPT:
@@ -219,7 +178,7 @@ class Program:
         shortcut = self._shortcuts.get(count)
         if shortcut is not None:
             if shortcut.current:
-                loss, metric = shortcut.step(bound.rows, scalars)
+                loss, metric = shortcut.step([bound.rows[id(v)] for v in self.arguments], scalars)
                 return Totals(count, loss, metric, {})
             del self._shortcuts[count]
         run = self._run(bound, scalars)

@@ -47,7 +47,7 @@ class Steady:
         if found is None:
             return None
         count, rows = found
-        if self._check and not all(map(surely_finite, rows.values())):
+        if self._check and not all(map(surely_finite, rows)):
             return None
         shortcut = program.shortcut(count)
         if shortcut is None:
