@@ -182,3 +182,23 @@ def test_a_gradient_that_somebody_else_reads_is_written():
     for a, b in zip(*seen, strict=True):
         assert np.allclose(a, b, rtol=2e-4, atol=2e-3)
     assert not np.allclose(seen[0][0], start)
+
+
+@native
+@pytest.mark.parametrize("activation", [C.relu, C.tanh, lambda v: v], ids=["relu", "tanh", "none"])
+def test_scores_with_a_bias_equal_the_reference(activation):
+    rng = np.random.default_rng(2)
+    w, b = rng.normal(size=(64, 10)).astype(np.float32), rng.normal(size=10).astype(np.float32)
+    x = C.input_variable(64)
+    z = activation(C.times(x, C.parameter(init=w)) + C.parameter(init=b))
+    before = set(execute.natives())
+    for rows in (3, 64, 129):
+        data = rng.normal(size=(rows, 64)).astype(np.float32)
+        with settings.option(native=False):
+            wanted = z.eval({x: data})
+        with settings.option(background_compilation=False, checked=rows == 64):
+            assert np.allclose(z.eval({x: data}), wanted, rtol=1e-5, atol=1e-5)
+    found = [s for p, n in execute.natives().items() if p not in before for s in n.steps if isinstance(s, ThinStep)]
+    words = {"relu": "bias relu", "none": "bias"}
+    name = next((k for k, f in (("relu", C.relu), ("tanh", C.tanh)) if f is activation), "none")
+    assert {s.finish.word for s in found} == ({words[name]} if name in words else set())
