@@ -20,9 +20,6 @@ from cntk_lab.formula import expr as e
 from cntk_lab.graph.opdef import Contraction
 from cntk_lab.tensor.shape import size
 
-PRODUCTS_PER_NANOSECOND = 25.0
-"""Multiply-adds of float32 that one core does, for the choice of threads."""
-
 _LARGE_PRODUCT = 4_000_000
 """Operations from which one of many products is large enough for oneDNN to do them all in one call."""
 
@@ -113,7 +110,7 @@ class BatchedStep(NativeStep):
         """A loop over the products, shared among threads: oneDNN takes 3 to 8 times as long for many small ones."""
         x, count = self.matrices, self._count(binder)
         lda, ldb, ldc = self.between
-        threads_ = min(count, threads.threads_for(math.prod(sizes) * count / PRODUCTS_PER_NANOSECOND))
+        threads_ = min(count, threads.threads_for_products(math.prod(sizes) * count))
         shares = []
         for first in range(threads_):
             block = blas.gemm_block(
@@ -230,7 +227,7 @@ class GemmStep(NativeStep):
             bias=self.bias is not None,
             post=self.post,
             beta=self.beta,
-            threads=1 if threads.threads_for(m * n * k / PRODUCTS_PER_NANOSECOND) == 1 else 0,
+            threads=1 if threads.threads_for_products(m * n * k) == 1 else 0,
         )
         bound = primitive.bind(numbers)
         named = {"source": left, "weights": right, "target": self.target}

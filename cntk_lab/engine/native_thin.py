@@ -20,7 +20,7 @@ import numpy as np
 from cntk_lab.backends.cpu import executor, thin, threads
 from cntk_lab.engine.gemm import Matrices, size_of
 from cntk_lab.engine.memory import source_of
-from cntk_lab.engine.native_products import PRODUCTS_PER_NANOSECOND, GemmStep
+from cntk_lab.engine.native_products import GemmStep
 from cntk_lab.engine.native_step import Binder, NativeStep, Readers
 from cntk_lab.engine.plan import Contract, Map, Plan
 from cntk_lab.formula import expr as e
@@ -121,7 +121,7 @@ class ThinStep(GemmStep):
             return super().rows(binder)
         form, x = self.form, self.matrices
         work = form.n * form.long * form.each * count
-        shared = threads.threads_for(work / PRODUCTS_PER_NANOSECOND)
+        shared = threads.threads_for_products(work)
         left, right = self.step.reads[:2][::-1] if x.swapped else self.step.reads[:2]
         named = {"a": left, "b": right, "c": self.finish.target, **self.finish.operands}
         between = self._between()

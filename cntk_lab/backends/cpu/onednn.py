@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -485,7 +486,16 @@ def _order(plain: bool, last: bool) -> str:
     return "last" if last else "plain" if plain else "any"
 
 
-def _convolution(library: Library, what: str, w: Window, order: str, bias: bool, post: tuple[str, ...]) -> Primitive:
+def _convolution(
+    library: Library, what: str, w: Window, order: str, bias: bool, post: tuple[str, ...], count: int
+) -> Primitive:
+    with threads.limited(count):
+        return _made_convolution(library, what, w, order, bias, post)
+
+
+def _made_convolution(
+    library: Library, what: str, w: Window, order: str, bias: bool, post: tuple[str, ...]
+) -> Primitive:
     source = library.descriptor(_as(order, w.source))
     target = library.descriptor(_as(order, w.target()))
     weights = library.descriptor(_as("any", w.grouped_weights()))
@@ -527,7 +537,9 @@ def convolution(
     Returns:
         Primitive with roles source, weights, target (bias), or their gradients.
     """
-    return make(("convolution", what, window, _order(plain, last), bias, tuple(post)))
+    products = math.prod(window.weights()) * window.source[0] * math.prod(window.target()[2:])
+    count = 1 if threads.threads_for_products(products) == 1 else 0
+    return make(("convolution", what, window, _order(plain, last), bias, tuple(post), count))
 
 
 def _pooling(library: Library, what: str, kind: str, w: Window, order: str) -> Primitive:

@@ -22,6 +22,8 @@ from cntk_lab.errors import AttributeValueError
 
 WORK_PER_THREAD: Final = 8_000.0
 """Nanoseconds of work from which another thread pays: a fork and join costs 1 to 5 microseconds."""
+PRODUCTS_PER_NANOSECOND: Final = 25.0
+"""Multiply-adds of float32 that one core does, for the choice of threads."""
 _chosen = 0
 
 
@@ -126,6 +128,11 @@ def limited(count: int) -> Iterator[None]:
         yield
     finally:
         apply()
+
+
+def threads_for_products(count: float) -> int:
+    """How many threads are worth using for so many multiply-adds."""
+    return threads_for(count / PRODUCTS_PER_NANOSECOND)
 
 
 def threads_for(work: float) -> int:
