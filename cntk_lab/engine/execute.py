@@ -30,6 +30,7 @@ from cntk_lab.graph import walk
 from cntk_lab.graph.function import Function, output_of, outputs_of
 from cntk_lab.graph.naming import user_line
 from cntk_lab.graph.variable import Variable, _Valued
+from cntk_lab.tensor.arrays import values_left_host
 from cntk_lab.tensor.feed import read
 from cntk_lab.tensor.layout import Layout
 
@@ -98,6 +99,8 @@ def execute(plan: Plan, run: Run) -> Binding | None:
         _load_values(run, plan)
         _on_device(plan, run)
         return None
+    if values_left_host():
+        _bring_home(plan)
     if watch.wanted():
         _load_values(run, plan)
         watch.run_watched(interpreter_of(plan), run)
@@ -263,6 +266,12 @@ def _load_values(run: Run, plan: Plan) -> None:
         if run.backend is not None:
             v.storage.move(run.backend.device)
         run.arrays[number] = v.storage.array[None]
+
+
+def _bring_home(plan: Plan) -> None:
+    """Move parameters and constants back to the memory on the CPU that native tables know."""
+    for _, v in _reads_of(plan).valued:
+        v.storage.move(devices.cpu())
 
 
 def _reads_of(plan: Plan) -> _Reads:

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from cntk_lab import _changes
 from cntk_lab import device as devices
-from cntk_lab import settings
-from cntk_lab.engine import watch
 from cntk_lab.engine.asked import Table, plain_inputs, plain_rows
 from cntk_lab.engine.bind import Binding
 from cntk_lab.engine.compile import Update, Wanted, inputs_of, plan_for
@@ -25,7 +24,7 @@ from cntk_lab.engine.run import Run
 from cntk_lab.errors import DataError
 from cntk_lab.graph import walk
 from cntk_lab.graph.variable import Variable
-from cntk_lab.tensor.arrays import to_host
+from cntk_lab.tensor.arrays import to_host, values_left_host
 from cntk_lab.tensor.layout import Layout
 from cntk_lab.tensor.sparse import SparseRows
 
@@ -60,6 +59,7 @@ class _Shortcut(Table):
     def __init__(self, program: Program, binding: Binding) -> None:
         plan = program.plan
         super().__init__(binding, program.arguments)
+        self._at = _changes.count()
         self._scalars = [
             (home, [_split_name(b.name) for b in plan.buffers_of("scalar") if b.dtype == dtype])
             for dtype, home in binding.scalars.items()
@@ -70,10 +70,8 @@ class _Shortcut(Table):
 
     @property
     def current(self) -> bool:
-        """Whether memory has stayed where it was, and the native tier of the CPU is wanted."""
-        on_cpu = devices.use_default_device().type() == devices.DeviceKind.CPU
-        fits = self.in_place and on_cpu and settings.flag("native")
-        return fits and not watch.wanted() and not settings.flag("checked")
+        """Whether memory has stayed where it was, and nothing has changed that a step follows from."""
+        return self.in_place and self._at == _changes.count()
 
     def step(self, rows: Sequence[Any], scalars: Sequence[Mapping[str, float]]) -> tuple[float, float]:
         """One step; sums of loss and metric."""
@@ -212,8 +210,8 @@ class Program:
         for n, number in self._numbers.items():
             run.arrays[n] = run.to_device(number)
         for n, storage in self._states:
-            if run.backend is not None:
-                storage.move(run.backend.device)
+            if run.backend is not None or values_left_host():
+                storage.move(devices.cpu() if run.backend is None else run.backend.device)
             run.arrays[n] = storage.array[None]
         binding = execute(plan, run)
         # only where the loss has a row per sample (or the inputs' count is what is counted) the count is the samples

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cntk_lab import _changes
 from cntk_lab import device as devices
 from cntk_lab.device import DeviceDescriptor
 from cntk_lab.errors import DataError, ShapeError
@@ -78,6 +79,14 @@ def address_of(array: Any) -> int:
     return found
 
 
+_left_host: list[bool] = []
+
+
+def values_left_host() -> bool:
+    """Whether any parameter or constant was ever moved to a GPU: until then nobody need look where they are."""
+    return bool(_left_host)
+
+
 class Storage:
     """The value of a parameter or constant: one array that kernels write in place.
 
@@ -85,7 +94,7 @@ class Storage:
     ``version`` tells the plan that somebody else has written.
     """
 
-    __slots__ = ("_array", "device", "flush", "version")
+    __slots__ = ("_array", "_host", "device", "flush", "version")
 
     def __init__(self, array: HostArray, device: DeviceDescriptor) -> None:
         if device.type() == devices.DeviceKind.CPU:
@@ -94,6 +103,8 @@ class Storage:
             self._array: Any = kept
         else:
             self._array = to_device(array, device)
+        self._host: Any = self._array if device.type() == devices.DeviceKind.CPU else None
+        """The memory on the CPU, which native plans know: kept while the numbers are elsewhere."""
         self.device = device
         self.version = 0
         self.flush: Callable[[], None] | None = None
@@ -112,10 +123,20 @@ class Storage:
 
     def move(self, device: DeviceDescriptor) -> None:
         """Keep the numbers on another device from now on."""
-        if device != self.device:
-            self._array = to_device(self.array, device)
-            self.device = device
-            self.version += 1
+        if device == self.device:
+            return
+        moved = to_device(self.array, device)
+        if device.type() == devices.DeviceKind.CPU:
+            if self._host is None:
+                self._host = aligned_empty(moved.shape, moved.dtype.name)
+            self._host[...] = moved
+            moved = self._host
+        else:
+            _left_host[:] = [True]
+        self._array = moved
+        self.device = device
+        self.version += 1
+        _changes.note()
 
     def write(self, value: object) -> None:
         """Overwrite all elements, keeping shape and element type."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import cntk_lab as C
+from cntk_lab.backends.cpu import jit
 from cntk_lab.backends.cpu.backend import CpuBackend
 from cntk_lab.device import DeviceDescriptor, cpu
 from cntk_lab.engine import execute
@@ -47,3 +48,38 @@ def test_values_and_gradients_on_another_device_are_the_same(elsewhere):
     assert elsewhere.moved >= 2
     assert elsewhere.kernels >= 2
     assert w.storage.device == elsewhere.device
+
+
+def test_values_that_come_back_from_another_device_are_those_that_native_tables_read(elsewhere, monkeypatch):
+    """Evaluated here, changed there, evaluated and trained here again: always with the numbers of the last change."""
+    monkeypatch.setattr("cntk_lab.tensor.arrays.to_device", lambda array, device: np.array(array))
+    x, y = C.input_variable(3), C.input_variable(2)
+    w = C.parameter(init=np.ones((3, 2), "f"))
+    f = C.times(x, w)
+    loss = C.reduce_sum(C.square(f - y))
+    rate = C.learning_parameter_schedule_per_sample(0.1)
+    trainer = C.Trainer(f, (loss, None), [C.momentum_sgd(f.parameters, rate, C.momentum_schedule(0.5))])
+    batch, target = np.eye(3, dtype="f"), np.zeros((3, 2), "f")
+
+    def train():
+        trainer.train_minibatch({x: batch, y: target})
+
+    for _ in range(8):  # until native tables run
+        f.eval({x: batch})
+        train()
+    jit.finish(300)
+    train()
+    for there in (2.0, 3.0):
+        f.eval({x: batch}, device=elsewhere.device)
+        assert w.storage.device == elsewhere.device
+        w.value = np.full((3, 2), there, "f")
+        np.testing.assert_array_equal(f.eval({x: batch}), np.full((3, 2), there))
+        assert w.storage.device == cpu()
+    before = w.value
+    train()
+    trained = w.value
+    assert (trained < before).all()
+    f.eval({x: batch}, device=elsewhere.device)
+    train()  # the short way must not take memory that is out of use
+    assert (w.value < trained).all()
+    np.testing.assert_array_equal(f.eval({x: batch}), w.value)
