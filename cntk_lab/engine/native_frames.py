@@ -37,13 +37,16 @@ def _frame_step(plan: Plan, step: Step) -> FrameStep | None:
     elif isinstance(step, Gathered):
         source, listed = step.reads[0], frames.summed
     elif isinstance(step, Call) and step.op is not None and (key := f"{step.op.name}.{step.role}") in frames.OPERATORS:
-        operand = "seq" if step.role == "forward" else "dy"
-        source, listed = step.reads[step.names.index(operand)], frames.OPERATORS[key]
+        operand, listed = frames.OPERATORS[key]
+        source = step.reads[step.names.index(operand)]
     else:
         return None
     ends = plan.buffers[source], plan.buffers[step.writes[0]]
     odd = any(b.sparse or b.touched or b.whole or b.last or FREE in b.shape or b.dtype not in _DTYPES for b in ends)
     if odd or ends[0].dtype != ends[1].dtype or size(ends[0].shape) != size(ends[1].shape):
+        return None
+    rows = [b.rows for b in ends]
+    if not all(rows) or "," not in "".join(rows) or (rows[0] == rows[1]) != (listed is frames.same):
         return None
     return FrameStep(plan, step, source, listed)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from cntk_lab.engine.plan import Call, Contract, Join, Loop, Map, Part, Plan, Step, all_steps
+from cntk_lab.engine.plan import Buffer, Call, Contract, Join, Loop, Map, Part, Plan, Step, all_steps
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.kernel import Kernel, Operand
 from cntk_lab.graph.opdef import Contraction
@@ -169,10 +169,12 @@ class _Pass:
                 continue
             axis, calls = pieces
             gone.update(map(id, calls))
-            reads = tuple(c.reads[c.names.index("dy")] for c in calls)
-            for r in reads:
-                self.taken.add(r)
-            result.append(Join(reads, s.writes, s.nodes, axis=axis))
+            reads = [c.reads[c.names.index("dy")] for c in calls]
+            # gates lie elsewhere already if they are part of two products' gradients
+            copies = self._apart(reads)
+            reads = [copies[i].writes[0] if i in copies else n for i, n in enumerate(reads)]
+            self.taken.update(reads)
+            result += [*copies.values(), Join(tuple(reads), s.writes, s.nodes, axis=axis)]
         return [s for s in result if id(s) not in gone]
 
     def _cover(self, s: Map) -> tuple[int, list[Call]] | None:
@@ -204,9 +206,27 @@ class _Pass:
                 return None
             at += self._shape(piece)[axis]
         whole = self._shape(s.writes[0])
-        if at != whole[axis] or len(set(pieces)) != len(pieces) or not all(map(self._free, pieces)):
+        buffers = [self.plan.buffers[n] for n in pieces]
+        if at != whole[axis] or any(FREE in b.shape or b.sparse or b.touched or b.last for b in buffers):
             return None
         return axis, [c for _, c in calls]
+
+    def _like(self, number: int) -> int:
+        """A new buffer of the same kind."""
+        b = self.plan.buffers[number]
+        self.plan.buffers.append(Buffer(len(self.plan.buffers), b.rows, b.shape, b.dtype, "temporary"))
+        return len(self.plan.buffers) - 1
+
+    def _copy(self, number: int, to: int | None = None) -> Map:
+        """The step that copies a buffer, into a new one if none is named."""
+        b = self.plan.buffers[number]
+        target = self._like(number) if to is None else to
+        operands = [Operand(f"b{n}", b.shape, bool(b.rows), b.dtype) for n in (number, target)]
+        formula = e.input_(operands[0].name)
+        kernel = Kernel(b.shape, bool(b.rows), (operands[0],), ((operands[1], formula),), b.dtype)
+        step = Map((number,), (target,), kernel=kernel, rows=b.rows)
+        self.writer[target] = step
+        return step
 
     def _parts(self, steps: list[Step]) -> list[Step]:
         """Slices become parts, pieces are written where they belong."""
@@ -221,15 +241,29 @@ class _Pass:
                 source, target = s.reads[s.names.index("x" if what.kind == "slice" else "dy")], s.writes[0]
                 axis = what.axis % len(self._shape(source))
                 begin = what.begin if what.kind == "slice" else self._offset(s, what)
-                self._lie_in(target, source, axis, begin)
-                result.append(Part((source,), (target,), s.nodes, axis=axis, begin=begin))
+                after = [] if self._free(target) else [self._copy(self._like(target), target)]
+                part = after[0].reads[0] if after else target
+                self._lie_in(part, source, axis, begin)
+                result += [Part((source,), (part,), s.nodes, axis=axis, begin=begin), *after]
             elif what.kind == "join" and self._joins(s, what.axis % len(self._shape(s.writes[0]))):
                 axis = what.axis % len(self._shape(s.writes[0]))
-                result.append(Join(s.reads, s.writes, s.nodes, axis=axis))
-                self._place(s.reads, s.writes[0], axis)
+                copies = self._apart(s.reads)
+                pieces = tuple(copies[i].writes[0] if i in copies else n for i, n in enumerate(s.reads))
+                result += [*copies.values(), Join(pieces, s.writes, s.nodes, axis=axis)]
+                self._place(pieces, s.writes[0], axis)
             else:
                 result.append(s)
         return result
+
+    def _apart(self, pieces: Iterable[int]) -> dict[int, Map]:
+        """For pieces that cannot be written where they belong (by place) the steps that copy them there."""
+        seen: set[int] = set()
+        copies: dict[int, Map] = {}
+        for i, n in enumerate(pieces):
+            if n in seen or not self._free(n) or n not in self.writer:
+                copies[i] = self._copy(n)
+            seen.add(n)
+        return copies
 
     def _is_part(self, s: Call, what: Shaping) -> bool:
         name = "x" if what.kind == "slice" else "dy"
@@ -246,7 +280,7 @@ class _Pass:
         )
         axis = what.axis % max(1, len(a.shape))
         aligned = same and all(x == y for i, (x, y) in enumerate(zip(a.shape, b.shape, strict=True)) if i != axis)
-        return aligned and source not in self.taken and self._free(target)
+        return aligned and source not in self.taken and not b.last and not a.last
 
     def _offset(self, s: Call, what: Shaping) -> int:
         pieces = [n for name, n in s.scope["_all"] if name.startswith("inputs.")]
@@ -256,8 +290,7 @@ class _Pass:
         whole = self.plan.buffers[s.writes[0]]
         pieces = [self.plan.buffers[n] for n in s.reads]
         return (
-            len(set(s.reads)) == len(s.reads)
-            and FREE not in whole.shape
+            FREE not in whole.shape
             and sum(p.shape[axis] for p in pieces if len(p.shape) == len(whole.shape)) == whole.shape[axis]
             and all(
                 p.rows == whole.rows and p.dtype == whole.dtype and len(p.shape) == len(whole.shape) for p in pieces
@@ -265,8 +298,7 @@ class _Pass:
             and all(
                 x == y for p in pieces for i, (x, y) in enumerate(zip(p.shape, whole.shape, strict=True)) if i != axis
             )
-            and all(map(self._free, s.reads))
-            and all(n in self.writer for n in s.reads)
+            and not any(p.sparse or p.touched or p.last for p in pieces)
         )
 
     def _place(self, pieces: Iterable[int], whole: int, axis: int) -> None:

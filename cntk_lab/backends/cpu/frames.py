@@ -44,6 +44,11 @@ def summed(layout: Layout) -> Listed:
     return Listed(starts.astype(np.int32), layout.unpack.astype(np.int32))
 
 
+def same(layout: Layout) -> Listed:
+    """Each frame takes the same frame's row."""
+    return Listed(_each(layout.rows), np.arange(layout.rows, dtype=np.int32))
+
+
 def _taken(rows: Any) -> Listed:
     return Listed(_each(len(rows)), np.asarray(rows, np.int32))
 
@@ -61,15 +66,17 @@ def _each(count: int) -> Numbers:
     return np.arange(count + 1, dtype=np.int32)
 
 
-OPERATORS: Final[dict[str, Callable[[Layout], Listed]]] = {
-    "sequence_first.forward": lambda layout: _taken(layout.first),
-    "sequence_first.gradient.seq": lambda layout: _given_back(layout.first, layout.rows),
-    "sequence_last.forward": lambda layout: _taken(layout.last),
-    "sequence_last.gradient.seq": lambda layout: _given_back(layout.last, layout.rows),
-    "sequence_reduce_sum.forward": summed,
-    "sequence_reduce_sum.gradient.seq": spread,
+OPERATORS: Final[dict[str, tuple[str, Callable[[Layout], Listed]]]] = {
+    "sequence_first.forward": ("seq", lambda layout: _taken(layout.first)),
+    "sequence_first.gradient.seq": ("dy", lambda layout: _given_back(layout.first, layout.rows)),
+    "sequence_last.forward": ("seq", lambda layout: _taken(layout.last)),
+    "sequence_last.gradient.seq": ("dy", lambda layout: _given_back(layout.last, layout.rows)),
+    "sequence_reduce_sum.forward": ("seq", summed),
+    "sequence_reduce_sum.gradient.seq": ("dy", spread),
+    "sequence_broadcast_as.forward": ("operand", same),  # what it repeats is spread over the frames before
+    "sequence_broadcast_as.gradient.operand": ("dy", same),
 }
-"""``<operator>.<role>`` -> the rows that it sums, by the layout of its frames."""
+"""``<operator>.<role>`` -> the operand whose rows it sums, and which ones, by the layout of its frames."""
 
 FIELDS: Final = ("source", "target", "starts", "numbers", "rows", "width")
 """The argument block: addresses of operand, result and lists, rows of the result, elements of a row."""

@@ -34,6 +34,8 @@ EXPECTED = {
     "sequence_last.gradient.seq": (lambda n: n.count, lambda n, x: back(n.last, n.rows, x)),
     "sequence_reduce_sum.forward": (lambda n: n.rows, lambda n, x: sum_per_sequence(np, x, n)),
     "sequence_reduce_sum.gradient.seq": (lambda n: n.count, lambda n, x: x[n.sequence]),
+    "sequence_broadcast_as.forward": (lambda n: n.rows, lambda _n, x: x),
+    "sequence_broadcast_as.gradient.operand": (lambda n: n.rows, lambda _n, x: x),
 }
 
 
@@ -50,7 +52,7 @@ def test_kernel_gives_the_bits_of_numpy_with_any_number_of_threads(role, lengths
     handle, run = frames.kernel(dtype), executor.load()
     assert handle.wait(300)
     assert run.wait(300)
-    listed = frames.OPERATORS[role](layout)
+    listed = frames.OPERATORS[role][1](layout)
     for width in WIDTHS:
         x = _rng.standard_normal((rows_of(layout), width)).astype(dtype)
         x[::5] = np.inf
@@ -71,6 +73,7 @@ def test_kernel_gives_the_bits_of_numpy_with_any_number_of_threads(role, lengths
 def classifier():
     x, y = C.sequence.input_variable(4), C.input_variable(3)
     h = C.layers.Recurrence(C.layers.RNNStep(5))(x)
+    h = h + C.sequence.broadcast_as(C.sequence.first(h), h)
     whole = C.sequence.last(h) + C.sequence.first(h) + C.sequence.reduce_sum(h * C.sequence.last(h * 2))
     z = C.times(whole, C.parameter((5, 3), init=C.glorot_uniform(seed=3)))
     return x, y, z, C.cross_entropy_with_softmax(z, y)
