@@ -1,9 +1,10 @@
-"""Native code for operators that only choose or sum frames: which rows of an operand each row of the result sums.
+"""Native code for operators that choose, sum or weigh frames.
 
 The last frames of sequences, samples repeated for every frame, sums over time, and the gradients of these are the same
-kernel with other lists of rows. Lists follow from a layout alone. Work is shared by rows of the result, and each is
-summed in the order of its list, so a result has the same bits with any number of threads. Knows neither graphs nor
-plans.
+kernel with other lists of rows: which rows of an operand each row of the result sums. Lists follow from a layout alone.
+Work is shared by rows of the result, and each is summed in the order of its list, so a result has the same bits with
+any number of threads. The largest frames and the softmax over time walk over the frames of a sequence by such lists.
+Knows neither graphs nor plans.
 """
 
 from __future__ import annotations
@@ -115,3 +116,83 @@ def kernel(block, thread, threads, phase):
 def kernel(dtype: str) -> jit.Handle:
     """The kernel for an element type, ``float32`` or ``float64``."""
     return jit.request(_source("f32", 4) if dtype == "float32" else _source("f64", 8))
+
+
+# ---- all frames of a sequence at once
+
+OVER_SEQUENCES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "sequence_softmax.forward": ("softmax", ("seq",)),
+    "sequence_softmax.gradient.seq": ("softmax gradient", ("dy", "y")),
+    "sequence_reduce_max.forward": ("max", ("seq",)),
+    "sequence_reduce_max.gradient.seq": ("max gradient", ("dy", "seq", "y")),
+}
+"""``<operator>.<role>`` -> its kernel, and the operands in the order of the argument block."""
+
+SEQUENCE_FIELDS: Final = ("starts", "numbers", "rows", "width", "scratch", "target", "first", "second", "third")
+"""The argument block: the lists of :func:`summed`, sequences, elements of a row, :func:`scratch_bytes` for each thread,
+addresses of the result and of up to three operands.
+"""
+SEQUENCE_AT: Final = {name: i for i, name in enumerate(SEQUENCE_FIELDS)}
+
+_EACH: Final = """        k = place
+        while k < behind:
+            frame = {item} * width * np.int64(ld_i32(numbers, k, -1))
+            for j in range(width):
+{line}
+            k += 1
+"""
+
+
+def scratch_bytes(width: int, item: int) -> int:
+    """Bytes that a thread needs for one sequence."""
+    return 2 * item * width
+
+
+def _walks(what: str, short: str) -> list[str]:
+    """The lines that are run for each element, walk after walk over the frames of a sequence."""
+
+    def load(address: str, scope: int, frame: bool = True) -> str:
+        return f"ld_{short}({address}{' + frame' if frame else ''}, j, {scope})"
+
+    def store(address: str, value: str, scope: int, frame: bool = True) -> str:
+        return f"st_{short}({address}{' + frame' if frame else ''}, j, {value}, {scope})"
+
+    top, total = load("top", 4, frame=False), load("total", 5, frame=False)
+    largest = store("top", f"w_max({top}, {load('first', 1)})", 4, frame=False)
+    if what == "max":
+        return [largest, store("target + own", top, 0, frame=False)]
+    if what == "max gradient":
+        hit = f"to_{short}({load('second', 2)} == {load('third + own', 3, frame=False)})"
+        return [store("target", f"{load('first + own', 1, frame=False)} * {hit}", 0)]
+    if what == "softmax":
+        weight = store("target", f"exp_{short}({load('first', 1)} - {top})", 0)
+        added = store("total", f"{total} + {load('target', 0)}", 5, frame=False)
+        return [largest, f"{weight}; {added}", store("target", f"{load('target', 0)} / {total}", 0)]
+    product = store("total", f"{total} + {load('first', 1)} * {load('second', 2)}", 5, frame=False)
+    return [product, store("target", f"{load('second', 2)} * ({load('first', 1)} - {total})", 0)]
+
+
+@functools.cache
+def over_sequences(what: str, dtype: str) -> jit.Handle:
+    """The kernel that goes over all frames of each sequence, one sequence after the other: the bits do not depend on
+    the number of threads.
+    """
+    short, item = ("f32", 4) if dtype == "float32" else ("f64", 8)
+    reads = "\n".join(f"    {name} = ld_i64(block, {i}, -1)" for i, name in enumerate(SEQUENCE_FIELDS))
+    walks = "".join(_EACH.format(item=item, line=f"                {line}") for line in _walks(what, short))
+    return jit.request(f"""
+def kernel(block, thread, threads, phase):
+{reads}
+    top = scratch + {2 * item} * width * thread
+    total = top + {item} * width
+    row = rows * thread // threads
+    end = rows * (thread + 1) // threads
+    while row < end:
+        own = {item} * width * row
+        place = np.int64(ld_i32(starts, row, -1))
+        behind = np.int64(ld_i32(starts, row + 1, -1))
+        for j in range(width):
+            st_{short}(top, j, {short}(-np.inf), 4)
+            st_{short}(total, j, {short}(0.0), 5)
+{walks}        row += 1
+""")

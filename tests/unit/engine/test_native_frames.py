@@ -10,6 +10,7 @@ from cntk_lab.engine import execute
 from cntk_lab.engine.delays import sum_per_sequence
 from cntk_lab.engine.native_frames import FrameStep
 from cntk_lab.errors import SequenceError
+from cntk_lab.ops.sequence._frames import max_frames, sum_frames
 from cntk_lab.tensor.layout import Layout
 
 pytestmark = pytest.mark.skipif(not jit.available(), reason="no numba here")
@@ -70,9 +71,60 @@ def test_kernel_gives_the_bits_of_numpy_with_any_number_of_threads(role, lengths
             np.testing.assert_array_equal(result, wanted)
 
 
+def softmax(n, x):
+    weights = np.exp(x - max_frames(np, x, n)[n.sequence])
+    return weights / sum_frames(np, weights, n)[n.sequence]
+
+
+#       kernel              operands (F: one row for each frame, S: for each sequence)   what NumPy computes
+OVER_SEQUENCES = {
+    "softmax": ("F", softmax),
+    "softmax gradient": ("FF", lambda n, dy, y: y * (dy - sum_frames(np, dy * y, n)[n.sequence])),
+    "max": ("F", lambda n, x: max_frames(np, x, n)),
+    "max gradient": ("SFS", lambda n, dy, x, y: dy[n.sequence] * (x == y[n.sequence])),
+}
+
+
+def test_every_kernel_over_sequences_is_checked_here():
+    assert set(OVER_SEQUENCES) == {what for what, _ in frames.OVER_SEQUENCES.values()}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("lengths", LENGTHS, ids=str)
+@pytest.mark.parametrize("what", OVER_SEQUENCES)
+def test_kernel_over_sequences_agrees_with_numpy(what, lengths, dtype):
+    operands, expected = OVER_SEQUENCES[what]
+    layout = Layout.of(np.array(lengths, np.int64))
+    handle, run = frames.over_sequences(what, dtype), executor.load()
+    assert handle.wait(300)
+    assert run.wait(300)
+    listed = frames.summed(layout)
+    for width in WIDTHS:
+        given = [
+            _rng.integers(-3, 4, (layout.rows if o == "F" else layout.count, width)).astype(dtype) for o in operands
+        ]
+        if what == "max gradient":
+            given[2] = max_frames(np, given[1], layout)
+        wanted = expected(layout, *given)
+        results = []
+        for threads in (1, 2):
+            result = np.full_like(wanted, 99)
+            scratch = np.zeros(threads * frames.scratch_bytes(width, given[0].itemsize) + 64, np.uint8)
+            block = np.zeros(len(frames.SEQUENCE_FIELDS), np.int64)
+            numbers = [a.ctypes.data for a in listed] + [layout.count, width, scratch.ctypes.data, result.ctypes.data]
+            numbers += [a.ctypes.data for a in given]
+            block[: len(numbers)] = numbers
+            table = np.array([executor.kernel_row(handle.address, block.ctypes.data, threads)], np.int64)
+            assert run.run(table) == -1
+            np.testing.assert_allclose(result, wanted, rtol=1e-5 if dtype == "float32" else 1e-13, atol=1e-6)
+            results.append(result)
+        np.testing.assert_array_equal(*results)
+
+
 def classifier():
     x, y = C.sequence.input_variable(4), C.input_variable(3)
     h = C.layers.Recurrence(C.layers.RNNStep(5))(x)
+    h = h * C.sequence.softmax(C.reduce_sum(h, axis=-1)) + C.sequence.reduce_max(h)
     h = h + C.sequence.broadcast_as(C.sequence.first(h), h)
     whole = C.sequence.last(h) + C.sequence.first(h) + C.sequence.reduce_sum(h * C.sequence.last(h * 2))
     z = C.times(whole, C.parameter((5, 3), init=C.glorot_uniform(seed=3)))
