@@ -64,7 +64,7 @@ class Layout:
         """The shared layout of so many sequences of a single frame.
 
         Example:
-            >>> Layout.of_samples(2) is Layout.of([1, 1])
+            >>> Layout.of_samples(2) == Layout.of([1, 1])
             True
         """
         return _samples(count)

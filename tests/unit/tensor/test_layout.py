@@ -37,7 +37,8 @@ def test_memory_and_time_follow_the_frames_not_the_longest():
 
 def test_equal_layouts_are_shared():
     assert Layout.of([3, 1]) is Layout.of(np.array([3, 1]))
-    assert Layout.of_samples(3) is Layout.of([1, 1, 1])
+    assert Layout.of_samples(3) == Layout.of([1, 1, 1])
+    assert Layout.of_samples(3) is Layout.of_samples(3)
     assert Layout.of([3, 1]) != Layout.of([3, 1], [True, False])
 
 
