@@ -138,7 +138,7 @@ def trained(native):
         p.value = np.random.default_rng(n).standard_normal(p.shape).astype("f") * 0.3
     settings.set_option("native", native)
     try:
-        trainer = C.Trainer(z, (loss, None), [C.sgd(z.parameters, C.learning_parameter_schedule_per_sample(0.05))])
+        trainer = C.Trainer(z, (loss, None), [C.sgd(z.parameters, C.learning_parameter_schedule_per_sample(0.002))])
         rng, losses = np.random.default_rng(4), []
         for step in range(6):
             lengths = rng.integers(1, 9, 3 + step % 3)

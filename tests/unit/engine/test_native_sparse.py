@@ -99,7 +99,7 @@ def test_products_are_those_of_numpy(words, sizes, dtype, kind):
         for threads in (1, 2, 3):
             got = run_native(step, spec, x, y, rows, threads)
             tolerance = 3e-6 if dtype == "float32" else 1e-14  # also of what sums of both signs leave
-                np.testing.assert_allclose(got, want.reshape(got.shape), rtol=tolerance, atol=tolerance)
+            np.testing.assert_allclose(got, want.reshape(got.shape), rtol=tolerance, atol=tolerance)
             np.testing.assert_array_equal(got, run_native(step, spec, x, y, rows, 1))
 
 
