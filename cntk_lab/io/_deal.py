@@ -22,6 +22,7 @@ from cntk_lab.io._declare import Chunk, Lying
 from cntk_lab.io._ragged import Ragged, together
 from cntk_lab.io._streams import StreamInformation
 from cntk_lab.io._timeline import Block, Cut, Place, Timeline
+from cntk_lab.tensor.arrays import address_of
 from cntk_lab.tensor.layout import IndexVector, Layout
 from cntk_lab.tensor.shape import Shape, size
 from cntk_lab.tensor.sparse import Csr, SparseRows
@@ -312,8 +313,8 @@ class _DenseDeck(_FastDeck):
         base = lying[0][1].base
         self._room, self._source, self._elements = rooms[0], base.dtype, size(info.sample_shape)
         step = base.strides[0]
-        self._places = self._spread(lying, count, lambda data, n: native.address(data.base) + data.starts[n] * step)
-        self._first = native.address(self._places)
+        self._places = self._spread(lying, count, lambda data, n: address_of(data.base) + data.starts[n] * step)
+        self._first = address_of(self._places)
 
     def _rows(self, first: int, last: int, frames: int, layout: Layout, jobs: native.Jobs) -> Any:
         del last
@@ -343,11 +344,11 @@ class _SparseDeck(_FastDeck):
             self._held = self._sums(held)
         sizes = [t.itemsize for t in self._types]
         self._lists = [
-            spread(lying, count, lambda data, n: np.full(len(n), native.address(data.base.data))) + at * sizes[0],
-            spread(lying, count, lambda data, n: np.full(len(n), native.address(data.base.indices))) + at * sizes[1],
-            spread(lying, count, lambda data, n: native.address(data.base.indptr) + 4 * data.starts[n]),
+            spread(lying, count, lambda data, n: np.full(len(n), address_of(data.base.data))) + at * sizes[0],
+            spread(lying, count, lambda data, n: np.full(len(n), address_of(data.base.indices))) + at * sizes[1],
+            spread(lying, count, lambda data, n: address_of(data.base.indptr) + 4 * data.starts[n]),
         ]
-        self._firsts = [native.address(numbers) for numbers in self._lists]
+        self._firsts = [address_of(numbers) for numbers in self._lists]
 
     def _rows(self, first: int, last: int, frames: int, layout: Layout, jobs: native.Jobs) -> Any:
         held = self._held[last] - self._held[first]

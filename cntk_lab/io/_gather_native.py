@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit
+from cntk_lab.tensor.arrays import address_of
 from cntk_lab.tensor.layout import Layout
 
 _SIGNATURE: Final = "void(int64)"
@@ -94,12 +95,6 @@ def ready() -> bool:
     return settings.flag("native") and jit.available() and _handle().ready()
 
 
-def address(array: NDArray[Any]) -> int:
-    """Where an array's first element lies."""
-    found: int = array.__array_interface__["data"][0]
-    return found
-
-
 def copies(source: Any, target: Any) -> bool:
     """Whether rows of one element type can be copied into rows of another.
 
@@ -146,9 +141,9 @@ class Buffers:
         made = np.empty((rows + rows // 4, *self._shape), self._dtype)
         if len(kept) < _BUFFERS:
             self._at = len(kept)
-            kept.append((made, address(made)))
+            kept.append((made, address_of(made)))
         else:
-            kept[self._at] = (made, address(made))
+            kept[self._at] = (made, address_of(made))
         return made[:rows], kept[self._at][1]
 
 
@@ -201,7 +196,7 @@ class Jobs:
         if self._layout is not layout:  # streams of one minibatch often share theirs
             self._layout, self._packing = layout, (0, 0)
             if layout.longest > 1:
-                self._packing = address(layout.order), address(layout.live)
+                self._packing = address_of(layout.order), address_of(layout.live)
         order, lives = self._packing
         job = (layout.count, out, elements, mode, elements * size, layout.longest, order, lives, pointers, ends)
         _JOB.pack_into(self._block, 8 + self._count * _JOB.size, places, *job)

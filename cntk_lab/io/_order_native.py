@@ -15,7 +15,7 @@ import numpy as np
 
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit
-from cntk_lab.io._gather_native import address
+from cntk_lab.tensor.arrays import address_of
 from cntk_lab.tensor.layout import IndexVector
 
 WORTH: Final = 2000
@@ -94,7 +94,7 @@ def _ready(handle: Callable[[], jit.Handle], count: int) -> bool:
 
 def _run(handle: jit.Handle, words: list[int]) -> Any:
     block = np.array(words, np.int64)
-    ctypes.CFUNCTYPE(None, ctypes.c_int64)(handle.address)(address(block))
+    ctypes.CFUNCTYPE(None, ctypes.c_int64)(handle.address)(address_of(block))
     return block
 
 
@@ -110,7 +110,7 @@ def swap_all(places: IndexVector, draws: IndexVector) -> bool:
     """
     if not _ready(_swaps, len(places)):
         return False
-    _run(_swaps(), [address(places), address(draws), len(places)])
+    _run(_swaps(), [address_of(places), address_of(draws), len(places)])
     return True
 
 
@@ -133,6 +133,6 @@ def swap_in_window(
     """
     if not _ready(_window, len(owner)):
         return None
-    words = [address(a) for a in (owner, number, first, windows[0], windows[1])]
-    block = _run(_window(), [*words, len(first) - 1, *at[:2], address(draws), len(draws), at[2], 0])
+    words = [address_of(a) for a in (owner, number, first, windows[0], windows[1])]
+    block = _run(_window(), [*words, len(first) - 1, *at[:2], address_of(draws), len(draws), at[2], 0])
     return int(block[10]), int(block[11])

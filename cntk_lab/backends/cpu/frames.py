@@ -85,7 +85,7 @@ AT: Final = {name: i for i, name in enumerate(FIELDS)}
 
 
 def _source(short: str, item: int) -> str:
-    reads = "\n".join(f"    {name} = ld_i64(block, {i}, -1)" for i, name in enumerate(FIELDS))
+    reads = jit.fields_read(FIELDS)
     return f"""
 def kernel(block, thread, threads, phase):
 {reads}
@@ -115,7 +115,7 @@ def kernel(block, thread, threads, phase):
 @functools.cache
 def kernel(dtype: str) -> jit.Handle:
     """The kernel for an element type, ``float32`` or ``float64``."""
-    return jit.request(_source("f32", 4) if dtype == "float32" else _source("f64", 8))
+    return jit.request_for(dtype, _source)
 
 
 # ---- all frames of a sequence at once
@@ -178,7 +178,7 @@ def over_sequences(what: str, dtype: str) -> jit.Handle:
     the number of threads.
     """
     short, item = ("f32", 4) if dtype == "float32" else ("f64", 8)
-    reads = "\n".join(f"    {name} = ld_i64(block, {i}, -1)" for i, name in enumerate(SEQUENCE_FIELDS))
+    reads = jit.fields_read(SEQUENCE_FIELDS)
     walks = "".join(_EACH.format(item=item, line=f"                {line}") for line in _walks(what, short))
     return jit.request(f"""
 def kernel(block, thread, threads, phase):

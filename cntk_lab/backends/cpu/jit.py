@@ -31,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -163,6 +163,22 @@ def forget() -> None:
     """Drop all handles of this process (the machine code stays mapped; the disk cache stays)."""
     with _lock:
         _handles.clear()
+
+
+def fields_read(fields: Sequence[str]) -> str:
+    """The lines of a kernel that read its argument block: each field becomes a variable of its name.
+
+    Example:
+        >>> print(fields_read(["rows", "width"]))
+            rows = ld_i64(block, 0, -1)
+            width = ld_i64(block, 1, -1)
+    """
+    return "\n".join(f"    {name} = ld_i64(block, {i}, -1)" for i, name in enumerate(fields))
+
+
+def request_for(dtype: str, source: Callable[[str, int], str]) -> Handle:
+    """The kernel for an element type: ``source`` is told what its words are called, and the bytes of an element."""
+    return request(source("f32", 4) if dtype == "float32" else source("f64", 8))
 
 
 # ---------------------------------------------------------------- the cache folder

@@ -42,7 +42,7 @@ AT: Final = {name: i for i, name in enumerate(FIELDS)}
 
 
 def _source(short: str, item: int) -> str:
-    reads = "\n".join(f"    {name} = ld_i64(block, {i}, -1)" for i, name in enumerate(FIELDS))
+    reads = jit.fields_read(FIELDS)
     return f"""
 def kernel(block, thread, threads, phase):
 {reads}
@@ -96,7 +96,7 @@ def kernel(block, thread, threads, phase):
 @functools.cache
 def kernel(dtype: str) -> jit.Handle:
     """The kernel for an element type, ``float32`` or ``float64``."""
-    return jit.request(_source("f32", 4) if dtype == "float32" else _source("f64", 8))
+    return jit.request_for(dtype, _source)
 
 
 MOVE_FIELDS: Final = ("numbers", "rows", "whole", "touched", "width", "back")
@@ -105,7 +105,7 @@ MOVE_AT: Final = {name: i for i, name in enumerate(MOVE_FIELDS)}
 
 
 def _mover(short: str, item: int) -> str:
-    reads = "\n".join(f"    {name} = ld_i64(block, {i}, -1)" for i, name in enumerate(MOVE_FIELDS))
+    reads = jit.fields_read(MOVE_FIELDS)
     return f"""
 def kernel(block, thread, threads, phase):
 {reads}
@@ -125,4 +125,4 @@ def kernel(block, thread, threads, phase):
 @functools.cache
 def mover(dtype: str) -> jit.Handle:
     """The kernel that copies some rows of an array to dense memory, or back."""
-    return jit.request(_mover("f32", 4) if dtype == "float32" else _mover("f64", 8))
+    return jit.request_for(dtype, _mover)

@@ -90,7 +90,7 @@ def _tiles() -> str:
 
 
 def _source(form: str, n: int, finish: str) -> str:
-    reads = "\n".join(f"    {name} = ld_i64(block, {i}, -1)" for i, name in enumerate(FIELDS))
+    reads = jit.fields_read(FIELDS)
     body = {"forward": _forward, "gradient": _gradient, "inputs": _inputs}[form](n, FINISHES[form].index(finish))
     return f"""# {_tiles()}
 from cntk_lab.backends.cpu.tiles import *

@@ -20,6 +20,13 @@ LENGTHS = [[1], [3], [2, 3, 1], [1, 1, 1], [5, 5], list(range(1, 30)), []]
 WIDTHS = [0, 1, 7, 16, 33]
 
 
+def run_kernel(handle, block, threads):
+    """Run a compiled kernel once on an argument block."""
+    run = executor.load()
+    assert run.wait(300)
+    assert run.run(np.array([executor.kernel_row(handle.address, block.ctypes.data, threads)], np.int64)) == -1
+
+
 def back(rows, count, dy):
     """The gradient of rows taken."""
     result = np.zeros((count, dy.shape[1]), dy.dtype)
@@ -50,9 +57,8 @@ def test_every_registered_operator_is_checked_here():
 def test_kernel_gives_the_bits_of_numpy_with_any_number_of_threads(role, lengths, dtype):
     rows_of, expected = EXPECTED[role]
     layout = Layout.of(np.array(lengths, np.int64))
-    handle, run = frames.kernel(dtype), executor.load()
+    handle = frames.kernel(dtype)
     assert handle.wait(300)
-    assert run.wait(300)
     listed = frames.OPERATORS[role][1](layout)
     for width in WIDTHS:
         x = _rng.standard_normal((rows_of(layout), width)).astype(dtype)
@@ -66,8 +72,7 @@ def test_kernel_gives_the_bits_of_numpy_with_any_number_of_threads(role, lengths
                 len(result),
                 width,
             ]
-            table = np.array([executor.kernel_row(handle.address, block.ctypes.data, threads)], np.int64)
-            assert run.run(table) == -1
+            run_kernel(handle, block, threads)
             np.testing.assert_array_equal(result, wanted)
 
 
@@ -95,9 +100,8 @@ def test_every_kernel_over_sequences_is_checked_here():
 def test_kernel_over_sequences_agrees_with_numpy(what, lengths, dtype):
     operands, expected = OVER_SEQUENCES[what]
     layout = Layout.of(np.array(lengths, np.int64))
-    handle, run = frames.over_sequences(what, dtype), executor.load()
+    handle = frames.over_sequences(what, dtype)
     assert handle.wait(300)
-    assert run.wait(300)
     listed = frames.summed(layout)
     for width in WIDTHS:
         given = [
@@ -114,8 +118,7 @@ def test_kernel_over_sequences_agrees_with_numpy(what, lengths, dtype):
             numbers = [a.ctypes.data for a in listed] + [layout.count, width, scratch.ctypes.data, result.ctypes.data]
             numbers += [a.ctypes.data for a in given]
             block[: len(numbers)] = numbers
-            table = np.array([executor.kernel_row(handle.address, block.ctypes.data, threads)], np.int64)
-            assert run.run(table) == -1
+            run_kernel(handle, block, threads)
             np.testing.assert_allclose(result, wanted, rtol=1e-5 if dtype == "float32" else 1e-13, atol=1e-6)
             results.append(result)
         np.testing.assert_array_equal(*results)
