@@ -99,8 +99,6 @@ def execute(plan: Plan, run: Run) -> Binding | None:
         _load_values(run, plan)
         _on_device(plan, run)
         return None
-    if values_left_host():
-        _bring_home(plan)
     if watch.wanted():
         _load_values(run, plan)
         watch.run_watched(interpreter_of(plan), run)
@@ -254,7 +252,9 @@ def _is_flags(thing: Any) -> bool:
 
 
 def load(run: Run, plan: Plan, bound: Bound) -> None:
-    """Put the data of inputs in place."""
+    """Put the data of inputs in place; values that are on a GPU come back if the CPU computes."""
+    if run.backend is None and values_left_host():
+        _bring_home(plan)
     run.layouts.update(bound.layouts)
     for number, variable in _reads_of(plan).given:
         run.arrays[number] = run.to_device(bound.rows[variable])

@@ -73,8 +73,12 @@ def test_values_that_come_back_from_another_device_are_those_that_native_tables_
         f.eval({x: batch}, device=elsewhere.device)
         assert w.storage.device == elsewhere.device
         w.value = np.full((3, 2), there, "f")
-        np.testing.assert_array_equal(f.eval({x: batch}), np.full((3, 2), there))
+        state, values = f.forward({x: batch}, [f.output], {f.output})
+        np.testing.assert_array_equal(values[f.output], np.full((3, 2), there))
         assert w.storage.device == cpu()
+        gradient = f.backward(state, {f.output: np.ones((3, 2), "f")}, {w})[w]
+        np.testing.assert_array_equal(gradient, np.ones((3, 2)))
+        np.testing.assert_array_equal(f.eval({x: batch}), np.full((3, 2), there))
     before = w.value
     train()
     trained = w.value
