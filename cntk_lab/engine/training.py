@@ -124,7 +124,6 @@ class Program:
         of_update = ((b.id, *_split_name(b.name)) for b in self.plan.buffers_of("state"))
         self._states = [(n, self.updates[position].state[name]) for n, position, name in of_update]
         self._shortcuts: dict[int, _Shortcut] = {}
-        self._layouts: dict[int, Layout] = {}
 
     def _arguments(self) -> list[Variable]:
         every = [*(self.outputs), self.loss, *([] if self.metric is None else [self.metric])]
@@ -149,12 +148,7 @@ class Program:
     def _bind_plain(self, count: int, rows: Sequence[Any]) -> Bound:
         bound = Bound()
         bound.rows = {id(v): r for v, r in zip(self.arguments, rows, strict=True)}
-        layout = self._layouts.get(count)
-        if layout is None:
-            if len(self._layouts) >= _KEPT:
-                self._layouts.clear()
-            layout = self._layouts[count] = Layout.of(np.ones(count, np.int64))
-        bound.layouts["#"] = layout
+        bound.layouts["#"] = Layout.of_samples(count)
         return bound
 
     def bind(self, arguments: Any) -> Bound:
