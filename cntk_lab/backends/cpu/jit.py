@@ -35,7 +35,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
-from cntk_lab import settings
+from cntk_lab import _child, settings
 from cntk_lab.errors import NotAvailableError
 
 KERNEL_SIGNATURE: Final = "void(int64,int64,int64,int64)"
@@ -355,16 +355,15 @@ class _Compiler:
     def _start(self) -> subprocess.Popen[str] | None:
         if self.child is not None and self.child.poll() is None:
             return self.child
-        start = f"import sys; sys.path[:] = {sys.path!r}; from cntk_lab.backends.cpu.jit import serve; serve()"
-        environment = {**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
         try:
             self.child = subprocess.Popen(  # noqa: S603  (this Python, our own module)
-                [sys.executable, "-c", start],
+                _child.command(__name__, "serve"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                text=True,
-                env=environment,
+                encoding="utf-8",
+                cwd=_child.NOWHERE,
+                env=_child.environment(),
                 start_new_session=True,  # an interrupt of the notebook does not end it
             )
         except (OSError, ValueError):
