@@ -195,6 +195,8 @@ def from_lists(data: Any, shape: Shape, dtype: str, sparse: bool, where: str) ->
             if not is_csr(item) or item.shape[1] != elements:
                 found = f"{type(item).__name__} of shape {getattr(item, 'shape', '?')}"
                 raise ReaderError(f"{where}: found a {found}", fix=f"give csr_matrix with {elements} columns")
+        for number, item in enumerate(items):
+            Csr.checked(item, where, "" if single else f"sequence {number}")
         rows: Any = csr_matrix(vstack(items, format="csr").astype(dtype), copy=True)
         rows.sort_indices()
         lengths = [item.shape[0] for item in items]

@@ -15,6 +15,7 @@ from cntk_lab.graph import walk
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, Reals, Sample, TensorType, Trait
+from cntk_lab.ops._numbers import whole
 from cntk_lab.ops.sequence._frames import sum_frames
 from cntk_lab.tensor.arrays import to_host
 from cntk_lab.tensor.layout import Layout
@@ -66,13 +67,14 @@ def _lengths_layout(x: Any, sequence_lengths: Any) -> Layout:
     rows, frames = x.shape[:2]
     if sequence_lengths is None:
         return Layout.of(np.full(rows, frames, np.int64))
-    lengths = np.broadcast_to(to_host(sequence_lengths).reshape(-1).astype(np.int64), (rows,))
-    if lengths.size and int(lengths.max()) > frames:
-        raise DataError(
-            f"to_sequence: a length of {int(lengths.max())}, the operand has {frames} frames",
-            fix="lengths go from 1 to the first dimension",
-        )
-    return Layout.of(lengths)
+    lengths = whole(
+        to_host(sequence_lengths),
+        1,
+        frames,
+        f"to_sequence: a length of {{}}, the operand has {frames} frames",
+        "lengths go from 1 to the first dimension",
+    )
+    return Layout.of(np.broadcast_to(lengths.reshape(-1), (rows,)))
 
 
 def _to_sequence_forward(x: Any, sequence_lengths: Any) -> Any:

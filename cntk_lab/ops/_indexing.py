@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from cntk_lab.errors import AttributeValueError, DataError, ShapeError
+from cntk_lab.errors import AttributeValueError, ShapeError
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Reals, Sample, TensorType, Trait, reals
+from cntk_lab.ops._numbers import places, whole
 from cntk_lab.ops._shaping import static_axis, swapaxes
 from cntk_lab.tensor.shape import FREE, Shape
 from cntk_lab.tensor.sparse import SparseRows, from_one_hot
@@ -33,18 +34,10 @@ def _gather_shape(reference: TensorType, indices: TensorType) -> Shape:
 
 
 def _numbers(indices: Any, n: int) -> Any:
-    """Whole numbers out of elements.
-
-    Raises:
-        DataError: if one is not an element's number.
-    """
-    numbers = indices.astype(np.int64)
-    if numbers.size and (int(numbers.min()) < 0 or int(numbers.max()) >= n):
-        wrong = int(numbers.min()) if int(numbers.min()) < 0 else int(numbers.max())
-        raise DataError(
-            f"gather: index {wrong} is not an element of an axis of {n}", fix=f"indices go from 0 to {n - 1}"
-        )
-    return numbers
+    """Whole numbers out of elements, each of them an element's number."""
+    return whole(
+        indices, 0, n - 1, f"gather: index {{}} is not an element of an axis of {n}", f"indices go from 0 to {n - 1}"
+    )
 
 
 def _gather_forward(xp: Any, reference: Any, indices: Any) -> Any:
@@ -135,7 +128,7 @@ def _one_hot_resolve(x: TensorType, num_classes: int, axis: Any) -> dict[str, An
 
 
 def _one_hot_forward(xp: Any, x: Any, num_classes: int, sparse_output: bool, at: int) -> Any:
-    numbers = x.astype(np.int64)
+    numbers = places(xp, x, num_classes)
     if sparse_output and x.ndim == 1 and xp is np:
         return SparseRows(from_one_hot(numbers, num_classes, x.dtype.name), (num_classes,))
     hits = numbers[..., None] == xp.arange(num_classes)

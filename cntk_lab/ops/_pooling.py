@@ -18,6 +18,7 @@ from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, reals
 from cntk_lab.ops import _windows as w
+from cntk_lab.ops._numbers import finite
 from cntk_lab.tensor.shape import UNKNOWN_SHAPE, Shape, size, text
 
 Operand = Any
@@ -473,7 +474,7 @@ def _roi_places(xp: Any, operand: Any, rois: Any, roi_output_shape: Any, spatial
     ph, pw = (int(d) for d in roi_output_shape)
     rows, channels, height, width = operand.shape
     n = rois.shape[1]
-    boxes = np.broadcast_to(rois if isinstance(rois, np.ndarray) else rois.get(), (rows, n, 4)).reshape(-1, 4)
+    boxes = np.broadcast_to(finite(rois, "roipooling: a region has the coordinate"), (rows, n, 4)).reshape(-1, 4)
     top, bottom, left, right = _bins(boxes, float(spatial_scale), (ph, pw), (height, width))
     places = xp.full((rows * n, channels, ph, pw), -1, np.int64)
     for r in range(rows * n):

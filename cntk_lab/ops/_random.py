@@ -371,9 +371,13 @@ def _sample(xp: Any, weights: Any, num_samples: int, allow_duplicates: bool, dra
 
 def _weights(weights: Any) -> Any:
     host = np.asarray(weights.get() if hasattr(weights, "get") else weights, np.float64).ravel()
-    if (host < 0).any():
+    fine = np.isfinite(host)
+    if not fine.all():
+        raise AttributeValueError(f"random_sample: a weight is {host[~fine][0]}", fix="give weights of 0 or more")
+    if (host < 0).any() or not host.any():
         raise AttributeValueError(
-            f"random_sample: the smallest weight is {host.min()}", fix="give weights of 0 or more"
+            f"random_sample: the smallest weight is {host.min()}, the largest {host.max()}",
+            fix="give weights of 0 or more, at least one of them above 0",
         )
     return host
 

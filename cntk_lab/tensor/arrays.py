@@ -20,7 +20,7 @@ from cntk_lab.device import DeviceDescriptor
 from cntk_lab.errors import DataError, ShapeError
 from cntk_lab.tensor import dtype as dtypes
 from cntk_lab.tensor.shape import Shape, size, text
-from cntk_lab.tensor.sparse import is_csr, is_sparse_matrix
+from cntk_lab.tensor.sparse import Csr, is_csr, is_sparse_matrix
 
 HostArray = NDArray[Any]
 _BYTE = ctypes.c_char
@@ -290,9 +290,11 @@ class NDArrayView(ArrayView):
 
         Raises:
             ShapeError: if the matrix has other numbers of rows and columns.
+            DataError: if a column lies outside of the matrix, or it is no CSR matrix.
         """
         if not is_csr(csr_array):
             raise SignatureTypeError(f"only csr_matrix is supported as sparse data, not {type(csr_array).__name__}")
+        Csr.checked(csr_array, "NDArrayView.from_csr")
         if shape is not None and (size(shape[:-1]), shape[-1]) != tuple(csr_array.shape):
             raise ShapeError(
                 f"a sparse matrix of {csr_array.shape[0]} rows and {csr_array.shape[1]} columns does not have "

@@ -40,6 +40,8 @@ def read(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -> tup
         data = data.data
     if isinstance(data, PackedValue):
         if data.rows is not None:
+            if isinstance(data.rows, SparseRows):
+                data.rows.check(name)
             found = _as_it_is(type_, data) if begins is None else None
             return found or _from_value(type_, data, begins, name)
         begins = begins if begins is not None else data.seq_starts
@@ -194,7 +196,13 @@ def _layout(lengths: Sequence[int], begins: Sequence[bool] | None) -> Layout:
 
 def _from_csr(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout]:
     has_sequence = len(type_.axes) > 1
-    parts = [_whole_rows(p, type_.dims) for p in (data if isinstance(data, (list, tuple)) else [data])]
+    given = data if isinstance(data, (list, tuple)) else [data]
+    for p in given:
+        if not is_csr(p):
+            raise DataError(
+                f"data for '{name}' mix CSR matrices and a {type(p).__name__}", fix="give one csr_matrix per sequence"
+            )
+    parts = [_whole_rows(p, type_.dims, name, f"sequence {i}" if len(given) > 1 else "") for i, p in enumerate(given)]
     for p in parts:
         if p.shape[1] != size(type_.dims):
             _check((p.shape[1],), type_.dims, type_, name, p.shape)
@@ -202,18 +210,19 @@ def _from_csr(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -
                 f"sparse data for '{name}' have {p.shape[1]} columns, its shape {text(type_.dims)} has "
                 f"{size(type_.dims)} elements"
             )
-    matrix = Csr.of(parts[0]) if len(parts) == 1 else Csr.joined([Csr.of(p) for p in parts])
+    matrix = parts[0] if len(parts) == 1 else Csr.joined(parts)
     layout = _layout([p.shape[0] for p in parts] if has_sequence else [1] * matrix.shape[0], begins)
     rows = layout.pack_rows(SparseRows(matrix.astype(type_.dtype), type_.dims))
     return (rows if type_.sparse else rows.toarray()), layout
 
 
-def _whole_rows(matrix: Any, shape: Shape) -> Any:
+def _whole_rows(matrix: Any, shape: Shape, name: str, part: str) -> Csr:
     """A matrix of one row for each sample or frame; rows may also be given along the last axis alone."""
+    held = Csr.checked(matrix, name, part)
     lines = size(shape[:-1])
     if len(shape) < 2 or min(shape) < 1 or matrix.shape[1] != shape[-1] or matrix.shape[0] % lines:
-        return matrix
-    return matrix.reshape((matrix.shape[0] // lines, size(shape))).tocsr()
+        return held
+    return Csr.of(held.matrix().reshape((matrix.shape[0] // lines, size(shape))).tocsr())
 
 
 def _from_sparse_view(
@@ -224,7 +233,8 @@ def _from_sparse_view(
     shape = view.shape if len(view.shape) > rank else (1, *view.shape)
     leading, static = shape[: len(shape) - rank], shape[len(shape) - rank :]
     _check(static, type_.dims, type_, name, view.shape)
-    matrix = view.asarray().reshape((size(leading), size(static))).tocsr().astype(type_.dtype)
+    given = Csr.checked(view._data, name).matrix()
+    matrix = given.reshape((size(leading), size(static))).tocsr().astype(type_.dtype)
     axes = type_.axes or ()
     layout = None
     if len(axes) > 1:

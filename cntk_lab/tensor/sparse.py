@@ -43,6 +43,43 @@ class Csr:
         return Csr(matrix.data, matrix.indices, pointers, int(matrix.shape[1]), one_each)
 
     @staticmethod
+    def checked(matrix: Any, name: str, part: str = "") -> Csr:
+        """The arrays of somebody else's SciPy matrix, after a look at each column and row start; nothing is copied.
+
+        Args:
+            matrix: the matrix: whoever gave it may have set its arrays to anything.
+            name: whose data they are, for messages.
+            part: which of several matrices it is, for messages.
+
+        Raises:
+            DataError: if a column lies outside of the matrix, or row starts are no row starts.
+        """
+        held = _arrays_of(matrix, name, part)
+        held.check(name, part)
+        return held
+
+    def check(self, name: str, part: str = "") -> None:
+        """See that every row start and every column lies where it may: kernels trust them.
+
+        Args:
+            name: whose data they are, for messages.
+            part: which of several matrices it is, for messages.
+
+        Raises:
+            DataError: if one does not.
+        """
+        starts, columns, stored = self.indptr, self.indices, len(self.indices)
+        fine = len(self.data) == stored and len(starts) > 0 and int(starts[0]) == 0 and int(starts[-1]) == stored
+        if fine and not self.one_each:
+            fine = not (starts[1:] < starts[:-1]).any()
+        if fine and stored:
+            # without a sign, negative numbers are large ones
+            whole = columns.view(f"u{columns.itemsize}") if columns.dtype.kind == "i" else columns
+            fine = int(whole.max()) < self.width
+        if not fine:
+            raise _misplaced(self, name, part)
+
+    @staticmethod
     def tidy(data: Any, indices: Any, indptr: Any, width: int) -> Csr:
         """A matrix from arrays as they were read: columns are sorted, what a row stores twice is added up.
 
@@ -130,6 +167,67 @@ class Csr:
         return Csr(self.data[places], self.indices[places], pointers, self.width, False)
 
 
+def _arrays_of(matrix: Any, name: str, part: str) -> Csr:
+    """The arrays of a SciPy matrix, what it stores beyond its last row left out."""
+    data, columns, starts = matrix.data, matrix.indices, matrix.indptr
+    rows, width = map(int, matrix.shape)
+    named = (("data", data, "iufb"), ("indices", columns, "iu"), ("indptr", starts, "iu"))
+    for word, array, kinds in named:
+        if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind not in kinds:
+            found = f"{array.ndim}-d, {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
+            raise DataError(
+                f"sparse data for '{name}': {word} is {found}",
+                part,
+                f"give a vector of {'numbers' if word == 'data' else 'whole numbers'}",
+            )
+    if len(starts) != rows + 1:
+        raise DataError(
+            f"sparse data for '{name}': indptr has {len(starts)} elements, the matrix {rows} rows",
+            part,
+            f"give {rows + 1}: where each row starts, and how many values are stored",
+        )
+    stored = int(starts[-1])
+    if len(data) != len(columns) and min(len(data), len(columns)) < stored:
+        raise DataError(
+            f"sparse data for '{name}': {len(data)} values, {len(columns)} columns, {stored} stored elements in indptr",
+            part,
+            "give a value and a column for each stored element",
+        )
+    if 0 <= stored < max(len(data), len(columns)):
+        data, columns = data[:stored], columns[:stored]
+    one_each = stored == rows and bool((starts == np.arange(rows + 1)).all())
+    return Csr(data, columns, starts, width, one_each)
+
+
+def _misplaced(held: Csr, name: str, part: str) -> DataError:
+    """The error that says which row start or column lies where it may not."""
+    data, columns, starts, width = held.data, held.indices, held.indptr, held.width
+    rows, stored = len(starts) - 1, len(columns)
+    before = f"{part}, " if part else ""
+    if rows < 0 or int(starts[0]) != 0 or int(starts[-1]) != stored or len(data) != stored:
+        ends = "is empty" if rows < 0 else f"goes from {int(starts[0])} to {int(starts[-1])}"
+        return DataError(
+            f"sparse data for '{name}': indptr {ends}, but {len(data)} values and {stored} columns are stored",
+            part,
+            "the first element of indptr is 0, the last is the number of stored values",
+        )
+    falls = np.flatnonzero(starts[1:] < starts[:-1])
+    if len(falls):
+        row = int(falls[0])
+        return DataError(
+            f"sparse data for '{name}': indptr falls from {int(starts[row])} to {int(starts[row + 1])}",
+            f"{before}row {row} of {rows}",
+            "each row starts where the one before ends",
+        )
+    at = int(np.flatnonzero((columns < 0) | (columns >= width))[0])
+    row = int(np.searchsorted(starts, at, side="right")) - 1
+    return DataError(
+        f"sparse data for '{name}': there is no column {int(columns[at])}, columns go from 0 to {width - 1}",
+        f"{before}row {row} of {rows}, stored element {at}",
+        f"give column numbers from 0 to {width - 1}, or a variable with more elements",
+    )
+
+
 class SparseRows:
     """Rows of a sparse value: a CSR matrix ``(rows x elements of the static shape)`` and that static shape.
 
@@ -160,6 +258,20 @@ class SparseRows:
         """The three arrays of the CSR form: values, their columns, where each row begins."""
         held = self._held
         return held.data, held.indices, held.indptr
+
+    def check(self, name: str) -> None:
+        """See that every column and row start lies where it may, whoever changed the arrays since they were given.
+
+        Args:
+            name: whose data they are, for messages.
+
+        Raises:
+            DataError: if one does not.
+        """
+        if self._arrays is None:
+            Csr.checked(self._matrix, name)
+        else:
+            self._arrays.check(name)
 
     @property
     def _held(self) -> Any:

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cntk_lab.axis import Axis, format_axes
-from cntk_lab.errors import AxisError, SequenceError
-from cntk_lab.tensor.arrays import to_host
+from cntk_lab.errors import AxisError, DataError, SequenceError
+from cntk_lab.ops._numbers import finite
 from cntk_lab.tensor.layout import Layout
 
 Index = NDArray[np.int64]
+_MOST = 2**31 - 1
 
 
 def sequence_axis(axes: tuple[Axis, ...] | None, what: str) -> tuple[Axis, Axis]:
@@ -86,8 +87,13 @@ def chosen(condition: Any, layout: Layout) -> tuple[Layout, Index]:
 
     Raises:
         SequenceError: if a sequence has no chosen frame.
+        DataError: if a number is not finite, or more frames are chosen than can be counted.
     """
-    flat = layout.unpack_rows(to_host(condition).reshape(-1).astype(np.float64))
+    flat = layout.unpack_rows(finite(condition, "a condition of frames is").reshape(-1).astype(np.float64))
+    if float(np.abs(flat).sum()) > _MOST:
+        raise DataError(
+            f"a condition counts {float(np.abs(flat).sum()):.15g} frames", fix=f"choose at most {_MOST} frames in all"
+        )
     total = np.cumsum(flat)
     before = np.concatenate([[0.0], total])[layout.starts]
     running = np.ceil(np.round(total - np.repeat(before, layout.lengths), 9)).astype(np.int64)

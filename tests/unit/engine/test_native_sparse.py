@@ -12,7 +12,6 @@ from cntk_lab.engine.compile import Wanted, plan_for
 from cntk_lab.engine.native_sparse import ProductStep, SparseStep, TouchedStep, touched_by
 from cntk_lab.engine.products import contraction, touched_rows
 from cntk_lab.engine.run import Run, State
-from cntk_lab.errors import DataError
 from cntk_lab.graph.opdef import Contraction
 from cntk_lab.tensor.sparse import SparseRows
 
@@ -149,22 +148,6 @@ def test_touched_rows_are_in_order_whichever_way_they_are_found(whole):
     np.testing.assert_array_equal(indices, [0, 2, 5])
     np.testing.assert_array_equal(places, [2, 1, 1, 0, 2])
     assert places.dtype == np.int32
-
-
-def test_a_column_outside_of_the_rows_is_refused():
-    spec = Contraction("rak", "ko", "rao", {"a": 1, "k": 3, "o": 2})
-    matrix = csr_matrix(([1.0, 1.0], [0, 1], [0, 1, 2]), shape=(2, 3), dtype=np.float32)
-    matrix.indices[1] = 7
-    with pytest.raises(DataError) as error:
-        run_native(
-            ProductStep(spec, (0, 1), 2, "#", "float32"),
-            spec,
-            SparseRows(matrix, (3,)),
-            np.ones((1, 3, 2), np.float32),
-            2,
-            1,
-        )
-    assert "columns 0 to 7, there are 3" in str(error.value)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
