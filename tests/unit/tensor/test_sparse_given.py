@@ -88,7 +88,7 @@ def test_readers_of_arrays_refuse_a_sparse_matrix_that_points_elsewhere(what):
         def num_chunks(self):
             return 1
 
-        def get_chunk(self, chunk_id):  # noqa: ARG002
+        def get_chunk(self, chunk_id):
             return {"x": [bad]}
 
     with pytest.raises(LabError) as error:
@@ -166,7 +166,7 @@ def test_numbers_that_name_no_element_never_read_memory(number):
 @pytest.mark.parametrize("number", [*NO_PLACES, 0])
 def test_lengths_that_are_none_are_refused(number):
     x, n = C.input_variable((4, 3)), C.input_variable(())
-    with pytest.raises(DataError, match="to_sequence: a length of .*, the operand has 4 frames"):
+    with pytest.raises(DataError, match=r"to_sequence: a length of .*, the operand has 4 frames"):
         C.to_sequence(x, n).eval({x: np.ones((2, 4, 3)), n: [2, number]})
 
 
