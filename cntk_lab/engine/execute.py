@@ -27,7 +27,7 @@ from cntk_lab.engine.run import Interpreter, Run, State
 from cntk_lab.engine.waiting import WaitingInterpreter
 from cntk_lab.errors import DataError, GraphError, LabError, SignatureError
 from cntk_lab.graph import walk
-from cntk_lab.graph.function import Function, output_of, outputs_of
+from cntk_lab.graph.function import Function, keys_of, output_of, outputs_of
 from cntk_lab.graph.naming import user_line
 from cntk_lab.graph.variable import Variable, _Valued
 from cntk_lab.tensor.arrays import values_left_host
@@ -319,9 +319,10 @@ class Executor:
 
     def evaluate(self, function: Function, arguments: Any, outputs: Any, device: Any, as_numpy: bool) -> Any:
         """Values of outputs; the value itself if there is one."""
+        outputs = _listed(outputs)
         asked = self._asked(_values, function, outputs)
         values = _answer(asked, arguments, device, as_numpy=as_numpy)
-        return values[0] if len(values) == 1 else dict(zip(asked.wanted.outputs, values, strict=True))
+        return values[0] if len(values) == 1 else _single_or_named(function, outputs, values)
 
     def forward(
         self,
@@ -331,12 +332,13 @@ class Executor:
         keep_for_backward: Any,
         device: Any,
         as_numpy: bool,
-    ) -> tuple[ForwardState | None, dict[Variable, Any]]:
+    ) -> tuple[ForwardState | None, dict[Function | Variable, Any]]:
         """Values of outputs, and the state that backward needs."""
+        outputs = _listed(outputs)
         if not (keep_for_backward and tuple(outputs_of(keep_for_backward))):
             asked = self._asked(_values, function, outputs)
             values = _answer(asked, arguments, device, as_numpy=as_numpy)
-            return None, dict(zip(asked.wanted.outputs, values, strict=True))
+            return None, _named(function, outputs, values)
         asked = self._asked(_kept, function, outputs, fused=False)
         plan = asked.plan
         run = _loaded(asked, arguments, device)
@@ -344,9 +346,8 @@ class Executor:
         actions = interpreter_of(plan).actions
         for action in actions[: len(actions) - plan.assignments]:
             action(run)
-        wanted = asked.wanted.outputs
         values = [result(run, plan, name, v, as_numpy=as_numpy) for name, v in asked.results]
-        return ForwardState(function, wanted, run), dict(zip(wanted, values, strict=True))
+        return ForwardState(function, asked.wanted.outputs, run), _named(function, outputs, values)
 
     def backward(
         self, state: ForwardState | None, root_gradients: Any, variables: Any, as_numpy: bool
@@ -386,6 +387,7 @@ class Executor:
         grad_root: Any,
     ) -> Any:
         """Gradients at a point."""
+        outputs = _listed(outputs)
         if wrt is None:
             wrt = [v for v in function.arguments if v.needs_gradient]
             if not wrt:
@@ -400,7 +402,22 @@ class Executor:
         gradients = values[0] if count == 1 else dict(zip(variables, values[:count], strict=True))
         if not others:
             return gradients
-        return gradients, values[count] if len(others) == 1 else dict(zip(others, values[count:], strict=True))
+        return gradients, values[count] if len(others) == 1 else _single_or_named(function, outputs, values[count:])
+
+
+def _listed(outputs: Any) -> Any:
+    """Outputs that can be gone through more than once: what gives each only once becomes a list."""
+    return list(outputs) if hasattr(outputs, "__next__") else outputs
+
+
+def _named(function: Function, outputs: Any, values: list[Any]) -> dict[Function | Variable, Any]:
+    """Values under the objects that were asked for; under the function's outputs if nothing was said."""
+    return dict(zip(keys_of(function.outputs if outputs is None else outputs), values, strict=True))
+
+
+def _single_or_named(function: Function, outputs: Any, values: list[Any]) -> Any:
+    named = _named(function, outputs, values)
+    return values[0] if len(named) == 1 else named
 
 
 def _values(function: Function, outputs: Any) -> Wanted:

@@ -304,12 +304,12 @@ class Function(Operable):
 
         Args:
             arguments: a dictionary variable (or name) -> data, or data alone for a single argument.
-            outputs: which outputs; default all.
+            outputs: which outputs (variables or Functions); default all.
             device: where to compute; default the default device.
             as_numpy: give NumPy arrays (a list of one per sequence for sequences) instead of Values.
 
         Returns:
-            The value, or a dictionary output -> value if there are several outputs.
+            The value, or a dictionary of values under the objects that were asked for if there are several.
         """
         return ports.use("executor").evaluate(self, arguments, outputs, device, as_numpy)
 
@@ -432,6 +432,17 @@ def outputs_of(things: Any) -> list[Variable]:
     if isinstance(things, Iterable):
         return [v for t in things for v in outputs_of(t)]
     return [output_of(things)]
+
+
+def keys_of(things: Any) -> list[Function | Variable]:
+    """What results of these things are found under: the very objects that were asked for, in the order of
+    :func:`outputs_of`; of a Function with several outputs these.
+    """
+    if isinstance(things, Function):
+        return [things] if len(things.outputs) == 1 else list(things.outputs)
+    if isinstance(things, Iterable) and not isinstance(things, Variable):
+        return [k for t in things for k in keys_of(t)]
+    return [things]
 
 
 bind_symbol("owner", lambda node: Function.of(node, composite=False))

@@ -17,7 +17,7 @@ from cntk_lab.engine.training import Totals
 from cntk_lab.errors import GraphError, TrainingError
 from cntk_lab.graph import ports
 from cntk_lab.graph.compose import combine
-from cntk_lab.graph.function import Function, outputs_of
+from cntk_lab.graph.function import Function, keys_of, outputs_of
 from cntk_lab.graph.variable import Variable
 from cntk_lab.learners._learner import Learner
 from cntk_lab.ops import reduce_sum
@@ -130,7 +130,7 @@ class Trainer:
 
         Returns:
             Whether anything was updated (False for no data, or learning rates of 0); with ``outputs`` a pair of this
-            and {variable: value}.
+            and {what was asked for: value}.
 
         Raises:
             DataError: if the data do not fit the criterion.
@@ -138,6 +138,7 @@ class Trainer:
         Source: CNTK 2.7 ``Trainer.train_minibatch``.
         """
         del device
+        outputs = list(outputs) if hasattr(outputs, "__next__") else outputs
         wanted: Sequence[Variable] = outputs_of(outputs) if outputs else ()
         if is_empty(arguments):
             self._last = None
@@ -149,7 +150,10 @@ class Trainer:
             samples, loss, metric = done.totals.samples, done.totals.loss, done.totals.metric
             for writer in self._writers:
                 writer.update_training(samples, loss, metric)
-        return (done.updated, dict(done.totals.outputs)) if wanted else done.updated
+        if not wanted:
+            return done.updated
+        values = done.totals.outputs
+        return done.updated, {key: values[v] for key, v in zip(keys_of(outputs), wanted, strict=True)}
 
     def test_minibatch(self, arguments: Any, device: Any = None) -> float:
         """The average of the metric over one minibatch.
