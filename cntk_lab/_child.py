@@ -39,6 +39,10 @@ if resource is not None:
             resource.setrlimit(number, (most, most))
         except (OSError, ValueError):
             pass
+if given["lives"] is not None:
+    import signal
+    if hasattr(signal, "alarm"):
+        signal.alarm(given["lives"])
 sites = [i for i, p in enumerate(sys.path) if p.endswith(("site-packages", "dist-packages"))]
 at = sites[0] if sites else len(sys.path)
 sys.path[at:at] = [home for home in given["homes"] if home not in sys.path]
@@ -51,8 +55,9 @@ sys.exit(getattr(importlib.import_module(given["module"]), given["function"])(*g
 
 
 def command(
-    module: str, function: str, *words: str, memory: int | None = None, seconds: int | None = None
-) -> list[str]:
+    module: str, function: str, *words: str, memory: int | None = None, seconds: int | None = None,
+    output: int | None = None,
+) -> list[str]:  # fmt: skip
     """The words that start a process which calls a function of this package.
 
     Args:
@@ -60,7 +65,8 @@ def command(
         function: its name; what it returns is the exit status as ``sys.exit`` takes it.
         words: its arguments.
         memory: most address space, in bytes, where the system can limit it (not on Windows).
-        seconds: most time of the processor, in seconds, where the system can limit it.
+        seconds: most time of the processor, in seconds, where the system can limit it; twice as long it may live.
+        output: most bytes of a file that it writes, where the system can limit it.
 
     Returns:
         Words for ``subprocess``; run them in the folder :data:`NOWHERE`.
@@ -74,10 +80,11 @@ def command(
     """
     if not sys.executable:
         raise ValueError("this Python is embedded in another program: it cannot be started again")
-    limits = {"RLIMIT_AS": memory, "RLIMIT_CPU": seconds, "RLIMIT_CORE": 0}
+    limits = {"RLIMIT_AS": memory, "RLIMIT_CPU": seconds, "RLIMIT_FSIZE": output, "RLIMIT_CORE": 0}
     given = {
         "package": PACKAGE.name, "folder": str(PACKAGE), "homes": homes(), "module": module, "function": function,
         "words": words, "limits": {kind: most for kind, most in limits.items() if most is not None},
+        "lives": None if seconds is None else 2 * seconds,
     }  # fmt: skip
     flags = ["-I", "-X", "utf8", "-W", "ignore", *(["-B"] if sys.dont_write_bytecode else [])]
     return [sys.executable, *flags, "-c", _START, json.dumps(given)]

@@ -44,9 +44,10 @@ def open_lab(
 
 
 def command(folder: Path, first: str, *, browser: bool, port: int | None) -> list[str]:
-    """The words that start JupyterLab on a folder with a notebook open."""
+    """The words that start JupyterLab on a folder with a notebook open; it imports nothing from the current folder."""
     words = [
         sys.executable,
+        "-P",
         "-m",
         "jupyterlab",
         f"--ServerApp.root_dir={folder}",

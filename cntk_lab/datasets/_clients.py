@@ -35,7 +35,7 @@ def program(client: str) -> list[str] | None:
     A client installed into this Python's environment counts even if the environment is not activated.
     """
     if client == "pip":
-        return [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") is not None else None
+        return [sys.executable, "-P", "-m", "pip"] if importlib.util.find_spec("pip") is not None else None
     beside = str(Path(sys.executable).parent)
     path = shutil.which(client) or shutil.which(client, path=beside)
     return None if path is None else [path]

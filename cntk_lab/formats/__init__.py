@@ -72,16 +72,15 @@ def load(model: Any, device: Any = None, format: Any = None) -> Function:
     Raises:
         FormatError: if there is no such file, or it is damaged, or of another format.
     """
-    if isinstance(model, (bytearray, memoryview)):
-        model = bytes(model)
-    if not isinstance(model, (str, os.PathLike, bytes)):
+    if not isinstance(model, (str, os.PathLike, bytes, bytearray, memoryview)):
         raise FormatError(f"cannot load a model from a {type(model).__name__}", fix="give a file's name or its bytes")
-    if not isinstance(model, bytes) and not Path(model).is_file():
-        raise FormatError(
-            f"there is no model file {os.fspath(model)!r}", fix="give the name of a file, or the file's bytes"
-        )
-    if format is None and not isinstance(model, bytes) and str(model).lower().endswith(".onnx"):
-        format = ModelFormat.ONNX
+    source = "bytes"
+    if isinstance(model, (str, os.PathLike)):
+        source = str(os.fspath(model))
+        if not Path(model).is_file():
+            raise FormatError(f"there is no model file {source!r}", fix="give the name of a file, or the file's bytes")
+        if format is None and source.lower().endswith(".onnx"):
+            format = ModelFormat.ONNX
     if _format(format) is ModelFormat.ONNX:
         raise NotAvailableError(
             "an ONNX file cannot be loaded as a Function yet",
@@ -89,7 +88,6 @@ def load(model: Any, device: Any = None, format: Any = None) -> Function:
         )
     from cntk_lab.formats.cntk import legacy, read
 
-    source = "bytes" if isinstance(model, bytes) else str(os.fspath(model))
     loaded = read.build(legacy.read(model), source) if legacy.is_legacy(model) else read.load(model)
     if device is not None:
         for variable in (*loaded.parameters, *loaded.constants):

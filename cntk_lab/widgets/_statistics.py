@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy.typing as npt
 
 from cntk_lab.widgets import _messages as messages
 
+PIECE: Final = 1 << 18
+"""Elements that are looked at together."""
 BINS: Final = 32
 LARGEST_IMAGE: Final = 64
 """Rows and columns of a parameter that are sent as an image."""
@@ -30,36 +33,52 @@ def statistics(name: str, array: npt.NDArray[Any]) -> messages.Statistics:
         >>> s.low, s.high, s.zeros, s.not_finite
         (0.0, 2.0, 1, 1)
     """
-    flat = np.asarray(array, dtype=np.float64).ravel()
-    finite = flat[np.isfinite(flat)]
+    whole = np.asarray(array).reshape(-1)
     image: npt.NDArray[np.float64] = np.zeros((0, 0))
     if np.ndim(array) >= 2:
-        image = np.asarray(array, dtype=np.float64)[(0,) * (np.ndim(array) - 2)][:LARGEST_IMAGE, :LARGEST_IMAGE]
+        image = np.asarray(array)[(0,) * (np.ndim(array) - 2)][:LARGEST_IMAGE, :LARGEST_IMAGE].astype(np.float64)
         image = np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = np.inf, -np.inf
+    count, zeros, total = 0, 0, 0.0
+    with np.errstate(over="ignore", invalid="ignore"):  # sums of numbers near the largest there are
+        for finite in _finite_pieces(whole):
+            low, high = min(low, finite.min()), max(high, finite.max())
+            count, zeros, total = count + finite.size, zeros + int((finite == 0).sum()), total + finite.sum()
+        mean = total / count if count else 0.0
+        squares = sum(float(np.square(finite - mean).sum()) for finite in _finite_pieces(whole))
+        deviation = np.sqrt(squares / count) if count else 0.0
 
     def number(value: Any) -> float | None:
-        return float(value) if finite.size and np.isfinite(value) else None
+        return float(value) if count and np.isfinite(value) else None
 
-    low, high = (finite.min(), finite.max()) if finite.size else (0, 0)
-    with np.errstate(over="ignore", invalid="ignore"):  # sums of numbers near the largest there are
-        mean, deviation = (finite.mean(), finite.std()) if finite.size else (0, 0)
     return messages.Statistics(
-        name=name, shape=list(np.shape(array)), dtype=str(array.dtype), count=flat.size, low=number(low),
-        high=number(high), mean=number(mean), deviation=number(deviation), zeros=int((flat == 0).sum()),
-        not_finite=int(flat.size - finite.size), histogram=_histogram(finite), image=image.tolist(),
+        name=name, shape=list(np.shape(array)), dtype=str(array.dtype), count=whole.size, low=number(low),
+        high=number(high), mean=number(mean), deviation=number(deviation), zeros=zeros,
+        not_finite=int(whole.size - count), histogram=_histogram(whole, low, high, count), image=image.tolist(),
     )  # fmt: skip
 
 
-def _histogram(finite: npt.NDArray[np.float64]) -> list[int]:
+def _finite_pieces(whole: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.float64]]:
+    """The finite elements, a piece at a time: a copy of a large array in float64 would need twice its memory."""
+    for start in range(0, whole.size, PIECE):
+        piece = whole[start : start + PIECE].astype(np.float64)
+        finite = piece[np.isfinite(piece)]
+        if finite.size:
+            yield finite
+
+
+def _histogram(whole: npt.NDArray[Any], low: float, high: float, count: int) -> list[int]:
     """How many numbers lie in each of equal parts of their range; all in the middle if they are one number.
 
     NumPy's own refuses ranges beyond the largest number and those of a few neighbouring ones.
     """
-    if not finite.size:
+    if not count:
         return [0] * BINS
-    low, high = finite.min(), finite.max()
     if low == high:
-        return [finite.size if i == BINS // 2 else 0 for i in range(BINS)]
+        return [count if i == BINS // 2 else 0 for i in range(BINS)]
     scale = 1.0 if high / 2 - low / 2 < np.finfo(np.float64).max / 2 else 0.25
-    place = (finite * scale - low * scale) / (high * scale - low * scale) * BINS
-    return [int(n) for n in np.bincount(np.minimum(place.astype(np.int64), BINS - 1), minlength=BINS)]
+    found = np.zeros(BINS, np.int64)
+    for finite in _finite_pieces(whole):
+        place = (finite * scale - low * scale) / (high * scale - low * scale) * BINS
+        found += np.bincount(np.minimum(place.astype(np.int64), BINS - 1), minlength=BINS)
+    return [int(n) for n in found]

@@ -102,6 +102,7 @@ def test_without_a_command_jupyterlab_opens_on_the_first_tutorial(jupyter, tmp_p
     assert jupyter == [
         [
             sys.executable,
+            "-P",
             "-m",
             "jupyterlab",
             f"--ServerApp.root_dir={tmp_path / 'mine'}",

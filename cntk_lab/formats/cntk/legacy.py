@@ -260,15 +260,15 @@ _NO_INITIAL = (NUMBERS["PastValue"], NUMBERS["FutureValue"])
 # ---------------------------------------------------------------- reading
 
 
-def is_legacy(model: str | os.PathLike[str] | bytes) -> bool:
+def is_legacy(model: str | os.PathLike[str] | bytes | bytearray | memoryview) -> bool:
     """Whether a file's first bytes are those of CNTK 1."""
-    if isinstance(model, bytes):
-        return model.startswith(MAGIC)
+    if isinstance(model, (bytes, bytearray, memoryview)):
+        return bytes(model[: len(MAGIC)]) == MAGIC
     with Path(model).open("rb") as file:
         return file.read(len(MAGIC)) == MAGIC
 
 
-def read(model: str | os.PathLike[str] | bytes) -> records.ModelDescription:
+def read(model: str | os.PathLike[str] | bytes | bytearray | memoryview) -> records.ModelDescription:
     """The description of a model in a file of CNTK 1.
 
     Args:
@@ -280,8 +280,11 @@ def read(model: str | os.PathLike[str] | bytes) -> records.ModelDescription:
     Raises:
         FormatError: if the file is damaged, of another version, or holds a kind of node that is not known.
     """
-    source = "bytes" if isinstance(model, bytes) else str(os.fspath(model))
-    r = _Reader(model if isinstance(model, bytes) else Path(model).read_bytes(), source)
+    if isinstance(model, (bytes, bytearray, memoryview)):
+        r, source = _Reader(bytes(model), "bytes"), "bytes"
+    else:
+        source = str(os.fspath(model))
+        r = _Reader(Path(model).read_bytes(), source)
     r.marker("BCN")
     r.marker("BVersion")
     version = r.number("Q")

@@ -32,7 +32,7 @@ from cntk_lab.ops._user import maker_of
 _COPY = "take another copy of the file"
 
 
-def load(model: str | os.PathLike[str] | bytes) -> Function:
+def load(model: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Function:
     """The function that a CNTK v2 model file holds, with its names and uids.
 
     Args:
@@ -43,7 +43,7 @@ def load(model: str | os.PathLike[str] | bytes) -> Function:
 
     Source: CNTK 2.7 ``Function.load``.
     """
-    if isinstance(model, bytes):
+    if isinstance(model, (bytes, bytearray, memoryview)):
         return build(records.from_dictionary(files.decode(model), "bytes"), "bytes")
     return build(records.from_dictionary(files.read(model), str(os.fspath(model))), str(os.fspath(model)))
 

@@ -12,8 +12,10 @@ export async function askServer<T>(settings: ServerConnection.ISettings, endpoin
   if (response.ok) return answer as T;
   const message = (answer as { message?: unknown } | null)?.message;
   throw new Error(
-    response.status === 404
-      ? 'The CNTK Lab server extension is not enabled (jupyter server extension enable cntk_lab.server).'
-      : typeof message === 'string' ? message : `the server answered ${response.status}`
+    typeof message === 'string'
+      ? message
+      : response.status === 404
+        ? 'The CNTK Lab server extension is not enabled (jupyter server extension enable cntk_lab.server).'
+        : `the server answered ${response.status}`
   );
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 import cntk_lab as C
+from cntk_lab import _child
 from cntk_lab.debugging import save_as_legacy_model
 from cntk_lab.layers import Dense, Sequential
 from cntk_lab.widgets import _model_file
@@ -67,15 +67,47 @@ def test_limits_of_nodes_and_bytes_hold(content, monkeypatch):
     assert "bytes are more than a viewer takes (100)" in _model_file.read(content, "a.model")["error"]
 
 
-def test_the_process_answers_in_one_line_of_json(content):
-    command = [sys.executable, "-m", "cntk_lab.widgets._model_file", "a.model"]
-    told = subprocess.run(command, input=content, capture_output=True, check=True, timeout=60)
-    assert json.loads(told.stdout)["graph"]["format"] == "cntk-lab-graph"
+def started(content, tmp_path, **limits):
+    (tmp_path / "given.model").write_bytes(content)
+    words = _child.command("cntk_lab.widgets._model_file", "main", "given.model", **limits)
+    with (tmp_path / "given.model").open("rb") as file:
+        return subprocess.run(words, stdin=file, capture_output=True, cwd=_child.NOWHERE, check=False, timeout=60)
 
 
-def test_the_server_gives_up_on_a_file_that_takes_too_long(content):
-    assert "graph" in asyncio.run(server._read_model(content, "a.model"))
+def test_the_process_answers_in_json_and_by_its_status(content, tmp_path):
+    done = started(content, tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["graph"]["format"] == "cntk-lab-graph"
+    done = started(b"no model", tmp_path)
+    assert (done.returncode, list(json.loads(done.stdout))) == (3, ["message"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of address space are kept by Linux")
+def test_a_file_that_needs_more_memory_than_the_process_may_have_is_told_in_words(tmp_path):
+    w = C.parameter((8 << 20,), init=np.zeros(8 << 20, np.float32))
+    (C.input_variable(8 << 20) * w).save(str(tmp_path / "a.model"))
+    done = started((tmp_path / "a.model").read_bytes(), tmp_path, memory=256 << 20)
+    assert (done.returncode, json.loads(done.stdout)) == (
+        3, {"message": "given.model: it asks for more memory than there is"},
+    )  # fmt: skip
+
+
+def test_any_error_of_a_damaged_file_is_told_in_words(content, monkeypatch, capsys):
+    def broken(*_):
+        raise KeyError("shape")
+
+    monkeypatch.setattr(_model_file, "_cntk", broken)
+    answer = _model_file.read(content, "a.model")
+    assert answer == {"error": "a.model: it is damaged or of another format (KeyError: 'shape')"}
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_server_gives_up_on_a_file_that_takes_too_long(content, tmp_path):
+    (tmp_path / "a.model").write_bytes(content)
     begun = time.perf_counter()
-    answer = asyncio.run(server._read_model(content, "a.model", seconds=0.05))
-    assert answer == {"error": "a.model: reading takes longer than 0.05 s; it was given up"}
+    with (tmp_path / "a.model").open("rb") as file, server.Reading(file, len(content), "a.model") as reading:
+        reading.wait(0.05)
+        assert (reading.status, json.loads(b"".join(reading.pieces()))) == (
+            422, {"message": "a.model: reading takes longer than 0.05 s; it was given up"},
+        )  # fmt: skip
     assert time.perf_counter() - begun < 10

@@ -32,3 +32,17 @@ def test_extremes_are_counted_and_can_be_sent(numbers):
     found = statistics("W", array)
     assert sum(found.histogram) == np.isfinite(array).sum()
     json.dumps(dataclasses.asdict(found), allow_nan=False)
+
+
+def test_statistics_of_many_pieces_are_those_of_the_whole(monkeypatch):
+    from cntk_lab.widgets import _statistics
+
+    data = np.random.default_rng(1).normal(5, 2, (7, 11)).astype(np.float32)
+    data[0, 0], data[3, 3], data[6, 10] = np.nan, 0, np.inf
+    whole = statistics("W", data)
+    monkeypatch.setattr(_statistics, "PIECE", 4)
+    parts = statistics("W", data)
+    finite = data[np.isfinite(data)].astype(np.float64)
+    assert (parts.histogram, parts.zeros, parts.not_finite) == (whole.histogram, 1, 2)
+    assert (parts.low, parts.high, parts.mean) == (whole.low, whole.high, pytest.approx(finite.mean()))
+    assert parts.deviation == pytest.approx(finite.std())
