@@ -193,9 +193,9 @@ class ArrayView:
         return found
 
     def asarray(self) -> Any:
-        """A copy in host memory: a NumPy array, or a CSR matrix if the view is sparse."""
+        """A copy in host memory: a NumPy array, or a CSR matrix if the view is sparse and has at most two axes."""
         if self.is_sparse:
-            return self._data.copy()
+            return self._data.copy() if len(self.shape) <= 2 else self._data.toarray().reshape(self.shape)
         return to_host(self._storage.array if self._storage is not None else self._data).copy()
 
     def slice_view(self, start_offset: tuple[int, ...], extent: tuple[int, ...], read_only: bool = True) -> NDArrayView:

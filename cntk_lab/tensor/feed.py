@@ -51,14 +51,12 @@ def read(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -> tup
     if not plain and hasattr(data, "asarray") and not isinstance(data, np.ndarray):
         data = data.asarray()
     if isinstance(data, (list, tuple)) and data and isinstance(data[0], ArrayView):
-        data = [d.asarray() for d in data]
+        data = [d._data if d.is_sparse else d.asarray() for d in data]
     axes = type_.axes or ()
     if begins is not None and len(axes) < 2:
         raise DataError("you specified sequence begin markers, but your input does not contain a sequence axis.")
     if not axes:
-        array = _dense(data, type_, name)
-        _check(array.shape, type_.dims, type_, name)
-        return array[None], None
+        return _static(type_, _dense(data, type_, name), name)
     if is_sparse_matrix(data) and not is_csr(data):
         raise DataError(
             "batch must be a list of NumPy arrays or SciPy CSR matrices", f"data for '{name}'", "convert with .tocsr()"
@@ -112,13 +110,53 @@ def _fits(have: Sequence[int], want: Shape) -> bool:
 
 def _check(have: Sequence[int], want: Shape, type_: Any, name: str, whole: Sequence[int] | None = None) -> None:
     if not _fits(have, want):
-        from cntk_lab.axis import format_axes
+        raise _misfit(type_, name, have if whole is None else whole)
 
-        raise DataError(
-            f"The trailing dimensions of the Value shape '{text(tuple(whole or have))}' do not match the Variable "
-            f"'Input('{name}', {format_axes(type_.axes or ())}, {text(want)})' shape '{text(want)}'.",
-            fix=f"give data whose last {len(want)} axes are {text(want)}" if want else "give one number per sample",
+
+def _misfit(type_: Any, name: str, whole: Sequence[int]) -> DataError:
+    """The error that says which axis of the data is not as the variable wants it.
+
+    Args:
+        type_: the variable's type.
+        name: its name.
+        whole: shape of all the data, as they were given.
+    """
+    from cntk_lab.axis import format_axes
+
+    want, axes = type_.dims, type_.axes or ()
+    variable = f"'Input('{name}', {format_axes(axes)}, {text(want)})'"
+    given, lead = text(tuple(whole)), len(whole) - len(want)
+    fix = f"give data whose last {len(want)} axes are {text(want)}" if want else "give one number per sample"
+    if lead < 0:
+        return DataError(
+            f"Value's rank ({len(whole)}) should be >= the Variable's rank ({len(want)}); Variable = {variable}, "
+            f"Value shape = '{given}'.",
+            fix=fix,
         )
+    for axis, w in enumerate(want):
+        if w >= 0 and whole[lead + axis] != w:
+            return DataError(
+                f"The trailing dimensions of the Value shape '{given}' do not match the Variable {variable} shape "
+                f"'{text(want)}': axis {lead + axis} of the data has {whole[lead + axis]} elements, static axis {axis} "
+                f"of the variable {w}.",
+                fix=fix,
+            )
+    axis = next((i for i in range(len(axes) and 1, lead) if whole[i] != 1), lead - 1)
+    kinds = ["no axis but the static ones", "a batch axis and no sequence axis", "a batch and a sequence axis"]
+    return DataError(
+        f"The dimension size ({whole[axis]}) of the axis ({axis}) of the Value ('{given}') must be 1, because this "
+        f"axis is not specified as a dynamic axis of the Variable ({variable}).",
+        fix=f"the variable has {kinds[min(len(axes), 2)]}: give it that axis, or give data without it",
+    )
+
+
+def _static(type_: Any, array: Any, name: str) -> tuple[Any, None]:
+    """One sample for a variable without dynamic axes; axes of length 1 may stand before it."""
+    shape = type_.dims
+    lead = array.ndim - len(shape)
+    if lead < 0 or not _fits(array.shape[lead:], shape) or any(d != 1 for d in array.shape[:lead]):
+        raise _misfit(type_, name, array.shape)
+    return (array[None] if not lead else array.reshape((1, *array.shape[lead:]))), None
 
 
 def _samples(type_: Any, data: Any, name: str) -> tuple[Any, Layout]:
@@ -127,19 +165,11 @@ def _samples(type_: Any, data: Any, name: str) -> tuple[Any, Layout]:
     array = _dense(data, type_, name)
     if rank and isinstance(data, list) and any(isinstance(d, np.ndarray) and not d.ndim for d in data):
         _check((), shape, type_, name)
-    if array.ndim == rank and _fits(array.shape, shape):
-        array = array[None]
-    elif array.ndim == rank + 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if (
-        array.ndim != rank + 1
-        and array.ndim >= 1
-        and rank
-        and size(array.shape[1:]) == size([d for d in shape if d > 0])
-        and array.shape[-rank:] == shape
-    ):
-        array = array.reshape((-1, *shape))
-    _check(array.shape[1:], shape, type_, name, array.shape)
+    lead = array.ndim - rank
+    if lead < 0 or not _fits(array.shape[lead:], shape) or any(d != 1 for d in array.shape[1:lead]):
+        raise _misfit(type_, name, array.shape)
+    if lead != 1:
+        array = array[None] if not lead else array.reshape((array.shape[0], *array.shape[lead:]))
     return array, Layout.of_samples(len(array))
 
 
@@ -168,12 +198,19 @@ def _sequences(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) 
     if size([abs(d) for d in shape]) == 1:
         # one number for each frame may be given without its axis of length 1
         parts = [p.reshape(-1, *shape) if p.ndim == 1 else p for p in parts]
-    for p in parts:
+    for i, p in enumerate(parts):
         if p.shape[1:] != shape:
-            _check(p.shape[1:], shape, type_, name, p.shape)
+            if not isinstance(data, (list, tuple)):
+                _check(p.shape[1:], shape, type_, name, array.shape)
+            elif not _fits(p.shape[1:], shape):
+                raise _of_sequence(_misfit(type_, name, p.shape), i)
     layout = _layout([len(p) for p in parts], begins)
     flat = np.concatenate(parts) if len(parts) != 1 else parts[0]
     return layout.pack_rows(flat), layout
+
+
+def _of_sequence(error: DataError, number: int) -> DataError:
+    return DataError(error.what, error.where or f"sequence {number} of the data", error.fix)
 
 
 def _are_frames(data: list[Any], type_: Any) -> bool:
@@ -271,29 +308,54 @@ def _as_it_is(type_: Any, value: PackedValue) -> tuple[Any, Layout] | None:
 
 
 def _from_value(type_: Any, value: PackedValue, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout | None]:
-    rows, layout = value.rows, value.layout
+    rows, layout, axes = value.rows, value.layout, type_.axes or ()
     if isinstance(rows, SparseRows):
         if size(rows.static) != size([d for d in type_.dims if d > 0]):
             _check(rows.static, type_.dims, type_, name, value.shape)
         if FREE not in type_.dims:
             rows = rows.reshape((rows.shape[0], *type_.dims))
         rows = rows if type_.sparse else rows.toarray()
-    else:
-        if layout is None and type_.axes and len(rows.shape) == len(type_.dims) + 2:
-            rows, layout = rows[0], Layout.of_samples(rows.shape[1])  # its first static axis counts samples
-        _check(rows.shape[1:], type_.dims, type_, name, value.shape)
-    if layout is None and type_.axes:
+    elif not _fits(rows.shape[1:], type_.dims):
+        rows = _in_another_shape(type_, value)
+        if rows is None:
+            return _as_array(type_, value, begins, name)
+    if layout is None and axes:
         layout = Layout.of([1])
-    if layout is not None and len(type_.axes or ()) == 1 and value.has_sequence:
-        if layout.longest > 1:
-            raise DataError(f"'{name}' has no sequence axis, but sequences of up to {layout.longest} frames are given")
+    elif layout is not None and len(axes) < 2 and (layout.longest > 1 or (not axes and layout.count > 1)):
+        raise _misfit(type_, name, value.shape)
+    elif layout is not None and len(axes) == 1 and value.has_sequence:
         layout = Layout.of_samples(layout.count)
-    if layout is not None and len(type_.axes or ()) > 1 and not value.has_sequence:
-        layout = (
-            Layout.of([layout.count]) if layout.longest <= 1 and layout.count > 1 and not value.has_sequence else layout
-        )
+    elif layout is not None and not axes:
+        layout = None
+    elif layout is not None and len(axes) > 1 and not value.has_sequence:
+        layout = Layout.of([layout.count]) if layout.longest <= 1 and layout.count > 1 else layout
     if begins is not None and layout is not None:
         layout = _layout(layout.lengths.tolist(), begins)
     if rows.dtype != dtypes.as_numpy(type_.dtype):
         rows = rows.astype(type_.dtype)
     return rows, layout
+
+
+def _in_another_shape(type_: Any, value: PackedValue) -> Any:
+    """Frames of a reader, or of another function, in the variable's static shape if that has as many elements, as CNTK
+    does; None if they do not fit.
+    """
+    shape, rows = type_.dims, value.rows
+    if not value.has_sequence or value.own_shape or FREE in shape or size(rows.shape[1:]) != size(shape):
+        return None
+    return rows.reshape((rows.shape[0], *shape))
+
+
+def _as_array(type_: Any, value: PackedValue, begins: Sequence[bool] | None, name: str) -> tuple[Any, Layout | None]:
+    """A value some of whose dynamic axes are static ones of the variable, or the other way round."""
+    layout = value.layout
+    lead = len(value.shape) - len(type_.dims)
+    if lead < 0 or not _fits(value.shape[lead:], type_.dims):
+        raise _misfit(type_, name, value.shape)
+    if layout is not None and layout.count and int(layout.lengths.min()) < layout.longest:
+        raise DataError(
+            f"the value of shape '{text(value.shape)}' has sequences of {int(layout.lengths.min())} to "
+            f"{layout.longest} frames: they cannot be static axis {1 - lead} of '{name}'",
+            fix="give sequences of equal length, or a variable with a sequence axis",
+        )
+    return read(type_, value.asarray(), begins, name)

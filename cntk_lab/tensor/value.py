@@ -38,6 +38,8 @@ class PackedValue:
     seq_starts: Sequence[bool] | None
     device: DeviceDescriptor
     is_read_only: bool
+    own_shape: bool
+    """Whether the static shape is the user's own, so that only this one fits."""
 
     @property
     def is_sparse(self) -> bool:
@@ -105,7 +107,7 @@ class PackedValue:
             return raw if is_csr(raw) else np.asarray(raw)
         if isinstance(self.rows, SparseRows):
             if self.has_sequence:
-                raise DataError("sparse sequences have no array form", fix="use as_sequences()")
+                return self._padded_matrix().toarray().reshape(self.shape)
             matrix, static = self.rows.matrix, self.rows.static
             if self.layout is None and len(static) > 1:
                 return matrix.reshape((size(static[:-1]), static[-1])).tocsr()
@@ -173,6 +175,7 @@ class Value(PackedValue):
         self.seq_starts = seq_starts
         self.device = device or devices.cpu()
         self.is_read_only = False
+        self.own_shape = True
 
     @classmethod
     def packed(cls, rows: Any, layout: Layout | None, *, has_sequence: bool) -> Value:
@@ -180,6 +183,7 @@ class Value(PackedValue):
         value = cls.__new__(cls)
         value.raw, value.rows, value.layout, value.has_sequence = None, rows, layout, has_sequence
         value.seq_starts, value.device, value.is_read_only = None, _CPU, False
+        value.own_shape = False
         return value
 
     @staticmethod
@@ -206,6 +210,7 @@ class Value(PackedValue):
         rows, layout = read(type_, data, seq_starts, var.name or var.uid)
         value = Value.packed(rows, layout, has_sequence=len(type_.axes or ()) > 1)
         value.is_read_only = read_only
+        value.own_shape = True
         value.device = device or devices.cpu()
         return value
 

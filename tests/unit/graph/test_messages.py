@@ -132,7 +132,7 @@ CASES = [
         "data of a wrong shape",
         lambda: evaluate({"x": np.zeros((2, 4))}),
         DataError,
-        "The trailing dimensions of the Value shape '[2 x 4]' do not match the Variable 'Input('x', [#], [3])' shape '[3]'.\n"
+        "The trailing dimensions of the Value shape '[2 x 4]' do not match the Variable 'Input('x', [#], [3])' shape '[3]': axis 1 of the data has 4 elements, static axis 0 of the variable 3.\n"
         "  where: data for 'z', given at FILE\n"
         "  fix:   give data whose last 1 axes are [3]",
     ),
