@@ -18,7 +18,7 @@ from dataclasses import replace
 from cntk_lab.engine.plan import Buffer, Call, Contract, Join, Loop, Map, Order, Part, Plan, Step, all_steps
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.kernel import Kernel, Operand
-from cntk_lab.tensor.shape import FREE, Shape
+from cntk_lab.tensor.shape import FREE, Shape, size
 
 Images = Callable[[Call, Plan], dict[str, int]]
 """Of a step, the operands (``result`` for what it writes) that may be images, and their buffers; empty if it does not
@@ -68,8 +68,8 @@ def first(shape: Shape) -> Shape:
 
 
 def _neutral(shape: Shape) -> bool:
-    """Whether elements lie in memory alike in both orders."""
-    return [d for d in shape if d != 1] == [d for d in last(shape) if d != 1]
+    """Whether elements lie in memory alike in both orders: there is one channel, or one element for each."""
+    return shape[0] == 1 or size(shape[1:]) == 1
 
 
 def _choose(plan: Plan, images: Images) -> set[int]:

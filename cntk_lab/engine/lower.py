@@ -412,14 +412,14 @@ def axes_of(formula: e.Expr, operands: dict[str, Any], rank: int) -> set[e.Axis]
 
 def _aligned_output(shape: Shape, domain: Shape, varies: set[e.Axis]) -> Shape:
     """How an output of a static shape lies in the domain: the domain's dimensions where it varies, else 1."""
-    if len(shape) == len(domain) and all(s in (d, 1) for s, d in zip(shape, domain, strict=True)):
-        return tuple(shape)
-    if (
-        len(shape) < len(domain)
-        and all(s in (d, 1) for s, d in zip(align(shape, len(domain)), domain, strict=True))
-        and all(i - len(domain) not in varies for i in range(len(domain) - len(shape)))
-    ):
-        return align(shape, len(domain))
+    if len(shape) <= len(domain):
+        aligned = align(shape, len(domain))
+        kept = all(
+            s == d or (s == 1 and i - len(domain) not in varies)
+            for i, (s, d) in enumerate(zip(aligned, domain, strict=True))
+        )
+        if kept:
+            return aligned
     return tuple(d if i - len(domain) in varies else 1 for i, d in enumerate(domain))
 
 

@@ -18,7 +18,14 @@ from cntk_lab.backends.cpu import rows as operators
 from cntk_lab.backends.cpu.onednn import Layout
 from cntk_lab.backends.cpu.rows import Maker, Request
 from cntk_lab.engine.gemm import as_matrices, batched, is_static
-from cntk_lab.engine.native_products import BatchedStep, GemmStep, bias_and_activation, finish_of, pitches
+from cntk_lab.engine.native_products import (
+    BatchedStep,
+    GemmStep,
+    bias_and_activation,
+    finish_of,
+    pitches,
+    written_between,
+)
 from cntk_lab.engine.native_step import Absorbed, Binder, NativeStep, Readers
 from cntk_lab.engine.native_thin import use_thin
 from cntk_lab.engine.plan import Call, Contract, Map, Order, Plan
@@ -61,7 +68,7 @@ def native_steps(plan: Plan) -> list[NativeStep | None]:
                 or plan.buffers[s.writes[0]].dtype not in ("float32", "float64")
             ):
                 continue
-            finish, after = finish_of(plan, s, matrices, readers, kept)
+            finish, after = finish_of(plan, i, matrices, readers, kept)
             result[i] = GemmStep(plan, s, matrices, finish) if pitches(plan, s, matrices) else None
             if after is not None:
                 result[after] = Absorbed()
@@ -71,7 +78,8 @@ def native_steps(plan: Plan) -> list[NativeStep | None]:
                 OrderStep(plan, s) if plan.buffers[s.writes[0]].dtype == "float32" and onednn.available() else None
             )
         elif isinstance(s, Call):
-            result[i], after = call_step(plan, s, readers, kept)
+            result[i] = call_step(plan, s)
+            after = _absorb(plan, i, result[i], readers, kept)
             if after is not None:
                 result[after] = Absorbed()
     return result
@@ -247,8 +255,8 @@ class OrderStep(NativeStep):
         return [executor.primitive_row(bound.row())]
 
 
-def call_step(plan: Plan, step: Call, readers: Readers, kept: set[int]) -> tuple[NativeStep | None, int | None]:
-    """The native form of an operator on whole arrays, if the backend has one; and the formula that it absorbs."""
+def call_step(plan: Plan, step: Call) -> CallStep | None:
+    """The native form of an operator on whole arrays, if the backend has one."""
     assert step.op is not None
     maker = operators.find(f"{step.op.name}.{step.role}")
     own = plan.buffers[step.writes[0]]
@@ -258,23 +266,31 @@ def call_step(plan: Plan, step: Call, readers: Readers, kept: set[int]) -> tuple
         or own.dtype != "float32"
         or any(plan.buffers[r].sparse or plan.buffers[r].whole for r in (*step.reads, *step.writes))
     ):
-        return None, None
+        return None
     found = CallStep(plan, step, maker)
-    trial = {s: 2 for s in {plan.buffers[b].rows for b in (*step.reads, *step.writes)} if s}
-    if maker(found.request(trial)) is None:
-        return None, None
-    after = readers.get(step.writes[0], [])
-    consumer = plan.steps[after[0]] if len(after) == 1 and step.writes[0] not in kept else None
-    if not isinstance(consumer, Map):
-        return found, None
-    if any(plan.buffers[w].whole for w in consumer.writes):
-        return found, None
-    finish = bias_and_activation(consumer, step.writes[0], own.shape, axis=-1 if own.last else 0)
-    if finish is None:
-        return found, None
+    return None if maker(found.request(_trial(plan, step))) is None else found
+
+
+def _trial(plan: Plan, step: Call) -> dict[str, int]:
+    """Counts of rows to ask a backend about."""
+    return {s: 2 for s in {plan.buffers[b].rows for b in (*step.reads, *step.writes)} if s}
+
+
+def _absorb(plan: Plan, at: int, found: NativeStep | None, readers: Readers, kept: set[int]) -> int | None:
+    """Let an operator do the bias and activation behind it; the step that it then does."""
+    if not isinstance(found, CallStep):
+        return None
+    step, own = found.step, plan.buffers[found.target]
+    after = readers.get(own.id, [])
+    consumer = plan.steps[after[0]] if len(after) == 1 and own.id not in kept else None
+    if not isinstance(consumer, Map) or any(plan.buffers[w].whole for w in consumer.writes):
+        return None
+    finish = bias_and_activation(consumer, own.id, own.shape, axis=-1 if own.last else 0)
+    if finish is None or written_between(plan, finish[0], at, after[0]):
+        return None
     before = found.bias, found.post, found.target
     found.bias, found.post, found.target = finish[0], finish[1], consumer.writes[0]
-    if maker(found.request(trial)) is None:
+    if found.maker(found.request(_trial(plan, step))) is None:
         found.bias, found.post, found.target = before
-        return found, None
-    return found, after[0]
+        return None
+    return after[0]

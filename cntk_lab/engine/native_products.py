@@ -263,9 +263,13 @@ def _worth_turning(x: Matrices, m: int, n: int, k: int) -> bool:
 
 
 def finish_of(
-    plan: Plan, step: Contract, matrices: Matrices, readers: Readers, kept: set[int]
+    plan: Plan, at: int, matrices: Matrices, readers: Readers, kept: set[int]
 ) -> tuple[tuple[int | None, tuple[str, ...], int], int | None]:
-    """What can be done along with a product: bias, activation, where the result goes; and the step that this does."""
+    """What can be done along with the product that is step ``at``: bias, activation, where the result goes; and the
+    step that this does.
+    """
+    step = plan.steps[at]
+    assert isinstance(step, Contract)
     own = step.writes[0]
     plain: tuple[tuple[int | None, tuple[str, ...], int], None] = ((None, (), own), None)
     after = readers.get(own, [])
@@ -287,9 +291,14 @@ def finish_of(
     if "r" in matrices.n or matrices.swapped:
         return plain
     found = bias_and_activation(consumer, own, (n,), axis=0, repeat=size_of(matrices.m.replace("r", ""), step.spec, 1))
-    if found is None:
+    if found is None or written_between(plan, found[0], at, after[0]):
         return plain
     return (found[0], found[1], consumer.writes[0]), after[0]
+
+
+def written_between(plan: Plan, buffer: int | None, first: int, last: int) -> bool:
+    """Whether a buffer is only written behind step ``first``, so that what step ``last`` does cannot be done there."""
+    return any(buffer in s.writes for s in plan.steps[first:last])
 
 
 def bias_and_activation(

@@ -58,6 +58,8 @@ class _Pass:
         self.kept = set(plan.outputs.values())
         self.taken: set[int] = set()
         """Buffers that are a part already."""
+        self.members: dict[int, list[int]] = {}
+        """What lies in the memory of a buffer that is no part itself: there is one owner, however deep parts nest."""
         self._look()
 
     def _look(self) -> None:
@@ -98,7 +100,8 @@ class _Pass:
             return False
         touching = [*self.readers.get(number, ()), *([self.writer[number]] if number in self.writer else [])]
         return all(
-            isinstance(s, (Map, Contract)) or (isinstance(s, Call) and self.says(s) is not None) for s in touching
+            isinstance(s, (Map, Contract, Part, Join)) or (isinstance(s, Call) and self.says(s) is not None)
+            for s in touching
         )
 
     # ---- transposes
@@ -171,9 +174,9 @@ class _Pass:
             gone.update(map(id, calls))
             reads = [c.reads[c.names.index("dy")] for c in calls]
             # gates lie elsewhere already if they are part of two products' gradients
-            copies = self._apart(reads)
+            copies = self._apart(reads, axis)
             reads = [copies[i].writes[0] if i in copies else n for i, n in enumerate(reads)]
-            self.taken.update(reads)
+            self._place(reads, s.writes[0], axis)
             result += [*copies.values(), Join(tuple(reads), s.writes, s.nodes, axis=axis)]
         return [s for s in result if id(s) not in gone]
 
@@ -193,7 +196,7 @@ class _Pass:
                 or r in self.kept
             ):
                 return None
-            axes.add(what.axis)
+            axes.add(what.axis % len(self._shape(s.writes[0])))
             calls.append((what.begin, c))
         if len(axes) != 1:
             return None
@@ -233,8 +236,6 @@ class _Pass:
         result: list[Step] = []
         for s in steps:
             what = self.says(s) if isinstance(s, Call) else None
-            if isinstance(s, Join):
-                self._place(s.reads, s.writes[0], s.axis)
             if what is None or not isinstance(s, Call):
                 result.append(s)
             elif what.kind in ("slice", "unjoin") and self._is_part(s, what):
@@ -247,7 +248,7 @@ class _Pass:
                 result += [Part((source,), (part,), s.nodes, axis=axis, begin=begin), *after]
             elif what.kind == "join" and self._joins(s, what.axis % len(self._shape(s.writes[0]))):
                 axis = what.axis % len(self._shape(s.writes[0]))
-                copies = self._apart(s.reads)
+                copies = self._apart(s.reads, axis)
                 pieces = tuple(copies[i].writes[0] if i in copies else n for i, n in enumerate(s.reads))
                 result += [*copies.values(), Join(pieces, s.writes, s.nodes, axis=axis)]
                 self._place(pieces, s.writes[0], axis)
@@ -255,12 +256,12 @@ class _Pass:
                 result.append(s)
         return result
 
-    def _apart(self, pieces: Iterable[int]) -> dict[int, Map]:
+    def _apart(self, pieces: Iterable[int], axis: int) -> dict[int, Map]:
         """For pieces that cannot be written where they belong (by place) the steps that copy them there."""
         seen: set[int] = set()
         copies: dict[int, Map] = {}
         for i, n in enumerate(pieces):
-            if n in seen or not self._free(n) or n not in self.writer:
+            if n in seen or not self._free(n) or n not in self.writer or not self._nests(n, axis):
                 copies[i] = self._copy(n)
             seen.add(n)
         return copies
@@ -280,7 +281,8 @@ class _Pass:
         )
         axis = what.axis % max(1, len(a.shape))
         aligned = same and all(x == y for i, (x, y) in enumerate(zip(a.shape, b.shape, strict=True)) if i != axis)
-        return aligned and source not in self.taken and not b.last and not a.last
+        nests = source not in self.taken or a.cut[0] == axis
+        return aligned and nests and not b.last and not a.last
 
     def _offset(self, s: Call, what: Shaping) -> int:
         pieces = [n for name, n in s.scope["_all"] if name.startswith("inputs.")]
@@ -307,9 +309,22 @@ class _Pass:
             self._lie_in(p, whole, axis, begin)
             begin += self._shape(p)[axis]
 
-    def _lie_in(self, part: int, whole: int, axis: int, begin: int) -> None:
-        b = self.plan.buffers[part]
-        b.whole, b.cut = self._shape(whole), (axis, begin)
+    def _nests(self, number: int, axis: int) -> bool:
+        """Whether what lies in a buffer lies there along an axis, so that it can lie so in what holds the buffer."""
+        return all(self.plan.buffers[m].cut[0] == axis for m in self.members.get(number, ()))
+
+    def _lie_in(self, part: int, source: int, axis: int, begin: int) -> None:
+        """Let a buffer lie in another one's memory, or in what that one lies in; with it all that lies in itself."""
+        buffers = self.plan.buffers
+        if source in self.taken:
+            begin += buffers[source].cut[1]
+            source = buffers[source].inside
+        moved = [part, *self.members.pop(part, ())]
+        for n in moved:
+            b = buffers[n]
+            b.cut = (axis, begin + (0 if n == part else b.cut[1]))
+            b.whole, b.inside = buffers[source].shape, source
+        self.members.setdefault(source, []).extend(moved)
         self.taken.add(part)
 
     # ---- products onto values
@@ -356,9 +371,9 @@ class _Pass:
 
     @staticmethod
     def _before(made: Step, product: Step, steps: list[Step]) -> bool:
-        """Whether the value is there before the product runs (or before the loop that the product runs in)."""
-        order = [i for i, t in enumerate(steps) if t is made or t is product]
-        return len(order) == 1 or (len(order) == 2 and steps[order[0]] is made)
+        """Whether a value is there before a product of this list runs: it is made earlier in it, or outside of it."""
+        place = {id(t): i for i, s in enumerate(steps) for t in all_steps([s])}
+        return place.get(id(made), -1) < place[id(product)]
 
     # ---- kernels
 

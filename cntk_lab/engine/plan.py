@@ -50,6 +50,8 @@ class Buffer:
     variable: Variable | None = None
     whole: Shape | None = None
     """If it lies in the memory of another buffer: that one's static shape."""
+    inside: int = -1
+    """Which buffer that is: one that lies in no other."""
     cut: tuple[int, int] = (0, 0)
     """And along which static axis it is a part of that, from which place."""
     touched: int = 0

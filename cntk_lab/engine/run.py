@@ -317,7 +317,7 @@ class Interpreter:
 
         def act(run: Run) -> None:
             # inside a loop, too, the part is one of all frames
-            run.arrays[w] = part_of(_whole(run, r, self.plan), b)
+            run.arrays[w] = _cut(_whole(run, r, self.plan), step.axis, step.begin, b.shape[step.axis])
 
         return act
 
@@ -440,11 +440,16 @@ def check_spread(step: Spread, have: Layout, want: Layout) -> None:
 
 
 def part_of(array: Any, b: Buffer) -> Any:
-    """The part of an array that a buffer is (the array itself if it is no part)."""
+    """The part that a buffer is of the array it lies in (the array itself if it is no part)."""
     if b.whole is None:
         return array
     axis, begin = b.cut
-    return array[(slice(None),) * (axis + 1) + (slice(begin, begin + b.shape[axis]),)]
+    return _cut(array, axis, begin, b.shape[axis])
+
+
+def _cut(array: Any, axis: int, begin: int, length: int) -> Any:
+    """A part of the rows' arrays along one static axis."""
+    return array[(slice(None),) * (axis + 1) + (slice(begin, begin + length),)]
 
 
 def _plain_buffer(b: Buffer) -> Buffer:

@@ -22,8 +22,8 @@ class WaitingInterpreter(Interpreter):
 
     def _call(self, step: Call) -> Action:
         plain = super()._call(step)
-        found, _ = call_step(self.plan, step, {}, set())
-        return plain if not isinstance(found, CallStep) else self._by_library(step, found, plain)
+        found = call_step(self.plan, step)
+        return plain if found is None else self._by_library(step, found, plain)
 
     def _by_library(self, step: Call, found: CallStep, plain: Action) -> Action:
         buffers, w = self.plan.buffers, step.writes[0]

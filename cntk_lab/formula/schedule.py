@@ -96,6 +96,21 @@ class Schedule:
     def _is_full(self, operand: Operand, axis: Axis) -> bool:
         return operand.rows if isinstance(axis, str) else operand.shape[axis] == self.kernel.domain[axis]
 
+    def _stride(self, operand: Operand, axis: Axis) -> int:
+        """Elements of an operand's memory between neighbours along an axis; of a part, in what it is a part of."""
+        lies = operand.whole or operand.shape
+        return math.prod(lies if isinstance(axis, str) else lies[len(lies) + axis + 1 :])
+
+    def _in_one_stride(self, operand: Operand, outer: Axis, inner: Axis) -> bool:
+        """Whether an operand can be walked along two axes as along one: that is a matter of its memory, not of the
+        domain, which may have lost axes of length 1 between them.
+        """
+        full = self._is_full(operand, outer)
+        if full != self._is_full(operand, inner):
+            return False
+        length = self.kernel.domain[inner] if isinstance(inner, int) else 1
+        return not full or self._stride(operand, outer) == self._stride(operand, inner) * length
+
     def _find_axes(self) -> None:
         """Merge neighbouring axes that operands and reductions treat alike; drop axes of length 1."""
         kernel, rank = self.kernel, len(self.kernel.domain)
@@ -110,10 +125,8 @@ class Schedule:
             alike = bool(groups) and a not in fixed and groups[-1][-1] not in fixed
             if alike:
                 b = groups[-1][-1]
-                alike = all(self._is_full(o, a) == self._is_full(o, b) for o in operands)
+                alike = all(self._in_one_stride(o, b, a) for o in operands)
                 alike = alike and all((a in r) == (b in r) for r in reduced)
-                cut = isinstance(a, int) and any(o.whole and o.whole[a] != kernel.domain[a] for o in operands)
-                alike = alike and not cut
             if alike:
                 groups[-1].append(a)
             else:
@@ -140,13 +153,8 @@ class Schedule:
         return strides
 
     def _operand_strides(self, operand: Operand) -> dict[int, int]:
-        """Stride in elements of each axis along which an operand changes; of a part, in the memory it is a part of."""
-        lies = operand.whole or operand.shape
-        strides = {}
-        for number in self._operand_axes(operand):
-            inner = self.groups[number][-1]
-            strides[number] = math.prod(lies if isinstance(inner, str) else lies[len(lies) + inner + 1 :])
-        return strides
+        """Stride in elements of each axis along which an operand changes."""
+        return {number: self._stride(operand, self.groups[number][-1]) for number in self._operand_axes(operand)}
 
     # ------------------------------------------------------------ what depends on what
 
