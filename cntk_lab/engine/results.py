@@ -55,7 +55,7 @@ def shown(rows: Any, symbol: str, shape: Shape, layout: Layout | None, *, as_num
     if not (sparse or own or taken_apart):
         rows = rows.copy()  # the next run of the plan writes where these lie
     if as_numpy and not sparse and "," not in symbol:
-        return to_host(rows) if symbol else to_host(rows)[0]
+        return to_host(rows) if symbol else to_host(rows)[0, ...]  # of a scalar an array too, as in CNTK
     value = Value.packed(rows, layout, has_sequence="," in symbol)
     if not as_numpy:
         return value

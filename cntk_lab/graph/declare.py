@@ -20,9 +20,10 @@ from cntk_lab.graph.block import Block, stand_in
 from cntk_lab.graph.compose import block_node
 from cntk_lab.graph.function import Function, outputs_of
 from cntk_lab.graph.node import Node
-from cntk_lab.graph.opdef import CntkRule, OpDef, OpParameter, Rule, Trait, apply
+from cntk_lab.graph.opdef import EVERY, NONE, CntkRule, OpDef, OpParameter, Rule, Trait, apply
 from cntk_lab.graph.operand import bind_symbol, constant_array
 from cntk_lab.graph.variable import Constant, Variable
+from cntk_lab.tensor import dtype as dtypes
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -143,8 +144,9 @@ def as_operands(op: OpDef, given: Sequence[Any]) -> list[Variable]:
 
     Raises:
         SignatureError: if something cannot be an operand.
+        DTypeError: for an array of integers, if the operator asks arrays for their element type.
     """
-    dtype = next((t for t in (_dtype_of(g) for g in given) if t is not None), None)
+    numbers, arrays = _element_types(op, given)
     result = []
     for position, g in enumerate(given):
         if isinstance(g, Variable):
@@ -162,10 +164,39 @@ def as_operands(op: OpDef, given: Sequence[Any]) -> list[Variable]:
                 fix="give a variable, a Function, a number or an array",
             )
         else:
-            constant = Constant(constant_array(g, dtype))
-            constant.soft = dtype is None and not isinstance(g, (np.ndarray, np.generic))
+            of_numpy = _is_array(g)
+            array = constant_array(g, arrays if of_numpy else numbers, whole=not _says_type(op, position, len(given)))
+            constant = Constant(array, dtype=array.dtype.name)
+            constant.soft = numbers is None and not of_numpy
             result.append(constant)
     return result
+
+
+def _says_type(op: OpDef, position: int, count: int) -> bool:
+    """Whether an array at that place among the operands may say the element type (and so must have one)."""
+    rule = op.arrays or (EVERY if len(op.operands) > 1 else NONE)
+    return rule == EVERY or (rule != NONE and op.operands[min(position, count - 1)].name == rule)
+
+
+def _element_types(op: OpDef, given: Sequence[Any]) -> tuple[str | None, str | None]:
+    """The element types that numbers, and arrays, among the operands take; None: their own.
+
+    Variables say it. Where there is none, arrays do as in CNTK: the widest of their types counts, and numbers and
+    lists beside them as float32; operators that do not ask arrays compute in float32.
+    """
+    known = next((t for t in (_dtype_of(g) for g in given) if t is not None), None)
+    asking = [g for i, g in enumerate(given) if g is not None and _says_type(op, i, len(given))]
+    if known is not None or not asking:
+        return known, known or "float32"
+    if any(isinstance(g, (Variable, Function)) for g in given) or not any(_is_array(g) for g in asking):
+        return None, None
+    types = (g.dtype.name if _is_array(g) and g.dtype.name in dtypes.FLOATS else "float32" for g in asking)
+    widest = max(types, key=dtypes.FLOATS.index)
+    return widest, widest
+
+
+def _is_array(thing: Any) -> bool:
+    return isinstance(thing, (np.ndarray, np.generic))
 
 
 def _dtype_of(thing: Any) -> str | None:

@@ -20,6 +20,7 @@ from cntk_lab.axis import Axis
 from cntk_lab.tensor.shape import Shape, from_right
 
 Rule = Callable[..., Any]
+EVERY, NONE = "every operand", "no operand"
 
 
 class Trait(enum.Enum):
@@ -197,6 +198,10 @@ class OpDef:
     """All output types at once, from the node; for operators that infer them by themselves."""
     sparse: Rule | None = None
     """Whether the result is held as sparse rows."""
+    arrays: str = ""
+    """Which operands, given as arrays where no operand is a variable, say the element type: ``EVERY``, ``NONE``
+    (float32 whatever they are) or the name of one; default every one if there are several operands, else none.
+    """
     reference: Callable[..., Any] | None = None
 
     @property

@@ -77,17 +77,22 @@ class Operable:
     __array_ufunc__ = None
 
 
-def constant_array(value: Any, dtype: str | None) -> np.ndarray[Any, Any]:
+def constant_array(value: Any, dtype: str | None, *, whole: bool = True) -> np.ndarray[Any, Any]:
     """A number, list or array as the array of a constant, cast to the other operands' element type.
 
+    Args:
+        value: the numbers.
+        dtype: element type; None: that of an array of real numbers, else float32.
+        whole: whether arrays of integers are taken; CNTK rejects them where arrays say the element type.
+
     Raises:
-        DTypeError: for arrays of integers beside variables, which CNTK rejects too.
+        DTypeError: for arrays of integers that are not taken, and for what is no number.
     """
     array = np.asarray(value)
-    if isinstance(value, np.ndarray) and array.dtype.kind in "iub" and dtype is not None:
+    if isinstance(value, np.ndarray) and array.dtype.kind in "iub" and not whole:
         raise DTypeError(
             f"NumPy type {array.dtype.name!r} is not supported as an operand",
-            fix=f"convert the array first: value.astype(numpy.{dtype})",
+            fix=f"convert the array first: value.astype(numpy.{dtype or 'float32'})",
         )
     if array.dtype.kind in "OUS":
         raise DTypeError(f"a value of type {type(value).__name__} cannot be an operand: {str(value)[:60]!r}")

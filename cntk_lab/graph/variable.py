@@ -216,9 +216,7 @@ class _Valued(Variable):
             if shape is None:
                 raise ShapeError(f"a {kind.lower()} with an initializer needs a shape", fix="give shape=...")
         else:
-            # whole numbers are fine as a value, though not as an operand beside variables
-            whole = isinstance(init, np.ndarray) and init.dtype.kind in "iub"
-            array = constant_array(init.tolist() if whole else init, dtype)  # type: ignore[attr-defined]
+            array = constant_array(init, dtype)
             shape = array.shape if shape is None else self._shape_of_values(kind, array, shape)
         dtype = dtype or (array.dtype.name if array is not None else "float32")
         super().__init__(kind, TensorType(shape, dtype, ()), name)
@@ -330,9 +328,9 @@ class Parameter(_Valued):
 
     Args:
         shape: static shape; -1 is inferred from what the parameter is combined with.
-        init: a number, an array or an initializer; default ``glorot_uniform()`` when a shape is given alone is
-        CNTK's 0. dtype: element type; default from ``default_options`` or float32; CNTK's number 0 leaves it to the
-            first operator.
+        init: a number, an array or an initializer; default 0.
+        dtype: element type; default from ``default_options`` or float32, whatever the array's (``parameter`` keeps
+            it); CNTK's number 0 leaves it to the first operator.
         device: where the numbers live.
         name: name for look-ups and files.
 
@@ -359,7 +357,7 @@ class Parameter(_Valued):
                 fix="make layers and parameters before the function, and use them inside",
             )
         open_type = type(dtype) is int and dtype == UNKNOWN_TYPE
-        type_ = _dtype(None if open_type else dtype, init)
+        type_ = _dtype(None if open_type else dtype)
         super().__init__(PARAMETER, _shape(shape, init), _init(init, shape, PARAMETER), type_, device, name)
         self.needs_gradient = True
         self.soft = open_type
@@ -371,7 +369,7 @@ class Constant(_Valued):
     Args:
         value: a number, an array or an initializer.
         shape: static shape, filled with the value; default the value's own.
-        dtype: element type; default the array's, else float32.
+        dtype: element type; default from ``default_options`` or float32, whatever the array's (``constant`` keeps it).
         device: where the numbers live.
         name: name for look-ups and files.
 
@@ -392,9 +390,7 @@ class Constant(_Valued):
         device: DeviceDescriptor | None = None,
         name: str = "",
     ) -> None:
-        super().__init__(
-            CONSTANT, _shape(shape, value), _init(value, shape, CONSTANT), _dtype(dtype, value), device, name
-        )
+        super().__init__(CONSTANT, _shape(shape, value), _init(value, shape, CONSTANT), _dtype(dtype), device, name)
 
 
 def _shape(shape: object, value: object) -> Shape | None:
@@ -413,13 +409,16 @@ def _init(init: object, shape: object, kind: str) -> object:
     return 0
 
 
-def _dtype(dtype: object, init: object) -> str | None:
-    if dtype is not None:
-        return dtypes.name_of(dtype)
+def _dtype(dtype: object) -> str:
+    return dtypes.name_of(ports.use("default_option")("dtype", "float32") if dtype is None else dtype)
+
+
+def dtype_of_values(values: object) -> str | None:
+    """The element type that ``constant`` and ``parameter`` (not the classes) take from an array; None for others."""
     # a scalar of NumPy's float64 is also a Python float, and counts as one
-    if isinstance(init, (np.ndarray, np.generic)) and not isinstance(init, float) and init.dtype.name in dtypes.FLOATS:
-        return str(init.dtype.name)
-    return dtypes.name_of(ports.use("default_option")("dtype", "float32"))
+    if isinstance(values, (np.ndarray, np.generic)) and not isinstance(values, float):
+        return values.dtype.name if values.dtype.name in dtypes.FLOATS else None
+    return None
 
 
 def input_type(shape: object, dtype: object, axes: Iterable[Axis] | Axis | None, *, sparse: bool) -> TensorType:

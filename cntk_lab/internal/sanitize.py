@@ -182,11 +182,7 @@ def sanitize_input(arg: Any, fallback_dtype: Any = np.float32, reshape: Any = No
     elif arg is None or isinstance(arg, (str, bytes)):
         raise DataError(f"{arg!r} cannot be an operand", fix="give a variable, a number or an array")
     else:
-        array = np.asarray(arg)
-        keep = (
-            isinstance(arg, np.ndarray) and array.dtype.name in dtypes.FLOATS and fallback_dtype in (None, np.float32)
-        )
-        result = Constant(array if keep else array.astype(sanitize_dtype_numpy(fallback_dtype)))
+        result = Constant(np.asarray(arg), dtype=fallback_dtype)
     return result if reshape is None else reshape_operand(result, reshape)
 
 

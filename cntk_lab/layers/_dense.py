@@ -135,9 +135,8 @@ def Embedding(
             raise AttributeValueError(
                 "Embedding: a shape is given for weights that have their own", fix="leave the shape out"
             )
-        array = np.asarray(weights)
-        vector = tuple(array.shape[1:])
-        table = Constant(array if array.dtype.kind == "f" else array.astype(np.float32), name="E")
+        table = Constant(np.asarray(weights), name="E")
+        vector = tuple(table.shape[1:])
 
     @BlockFunction("Embedding", name)
     def embed(x: Operand) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from cntk_lab.formula import expr as e
 from cntk_lab.graph.declare import elementwise
 from cntk_lab.graph.function import Function
-from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, reals
+from cntk_lab.graph.opdef import NONE, CntkRule, OnnxRule, Sample, reals
 
 Operand = Any
 
@@ -181,6 +181,7 @@ def leaky_relu(x: Operand, alpha: float = 0.01, name: str = "") -> Function:
 
 
 @elementwise(
+    arrays=NONE,
     formula=lambda alpha, x: e.where(x < 0, alpha * x, x),
     cntk=CntkRule(block="PReLU"),
     onnx=OnnxRule("PRelu", since=7),

@@ -14,7 +14,7 @@ from cntk_lab.errors import AxisError, DataError, ShapeError
 from cntk_lab.graph import walk
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
-from cntk_lab.graph.opdef import CntkRule, Reals, Sample, TensorType, Trait
+from cntk_lab.graph.opdef import NONE, CntkRule, Reals, Sample, TensorType, Trait
 from cntk_lab.ops._numbers import whole
 from cntk_lab.ops.sequence._frames import sum_frames
 from cntk_lab.tensor.arrays import to_host
@@ -305,6 +305,7 @@ def _reconcile_gradient(xp: Any, dy: Any, layouts: Any) -> Any:
 
 
 @tensor_op(
+    arrays=NONE,
     shape=lambda x: x.dims,
     axes=lambda dynamic_axes_as: dynamic_axes_as.axes,
     partial=lambda x: x.shape,

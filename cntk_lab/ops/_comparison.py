@@ -11,7 +11,7 @@ import numpy as np
 from cntk_lab.formula import expr as e
 from cntk_lab.graph.declare import elementwise
 from cntk_lab.graph.function import Function
-from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, Trait, reals
+from cntk_lab.graph.opdef import NONE, CntkRule, OnnxRule, Sample, Trait, reals
 from cntk_lab.ops._arithmetic import associative
 
 Operand = Any
@@ -249,6 +249,7 @@ element_min = associative(element_min)
 
 
 @elementwise(
+    arrays=NONE,
     formula=lambda x, y: e.logical_and(x > 0, y > 0),
     cntk=CntkRule(block="And"),
     onnx=OnnxRule("And", since=7),
@@ -274,6 +275,7 @@ def element_and(x: Operand, y: Operand, name: str = "") -> Function:
 
 
 @elementwise(
+    arrays=NONE,
     formula=lambda x, y: e.logical_or(x > 0, y > 0),
     cntk=CntkRule(block="Or"),
     onnx=OnnxRule("Or", since=7),
@@ -299,6 +301,7 @@ def element_or(x: Operand, y: Operand, name: str = "") -> Function:
 
 
 @elementwise(
+    arrays=NONE,
     formula=lambda x, y: e.not_equal(x > 0, y > 0),
     cntk=CntkRule(block="Xor"),
     onnx=OnnxRule("Xor", since=7),
@@ -348,6 +351,7 @@ def element_not(x: Operand, name: str = "") -> Function:
 
 
 @elementwise(
+    arrays=NONE,
     formula=lambda flag, value_if_true, value_if_false: e.where(flag, value_if_true, value_if_false),
     cntk=CntkRule("Select", id=42),
     domain={"flag": reals(0.5, 1.0)},
@@ -377,6 +381,7 @@ def element_select(flag: Operand, value_if_true: Operand, value_if_false: Operan
 
 
 @elementwise(
+    arrays="x",
     formula=lambda x, min_value, max_value: e.minimum(e.maximum(x, min_value), max_value),
     derivative={
         "x": lambda x, min_value, max_value: e.logical_and(x >= min_value, x <= max_value),

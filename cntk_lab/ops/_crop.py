@@ -74,6 +74,7 @@ _FACTS: dict[str, Any] = {
 
 
 @tensor_op(
+    arrays="node_input",
     resolve=lambda node_input, node_referent, offset_x, offset_y: _window(
         node_input, node_referent, int(offset_x), int(offset_y)
     ),

@@ -14,7 +14,7 @@ import numpy as np
 from cntk_lab.errors import AttributeValueError, DataError, ShapeError
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
-from cntk_lab.graph.opdef import CntkRule, Sample, TensorType, Trait
+from cntk_lab.graph.opdef import EVERY, CntkRule, Sample, TensorType, Trait
 from cntk_lab.ops.sequence._frames import sequence_axis
 from cntk_lab.tensor.arrays import to_host
 from cntk_lab.tensor.shape import Shape, text
@@ -30,6 +30,7 @@ _IMPOSSIBLE = 1e11
 
 
 @tensor_op(
+    arrays=EVERY,
     shape=lambda labels: labels.dims,
     forward=lambda labels: labels,
     gradient={"labels": lambda dy: dy},

@@ -74,6 +74,7 @@ def _add_rows(xp: Any, target: Any, numbers: Any, rows: Any) -> None:
 
 
 @tensor_op(
+    arrays="reference",
     shape=_gather_shape,
     forward=_gather_forward,
     gradient={"reference": _gather_gradient},

@@ -11,7 +11,7 @@ from cntk_lab.errors import AttributeValueError, ShapeError
 from cntk_lab.formula import expr as e
 from cntk_lab.graph.declare import composite, elementwise, tensor_op
 from cntk_lab.graph.function import Function
-from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, Trait, reals
+from cntk_lab.graph.opdef import EVERY, CntkRule, OnnxRule, Sample, TensorType, Trait, reals
 from cntk_lab.graph.variable import Constant
 from cntk_lab.ops._arithmetic import element_times, minus, plus
 from cntk_lab.ops._random import seeded
@@ -407,6 +407,7 @@ def _standardized(operand: e.Expr, along: Sequence[e.Axis], epsilon: float, do_v
 
 
 @elementwise(
+    arrays=EVERY,
     formula=_standardized,
     resolve=_own_statistics,
     cntk=CntkRule(

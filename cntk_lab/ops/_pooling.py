@@ -16,7 +16,7 @@ import numpy as np
 from cntk_lab.errors import AttributeValueError, ShapeError
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
-from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, reals
+from cntk_lab.graph.opdef import NONE, CntkRule, OnnxRule, Sample, TensorType, reals
 from cntk_lab.ops import _windows as w
 from cntk_lab.ops._numbers import finite
 from cntk_lab.tensor.shape import UNKNOWN_SHAPE, Shape, size, text
@@ -370,6 +370,7 @@ def _unpool_gradient(
 
 
 @tensor_op(
+    arrays=NONE,
     shape=lambda pooling_input: pooling_input.dims,
     resolve=_resolve_unpooling,
     forward=_unpool,
@@ -514,6 +515,7 @@ def _roi_gradient(xp: Any, dy: Any, operand: Any, rois: Any, roi_output_shape: A
 
 
 @tensor_op(
+    arrays=NONE,
     shape=_roi_shape,
     forward=_roi_forward,
     gradient={"operand": _roi_gradient},

@@ -13,7 +13,7 @@ from cntk_lab.axis import Axis
 from cntk_lab.errors import AxisError, ShapeError, SignatureError
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
-from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, Trait
+from cntk_lab.graph.opdef import EVERY, CntkRule, OnnxRule, Sample, TensorType, Trait
 from cntk_lab.tensor.shape import FREE, INFERRED, Shape, as_shape, size, text
 
 Operand = Any
@@ -452,6 +452,7 @@ def _to_depth(x: Any, b: int) -> Any:
 
 
 @tensor_op(
+    arrays=EVERY,
     shape=_depth_shape,
     forward=lambda operand, block_size: _to_space(operand, block_size),
     gradient={"operand": lambda dy, block_size: _to_depth(dy, block_size)},
@@ -483,6 +484,7 @@ def depth_to_space(operand: Operand, block_size: int, name: str = "") -> Functio
 
 
 @tensor_op(
+    arrays=EVERY,
     shape=_space_shape,
     forward=lambda operand, block_size: _to_depth(operand, block_size),
     gradient={"operand": lambda dy, block_size: _to_space(dy, block_size)},

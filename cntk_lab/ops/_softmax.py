@@ -34,6 +34,16 @@ def _along(x: TensorType, axis: Any) -> dict[str, Any]:
     return {"along": static_axes(axis, x.rank)}
 
 
+def _along_sample(x: TensorType, axis: Any) -> dict[str, Any]:
+    """Without an axis: the whole sample, or (as in CNTK) the last axis of a tensor that is no sample."""
+    of_sample = axis is None or (isinstance(axis, Axis) and axis == Axis.all_static_axes())
+    return _along(x, _sample_axis(x) if of_sample else axis)
+
+
+def _sample_axis(x: TensorType) -> int | None:
+    return -1 if x.rank and x.axes == () else None
+
+
 def softmax_of(x: e.Expr, along: Sequence[e.Axis]) -> e.Expr:
     """exp(x) / sum(exp(x)) without overflow."""
     scaled = e.exp(x - e.reduce("max", x, along))
@@ -43,7 +53,7 @@ def softmax_of(x: e.Expr, along: Sequence[e.Axis]) -> e.Expr:
 @elementwise(
     formula=softmax_of,
     derivative={"x": lambda dy, y, along: y * (dy - e.reduce("sum", dy * y, along))},
-    resolve=_along,
+    resolve=_along_sample,
     cntk=CntkRule("Softmax", id=10, also_block="Softmax", attributes={"axis": "axis"}),
     onnx=OnnxRule("Softmax", attributes={"axis": "axis"}),
     samples=_SAMPLES,
@@ -53,7 +63,8 @@ def softmax(x: Operand, axis: Any = None, name: str = "") -> Function:
 
     Args:
         x: operand of any static shape; dynamic axes pass through.
-        axis: static axis along which they add up to 1; None: over all elements of the sample together.
+        axis: static axis along which they add up to 1; None: over all elements of the sample
+            together; of a tensor without dynamic axes, which is no sample, along the last axis.
 
     Returns:
         Function of the shape of x.
@@ -103,16 +114,15 @@ def log_softmax(x: Operand, axis: Any = None, name: str = "") -> Function:
     """
 
 
-def _hardmax(x: e.Expr, dims: Shape) -> e.Expr:
-    axes = range(-len(dims), 0)
-    if not axes:
+def _hardmax(x: e.Expr, dims: Shape, along: Sequence[int]) -> e.Expr:
+    if not along:
         return e.equal(x, x)
-    return e.equal(first_extremum(x, "max", dims, axes), flat_position(dims, axes))
+    return e.equal(first_extremum(x, "max", dims, along), flat_position(dims, along))
 
 
 @elementwise(
     formula=_hardmax,
-    resolve=lambda x: {"dims": x.dims},
+    resolve=lambda x: {"dims": x.dims, "along": static_axes(_sample_axis(x), x.rank)},
     cntk=CntkRule("Hardmax", id=11),
     onnx=OnnxRule("Hardmax"),
     traits=[Trait.NO_GRADIENT],
@@ -121,6 +131,8 @@ def _hardmax(x: e.Expr, dims: Shape) -> e.Expr:
 )
 def hardmax(x: Operand, name: str = "") -> Function:
     """1 at the largest element of the whole sample, the first one if several are equal, and 0 elsewhere.
+
+    In a tensor without dynamic axes, which is no sample, it is 1 at the largest element along the last axis.
 
     Args:
         x: operand of any static shape; dynamic axes pass through.

@@ -14,8 +14,16 @@ from cntk_lab.formula import expr as e
 from cntk_lab.graph import compose, ports, signature
 from cntk_lab.graph.declare import elementwise, tensor_op
 from cntk_lab.graph.function import Function
-from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, Trait
-from cntk_lab.graph.variable import INPUT, Constant, Parameter, Variable, input_type, new_placeholder
+from cntk_lab.graph.opdef import EVERY, CntkRule, OnnxRule, Sample, TensorType, Trait
+from cntk_lab.graph.variable import (
+    INPUT,
+    Constant,
+    Parameter,
+    Variable,
+    dtype_of_values,
+    input_type,
+    new_placeholder,
+)
 from cntk_lab.tensor.dtype import name_of
 from cntk_lab.tensor.shape import FREE, Shape, text
 from cntk_lab.tensor.sparse import SparseRows
@@ -103,25 +111,26 @@ def output_variable(shape: Any, dtype: Any, dynamic_axes: Any, needs_gradient: b
 def parameter(
     shape: Any = None, init: Any = None, dtype: Any = None, device: DeviceDescriptor | None = None, name: str = ""
 ) -> Parameter:
-    """Numbers that training changes; see :class:`~cntk_lab.variables.Parameter`.
+    """Numbers that training changes, in the element type of an array; see :class:`~cntk_lab.variables.Parameter`.
 
     Example:
         >>> parameter((2,), init=3).value.tolist()
         [3.0, 3.0]
     """
-    return Parameter(shape, init, dtype, device, name)
+    return Parameter(shape, init, dtype_of_values(init) if dtype is None else dtype, device, name)
 
 
 def constant(
     value: Any = None, shape: Any = None, dtype: Any = None, device: DeviceDescriptor | None = None, name: str = ""
 ) -> Constant:
-    """Numbers that training does not change; see :class:`~cntk_lab.variables.Constant`.
+    """Numbers that training does not change, in the element type of an array; see
+    :class:`~cntk_lab.variables.Constant`.
 
     Example:
         >>> constant([1, 2]).value.tolist()
         [1.0, 2.0]
     """
-    return Constant(value, shape, dtype, device, name)
+    return Constant(value, shape, dtype_of_values(value) if dtype is None else dtype, device, name)
 
 
 def placeholder(shape: Any = None, dynamic_axes: Any = None, name: str = "") -> Variable:
@@ -270,6 +279,7 @@ def alias(x: Operand, name: str = "") -> Function:
 
 
 @tensor_op(
+    arrays=EVERY,
     shape=lambda input: input.dims,
     forward=lambda input: input,
     traits=[Trait.STRUCTURAL, Trait.STOPS_GRADIENT],
@@ -312,6 +322,7 @@ def _assigned(ref: TensorType, input: TensorType) -> Shape:
 
 
 @elementwise(
+    arrays="input",
     formula=lambda input: input + 0,
     updates={"ref": lambda input: input + 0},
     shape=_assigned,

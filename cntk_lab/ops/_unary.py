@@ -8,7 +8,7 @@ from typing import Any
 from cntk_lab.formula import expr as e
 from cntk_lab.graph.declare import elementwise
 from cntk_lab.graph.function import Function
-from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, Trait, reals
+from cntk_lab.graph.opdef import EVERY, CntkRule, OnnxRule, Sample, Trait, reals
 
 Operand = Any
 
@@ -183,6 +183,7 @@ def atanh(x: Operand, name: str = "") -> Function:
 
 
 @elementwise(
+    arrays=EVERY,
     formula=lambda arg: -e.floor(-arg),
     cntk=CntkRule(block="Ceil"),
     onnx=OnnxRule("Ceil", since=6),
@@ -277,6 +278,7 @@ def exp(x: Operand, name: str = "") -> Function:
 
 
 @elementwise(
+    arrays=EVERY,
     formula=lambda arg: e.floor(arg),
     cntk=CntkRule("Floor", id=7),
     onnx=OnnxRule("Floor", since=6),
@@ -352,6 +354,7 @@ def reciprocal(x: Operand, name: str = "") -> Function:
 
 
 @elementwise(
+    arrays=EVERY,
     formula=lambda arg: e.floor(arg + 0.5),
     cntk=CntkRule(block="Round"),
     domain={"arg": reals(avoid=(-1.5, -0.5, 0.5, 1.5))},

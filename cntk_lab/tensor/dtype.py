@@ -30,10 +30,10 @@ def name_of(dtype: object) -> str:
 
     Example:
         >>> name_of(np.float32), name_of(float), name_of("double")
-        ('float32', 'float32', 'float64')
+        ('float32', 'float64', 'float64')
     """
-    if dtype is float or dtype is int:
-        return "float32"
+    if dtype is int:
+        return "float32"  # whole numbers are computed with as real ones
     if isinstance(dtype, int):  # True is 1, as in Python and CNTK
         for name, number in CNTK_NUMBER.items():
             if number == dtype:

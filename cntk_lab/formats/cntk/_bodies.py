@@ -10,8 +10,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from cntk_lab.axis import Axis
 from cntk_lab.errors import FormatError
 from cntk_lab.formats.cntk import operators
@@ -233,9 +231,9 @@ def _local_response_normalization(
 ) -> Any:
     """The sum over near channels is a convolution along them, with a new axis in the place of the channels."""
     dims, width = operand.type.dims, 2 * depth_radius + 1
-    dtype = np.dtype(operand.type.dtype or "float32")
+    dtype = operand.type.dtype or "float32"
     squares = g.reshape(g.element_times(operand, operand), shape=(1,), begin_axis=0, end_axis=0)
-    kernel = Constant(np.full((1, width, *[1] * (len(dims) - 1)), alpha / width, dtype))
+    kernel = Constant(alpha / width, shape=(1, width, *[1] * (len(dims) - 1)), dtype=dtype)
     sums = g.reshape(g.convolution(kernel, squares, auto_padding=[True]), shape=dims)
     scale = g.exp(g.element_times(beta, g.log(g.plus(bias, sums))))
     return g.element_divide(operand, scale)
@@ -283,7 +281,7 @@ class _Operators:
     @staticmethod
     def zero(like: Variable) -> Constant:
         """The constant 0 of a variable's element type, to be used several times."""
-        return Constant(np.zeros((), like.type.dtype or "float32"))
+        return Constant(0, dtype=like.type.dtype or "float32")
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         for candidate in (name, f"_{name}"):
