@@ -6,8 +6,11 @@ of that name. Knows no formulas. Names, arguments and defaults are CNTK 2.7's.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 from cntk_lab.errors import AttributeValueError, SignatureError, TrainingError
@@ -155,7 +158,7 @@ def _check(condition: bool, name: str, what: str, fix: str) -> None:
         raise TrainingError(f"{name}: {what}", fix=fix)
 
 
-def sgd(
+def _shared(
     parameters: Parameters,
     lr: Schedulable,
     l1_regularization_weight: float = 0.0,
@@ -166,10 +169,8 @@ def sgd(
     use_mean_gradient: bool | None = None,
     minibatch_size: int | None = None,
     epoch_size: int | None = None,
-) -> Learner:
-    """Stochastic gradient descent: p -= rate g.
-
-    The plainest learner, and often the best final one.
+) -> None:
+    """Say once what all learners share: names, order, defaults and the lines of their documentation.
 
     Args:
         parameters: the parameters to update, for example ``model.parameters``.
@@ -182,6 +183,72 @@ def sgd(
         use_mean_gradient: old name of ``minibatch_size=IGNORE``.
         minibatch_size: number of samples that plain numbers are meant for; IGNORE (0) uses mean gradients.
         epoch_size: samples in one unit of lists; None for a sweep over the data.
+    """
+
+
+def _builder(*, rate: Schedulable | None = None) -> Callable[[Callable[..., Learner]], Callable[..., Learner]]:
+    """Make a learner's function from what is its own: CNTK's order of arguments, and the whole documentation.
+
+    CNTK's order is parameters, rate, the learner's own arguments, what all share, those own ones that are given by
+    name here, minibatch and epoch size.
+
+    Args:
+        rate: learning rate where None is given, which is then the default; without it one must be given.
+    """
+
+    def make(own: Callable[..., Learner]) -> Callable[..., Learner]:
+        signature, documentation = _with_shared(own, rate)
+
+        @functools.wraps(own)
+        def build(*args: Any, **kwargs: Any) -> Learner:
+            try:
+                given = signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise SignatureError(f"{own.__name__}: {error}", fix=f"it takes {signature}") from None
+            given.apply_defaults()
+            arguments = dict(given.arguments)
+            if arguments["lr"] is None and rate is not None:
+                arguments["lr"] = rate
+            common = _Common(own.__name__, {name: arguments.pop(name) for name in _SHARED})
+            return own(common, **arguments)
+
+        build.__signature__ = signature  # type: ignore[attr-defined]
+        build.__doc__ = documentation
+        return build
+
+    return make
+
+
+_SHARED = inspect.signature(_shared).parameters
+
+
+def _with_shared(own: Callable[..., Learner], rate: Schedulable | None) -> tuple[inspect.Signature, str]:
+    """Signature and documentation of a learner's function, the shared arguments among its own."""
+    _, *mine = inspect.signature(own).parameters.values()
+    early = [p for p in mine if p.kind is p.POSITIONAL_OR_KEYWORD]
+    late = [p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in mine if p.kind is p.KEYWORD_ONLY]
+    shared = list(_SHARED.values())
+    if rate is not None:
+        shared[1] = shared[1].replace(default=None)
+    signature = inspect.Signature([*shared[:2], *early, *shared[2:-2], *late, *shared[-2:]], return_annotation=Learner)
+    lines = dict(re.findall(r"^ +(\w+): (.+)$", inspect.getdoc(_shared) or "", re.MULTILINE))
+    head, _, rest = (inspect.getdoc(own) or "").partition("Args:\n    common: the arguments that all learners share.\n")
+    told, _, rest = rest.partition("\n\n") if rest.startswith(" ") else ("", "", rest.lstrip("\n"))
+    lines.update(re.findall(r"^ +(\w+): (.+)$", told, re.MULTILINE))
+    described = "\n".join(f"    {name}: {lines[name]}" for name in signature.parameters)
+    return signature, f"{head}Args:\n{described}\n\n{rest}"
+
+
+@_builder()
+def sgd(
+    common: _Common,
+) -> Learner:
+    """Stochastic gradient descent: p -= rate g.
+
+    The plainest learner, and often the best final one.
+
+    Args:
+        common: the arguments that all learners share.
 
     Returns:
         Learner.
@@ -197,41 +264,23 @@ def sgd(
 
     Source: CNTK 2.7 ``learners.sgd``; Robbins, Monro (1951).
     """
-    common = _Common("sgd", locals())
     return common.make(_rules.sgd)
 
 
+@_builder()
 def momentum_sgd(
-    parameters: Parameters,
-    lr: Schedulable,
+    common: _Common,
     momentum: Schedulable,
     unit_gain: bool | None = None,
-    l1_regularization_weight: float = 0.0,
-    l2_regularization_weight: float = 0.0,
-    gaussian_noise_injection_std_dev: Schedulable = 0.0,
-    gradient_clipping_threshold_per_sample: float = math.inf,
-    gradient_clipping_with_truncation: bool = True,
-    use_mean_gradient: bool | None = None,
-    minibatch_size: int | None = None,
-    epoch_size: int | None = None,
 ) -> Learner:
     """Gradient descent with momentum: v = momentum v + rate gain g; p -= v.
 
     Smooths the direction over several minibatches; gain is 1 - momentum with unit gain, else 1.
 
     Args:
-        parameters: the parameters to update, for example ``model.parameters``.
-        lr: learning rate; number, list or schedule.
+        common: the arguments that all learners share.
         momentum: share of the last step kept; number, list or schedule.
         unit_gain: whether gradients are scaled by 1 - momentum; None for the default value.
-        l1_regularization_weight: pull towards 0 by this times the rate, per sample.
-        l2_regularization_weight: share of the parameter added to its gradient, per sample.
-        gaussian_noise_injection_std_dev: standard deviation of noise added to the parameter; number, list or schedule.
-        gradient_clipping_threshold_per_sample: largest gradient per sample; infinity for none.
-        gradient_clipping_with_truncation: clip each element; else scale the whole gradient of a parameter.
-        use_mean_gradient: old name of ``minibatch_size=IGNORE``.
-        minibatch_size: number of samples that plain numbers are meant for; IGNORE (0) uses mean gradients.
-        epoch_size: samples in one unit of lists; None for a sweep over the data.
 
     Returns:
         Learner.
@@ -247,42 +296,24 @@ def momentum_sgd(
 
     Source: CNTK 2.7 ``learners.momentum_sgd``; Polyak (1964).
     """
-    common = _Common("momentum_sgd", locals())
     gain = default_unit_gain_value() if unit_gain is None else unit_gain
     return common.make(_rules.momentum_sgd, momentum, unit_gain=gain)
 
 
+@_builder()
 def nesterov(
-    parameters: Parameters,
-    lr: Schedulable,
+    common: _Common,
     momentum: Schedulable,
     unit_gain: bool | None = None,
-    l1_regularization_weight: float = 0.0,
-    l2_regularization_weight: float = 0.0,
-    gaussian_noise_injection_std_dev: Schedulable = 0.0,
-    gradient_clipping_threshold_per_sample: float = math.inf,
-    gradient_clipping_with_truncation: bool = True,
-    use_mean_gradient: bool | None = None,
-    minibatch_size: int | None = None,
-    epoch_size: int | None = None,
 ) -> Learner:
     """Gradient descent with Nesterov's momentum: the step looks one momentum ahead.
 
     v = momentum v + rate gain g; p -= momentum v + rate gain g.
 
     Args:
-        parameters: the parameters to update, for example ``model.parameters``.
-        lr: learning rate; number, list or schedule.
+        common: the arguments that all learners share.
         momentum: share of the last step kept; number, list or schedule.
         unit_gain: whether gradients are scaled by 1 - momentum; None for the default value.
-        l1_regularization_weight: pull towards 0 by this times the rate, per sample.
-        l2_regularization_weight: share of the parameter added to its gradient, per sample.
-        gaussian_noise_injection_std_dev: standard deviation of noise added to the parameter; number, list or schedule.
-        gradient_clipping_threshold_per_sample: largest gradient per sample; infinity for none.
-        gradient_clipping_with_truncation: clip each element; else scale the whole gradient of a parameter.
-        use_mean_gradient: old name of ``minibatch_size=IGNORE``.
-        minibatch_size: number of samples that plain numbers are meant for; IGNORE (0) uses mean gradients.
-        epoch_size: samples in one unit of lists; None for a sweep over the data.
 
     Returns:
         Learner.
@@ -298,40 +329,22 @@ def nesterov(
 
     Source: CNTK 2.7 ``learners.nesterov``; Nesterov (1983); Sutskever et al. (2013).
     """
-    common = _Common("nesterov", locals())
     gain = default_unit_gain_value() if unit_gain is None else unit_gain
     return common.make(_rules.nesterov, momentum, unit_gain=gain)
 
 
+@_builder()
 def adagrad(
-    parameters: Parameters,
-    lr: Schedulable,
+    common: _Common,
     need_ave_multiplier: bool = True,
-    l1_regularization_weight: float = 0.0,
-    l2_regularization_weight: float = 0.0,
-    gaussian_noise_injection_std_dev: Schedulable = 0.0,
-    gradient_clipping_threshold_per_sample: float = math.inf,
-    gradient_clipping_with_truncation: bool = True,
-    use_mean_gradient: bool | None = None,
-    minibatch_size: int | None = None,
-    epoch_size: int | None = None,
 ) -> Learner:
     """Gradient descent whose rates fall with the sum of squared gradients, element by element.
 
     a += g^2; p -= rate g / sqrt(a) / mean(1 / sqrt(a)); good for rare features.
 
     Args:
-        parameters: the parameters to update, for example ``model.parameters``.
-        lr: learning rate; number, list or schedule.
+        common: the arguments that all learners share.
         need_ave_multiplier: whether rates are divided by their mean over the tensor.
-        l1_regularization_weight: pull towards 0 by this times the rate, per sample.
-        l2_regularization_weight: share of the parameter added to its gradient, per sample.
-        gaussian_noise_injection_std_dev: standard deviation of noise added to the parameter; number, list or schedule.
-        gradient_clipping_threshold_per_sample: largest gradient per sample; infinity for none.
-        gradient_clipping_with_truncation: clip each element; else scale the whole gradient of a parameter.
-        use_mean_gradient: old name of ``minibatch_size=IGNORE``.
-        minibatch_size: number of samples that plain numbers are meant for; IGNORE (0) uses mean gradients.
-        epoch_size: samples in one unit of lists; None for a sweep over the data.
 
     Returns:
         Learner.
@@ -347,41 +360,24 @@ def adagrad(
 
     Source: CNTK 2.7 ``learners.adagrad``; Duchi, Hazan, Singer (2011).
     """
-    common = _Common("adagrad", locals())
     return common.make(_rules.adagrad, need_ave_multiplier=bool(need_ave_multiplier))
 
 
+@_builder(rate=TrainingParameterSchedule(1.0, 1))
 def adadelta(
-    parameters: Parameters,
-    lr: Schedulable | None = None,
+    common: _Common,
     rho: float = 0.95,
     epsilon: float = 1e-8,
-    l1_regularization_weight: float = 0.0,
-    l2_regularization_weight: float = 0.0,
-    gaussian_noise_injection_std_dev: Schedulable = 0.0,
-    gradient_clipping_threshold_per_sample: float = math.inf,
-    gradient_clipping_with_truncation: bool = True,
-    use_mean_gradient: bool | None = None,
-    minibatch_size: int | None = None,
-    epoch_size: int | None = None,
 ) -> Learner:
     """Adagrad with decaying averages and steps in the parameter's own units.
 
     Needs no tuning of the rate, whose default is 1 per sample.
 
     Args:
-        parameters: the parameters to update, for example ``model.parameters``.
+        common: the arguments that all learners share.
         lr: learning rate; number, list or schedule; None for 1 per sample.
         rho: share of the averages kept, 0 to 1.
         epsilon: added to averages before their roots are taken.
-        l1_regularization_weight: pull towards 0 by this times the rate, per sample.
-        l2_regularization_weight: share of the parameter added to its gradient, per sample.
-        gaussian_noise_injection_std_dev: standard deviation of noise added to the parameter; number, list or schedule.
-        gradient_clipping_threshold_per_sample: largest gradient per sample; infinity for none.
-        gradient_clipping_with_truncation: clip each element; else scale the whole gradient of a parameter.
-        use_mean_gradient: old name of ``minibatch_size=IGNORE``.
-        minibatch_size: number of samples that plain numbers are meant for; IGNORE (0) uses mean gradients.
-        epoch_size: samples in one unit of lists; None for a sweep over the data.
 
     Returns:
         Learner.
@@ -397,44 +393,25 @@ def adadelta(
 
     Source: CNTK 2.7 ``learners.adadelta``; Zeiler (2012).
     """
-    lr = TrainingParameterSchedule(1.0, 1) if lr is None else lr
-    common = _Common("adadelta", locals())
     return common.make(_rules.adadelta, rho=float(rho), epsilon=float(epsilon))
 
 
+@_builder()
 def fsadagrad(
-    parameters: Parameters,
-    lr: Schedulable,
+    common: _Common,
     momentum: Schedulable,
     unit_gain: bool | None = None,
     variance_momentum: Schedulable | None = None,
-    l1_regularization_weight: float = 0.0,
-    l2_regularization_weight: float = 0.0,
-    gaussian_noise_injection_std_dev: Schedulable = 0.0,
-    gradient_clipping_threshold_per_sample: float = math.inf,
-    gradient_clipping_with_truncation: bool = True,
-    use_mean_gradient: bool | None = None,
-    minibatch_size: int | None = None,
-    epoch_size: int | None = None,
 ) -> Learner:
     """Momentum over gradients that are divided by the root of averaged squares: Adam's predecessor in CNTK.
 
     A gradient is enlarged tenfold at most.
 
     Args:
-        parameters: the parameters to update, for example ``model.parameters``.
-        lr: learning rate; number, list or schedule.
+        common: the arguments that all learners share.
         momentum: share of the last step kept; number, list or schedule.
         unit_gain: whether gradients are scaled by 1 - momentum; None for the default value.
         variance_momentum: the same for squared gradients; None averages over 720000 samples.
-        l1_regularization_weight: pull towards 0 by this times the rate, per sample.
-        l2_regularization_weight: share of the parameter added to its gradient, per sample.
-        gaussian_noise_injection_std_dev: standard deviation of noise added to the parameter; number, list or schedule.
-        gradient_clipping_threshold_per_sample: largest gradient per sample; infinity for none.
-        gradient_clipping_with_truncation: clip each element; else scale the whole gradient of a parameter.
-        use_mean_gradient: old name of ``minibatch_size=IGNORE``.
-        minibatch_size: number of samples that plain numbers are meant for; IGNORE (0) uses mean gradients.
-        epoch_size: samples in one unit of lists; None for a sweep over the data.
 
     Returns:
         Learner.
@@ -450,49 +427,32 @@ def fsadagrad(
 
     Source: CNTK 2.7 ``learners.fsadagrad``; Duchi, Hazan, Singer (2011).
     """
-    common = _Common("fsadagrad", locals())
     gain = default_unit_gain_value() if unit_gain is None else unit_gain
     variance = _variance_momentum(variance_momentum)
     return common.make(_rules.fsadagrad, momentum, variance, gain)
 
 
+@_builder()
 def adam(
-    parameters: Parameters,
-    lr: Schedulable,
+    common: _Common,
     momentum: Schedulable,
     unit_gain: bool | None = None,
     variance_momentum: Schedulable | None = None,
-    l1_regularization_weight: float = 0.0,
-    l2_regularization_weight: float = 0.0,
-    gaussian_noise_injection_std_dev: Schedulable = 0.0,
-    gradient_clipping_threshold_per_sample: float = math.inf,
-    gradient_clipping_with_truncation: bool = True,
-    use_mean_gradient: bool | None = None,
+    *,
     epsilon: float = 1e-8,
     adamax: bool = False,
-    minibatch_size: int | None = None,
-    epoch_size: int | None = None,
 ) -> Learner:
     """Adam: averaged gradients divided by the root of averaged squares, corrected for the start.
 
     With plain numbers the rule sees *summed* gradients, as in CNTK; ``minibatch_size=IGNORE`` gives the usual means.
 
     Args:
-        parameters: the parameters to update, for example ``model.parameters``.
-        lr: learning rate; number, list or schedule.
+        common: the arguments that all learners share.
         momentum: share of the last step kept; number, list or schedule.
         unit_gain: whether gradients are scaled by 1 - momentum; None for the default value.
         variance_momentum: the same for squared gradients; None averages over 720000 samples.
-        l1_regularization_weight: pull towards 0 by this times the rate, per sample.
-        l2_regularization_weight: share of the parameter added to its gradient, per sample.
-        gaussian_noise_injection_std_dev: standard deviation of noise added to the parameter; number, list or schedule.
-        gradient_clipping_threshold_per_sample: largest gradient per sample; infinity for none.
-        gradient_clipping_with_truncation: clip each element; else scale the whole gradient of a parameter.
-        use_mean_gradient: old name of ``minibatch_size=IGNORE``.
         epsilon: added to the root of averaged squares.
         adamax: use the largest gradient in place of the root of averaged squares.
-        minibatch_size: number of samples that plain numbers are meant for; IGNORE (0) uses mean gradients.
-        epoch_size: samples in one unit of lists; None for a sweep over the data.
 
     Returns:
         Learner.
@@ -508,7 +468,6 @@ def adam(
 
     Source: CNTK 2.7 ``learners.adam``; Kingma, Ba (2015).
     """
-    common = _Common("adam", locals())
     if epsilon < 0:
         raise AttributeValueError(f"adam: epsilon is {epsilon}, it must not be negative", fix="give 1e-8 or the like")
     gain = default_unit_gain_value() if unit_gain is None else unit_gain
@@ -517,45 +476,28 @@ def adam(
     return common.make(rule, momentum, variance, gain, epsilon=float(epsilon))
 
 
+@_builder()
 def rmsprop(
-    parameters: Parameters,
-    lr: Schedulable,
+    common: _Common,
     gamma: float,
     inc: float,
     dec: float,
     max: float,
     min: float,
     need_ave_multiplier: bool = True,
-    l1_regularization_weight: float = 0.0,
-    l2_regularization_weight: float = 0.0,
-    gaussian_noise_injection_std_dev: Schedulable = 0.0,
-    gradient_clipping_threshold_per_sample: float = math.inf,
-    gradient_clipping_with_truncation: bool = True,
-    use_mean_gradient: bool | None = None,
-    minibatch_size: int | None = None,
-    epoch_size: int | None = None,
 ) -> Learner:
     """Gradients divided by the root of averaged squares, with a step size for each element.
 
     A step size grows by ``inc`` while the sign of its gradient stays, and shrinks by ``dec`` when it turns.
 
     Args:
-        parameters: the parameters to update, for example ``model.parameters``.
-        lr: learning rate; number, list or schedule.
+        common: the arguments that all learners share.
         gamma: share of the averaged squares kept, between 0 and 1.
         inc: factor of a growing step size, above 1.
         dec: factor of a shrinking step size, between 0 and 1.
         max: largest step size.
         min: smallest step size.
         need_ave_multiplier: whether rates are divided by their mean over the tensor.
-        l1_regularization_weight: pull towards 0 by this times the rate, per sample.
-        l2_regularization_weight: share of the parameter added to its gradient, per sample.
-        gaussian_noise_injection_std_dev: standard deviation of noise added to the parameter; number, list or schedule.
-        gradient_clipping_threshold_per_sample: largest gradient per sample; infinity for none.
-        gradient_clipping_with_truncation: clip each element; else scale the whole gradient of a parameter.
-        use_mean_gradient: old name of ``minibatch_size=IGNORE``.
-        minibatch_size: number of samples that plain numbers are meant for; IGNORE (0) uses mean gradients.
-        epoch_size: samples in one unit of lists; None for a sweep over the data.
 
     Returns:
         Learner.
@@ -572,7 +514,6 @@ def rmsprop(
 
     Source: CNTK 2.7 ``learners.rmsprop``; Tieleman, Hinton (2012), lecture 6.5.
     """
-    common = _Common("rmsprop", locals())
     _check(0 < gamma < 1, "rmsprop", f"gamma is {gamma}, it must lie between 0 and 1", "give 0.95 or the like")
     _check(inc > 1, "rmsprop", f"inc is {inc}, it must be above 1", "give 1.2 or the like")
     _check(0 < dec < 1, "rmsprop", f"dec is {dec}, it must lie between 0 and 1", "give 0.75 or the like")
