@@ -53,14 +53,6 @@ class PlanCompiled(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class KernelReady(Event):
-    """A native kernel replaced the NumPy tier: its name and how long it took to compile (s)."""
-
-    name: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class StepTimed(Event):
     """The profiler's time for one step of a plan (s), with the uids of the nodes it computes."""
 

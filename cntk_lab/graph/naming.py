@@ -63,14 +63,3 @@ def no_parameters(function: str) -> Iterator[None]:
 def function_without_parameters() -> str:
     """The network function that is being built and may create no parameters; empty if there is none."""
     return _forbidden.get()
-
-
-def where_text(operation: str, operands: str) -> str:
-    """The 'where' of an error: the operation with its operands, the layer and the user's line."""
-    text = f"{operation}({operands})"
-    layer, line = current_layer(), user_line()
-    if layer:
-        text += f" in layer {layer}"
-    if line:
-        text += f", built at {line}"
-    return text

@@ -202,7 +202,6 @@ class OpDef:
     """Which operands, given as arrays where no operand is a variable, say the element type: ``EVERY``, ``NONE``
     (float32 whatever they are) or the name of one; default every one if there are several operands, else none.
     """
-    reference: Callable[..., Any] | None = None
 
     @property
     def title(self) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from cntk_lab.engine.inspect import graph_snapshot
 from cntk_lab.graph.function import Function
+from cntk_lab.graph.inspect import graph_snapshot
 from cntk_lab.logging._events import EventFile, pixels_of
 from cntk_lab.logging._writer import NEVER, ProgressWriter, Range, Sums
 

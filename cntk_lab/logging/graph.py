@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cntk_lab.engine.inspect import graph_snapshot
 from cntk_lab.errors import AttributeValueError, SignatureError
 from cntk_lab.graph import ports, walk
 from cntk_lab.graph.function import Function
+from cntk_lab.graph.inspect import graph_snapshot
 from cntk_lab.graph.node import Node
 from cntk_lab.graph.variable import Variable
 

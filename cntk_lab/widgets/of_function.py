@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from cntk_lab.engine.inspect import graph_snapshot
 from cntk_lab.errors import AttributeValueError, LabError, NotAvailableError
 from cntk_lab.graph import walk
 from cntk_lab.graph.function import Function
+from cntk_lab.graph.inspect import graph_snapshot
 from cntk_lab.ops import combine
 from cntk_lab.widgets import display
 

@@ -5,20 +5,16 @@ The native tier (numba, oneDNN) replaces single steps or whole segments of a pla
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from cntk_lab.backends.base import KernelFunction, Overrides
+from cntk_lab.backends.base import KernelFunction
 from cntk_lab.device import DeviceDescriptor, cpu
 from cntk_lab.formula.kernel import Kernel
 from cntk_lab.formula.print_numpy import numpy_function
 from cntk_lab.tensor.arrays import HostArray, aligned_empty, to_host
 from cntk_lab.tensor.shape import Shape
-
-overrides = Overrides()
-"""The CPU's own versions of single operators."""
 
 
 class CpuBackend:
@@ -49,10 +45,6 @@ class CpuBackend:
     def kernel(self, kernel: Kernel) -> KernelFunction:
         """The NumPy function of a kernel."""
         return numpy_function(kernel)
-
-    def override(self, op_name: str) -> Callable[..., Any] | None:
-        """The CPU's own version of an operator's forward rule, or None."""
-        return overrides.find(op_name)
 
     def synchronize(self) -> None:
         """Nothing to wait for: NumPy returns when it is done."""

@@ -1,9 +1,8 @@
-"""Faster CPU versions of single operators, by operator name: convolution and pooling with their gradients, through
-oneDNN.
+"""Convolution and pooling with their gradients on the CPU, through oneDNN.
 
-``find(name)`` gives a function ``f(*arrays, **attributes, out=None)`` on dense float32 arrays (batch, channels,
-spatial...) that does what the operator's NumPy version does; ``None`` where oneDNN is missing. The same functions make
-rows for the executor: ``plan(...)`` instead of the call gives a :class:`Rows` whose data addresses can be set at bind.
+Each is a function ``f(*arrays, **attributes, out=None)`` on dense float32 arrays (batch, channels, spatial...) that
+does what the operator's NumPy version does. ``plan_convolution`` and ``plan_pooling`` make rows for the executor
+instead: a :class:`Rows` whose data addresses can be set at bind.
 
 Attributes: ``strides``, ``lower_pad``, ``upper_pad``, ``dilation`` (one entry per spatial axis), ``groups``;
 ``pooling_window``, ``kind`` ("max", "average", "average_including_padding").
@@ -51,30 +50,6 @@ class Rows:
         """Run it now, from Python."""
         for bound in self.steps:
             bound()
-
-
-Kernel: TypeAlias = Callable[..., Array]
-_KERNELS: Final[dict[str, Kernel]] = {}
-
-
-def kernel(name: str) -> Callable[[Kernel], Kernel]:
-    """Register a function as the fast CPU version of the operator ``name`` (gradients: ``name/operand``)."""
-
-    def register(function: Kernel) -> Kernel:
-        _KERNELS[name] = function
-        return function
-
-    return register
-
-
-def find(name: str) -> Kernel | None:
-    """The fast CPU version of an operator or gradient, or None if there is none here."""
-    return _KERNELS.get(name) if onednn.available() else None
-
-
-def names() -> list[str]:
-    """What has a fast CPU version."""
-    return sorted(_KERNELS)
 
 
 def _window(
@@ -228,7 +203,6 @@ def _run(rows: Rows, data: Mapping[str, Array]) -> None:
     rows()
 
 
-@kernel("convolution")
 def convolution(
     weights: Array,
     x: Array,
@@ -265,7 +239,6 @@ def convolution(
     return _done(y, out)
 
 
-@kernel("convolution/x")
 def convolution_input_gradient(
     dy: Array,
     weights: Array,
@@ -291,7 +264,6 @@ def convolution_input_gradient(
     return _done(dx, out)
 
 
-@kernel("convolution/weights")
 def convolution_weights_gradient(
     dy: Array,
     x: Array,
@@ -315,7 +287,6 @@ def convolution_weights_gradient(
     return _done(dw, out)
 
 
-@kernel("pooling")
 def pooling(
     x: Array,
     *,
@@ -335,7 +306,6 @@ def pooling(
     return _done(y, out)
 
 
-@kernel("pooling/x")
 def pooling_gradient(
     dy: Array,
     x: Array,

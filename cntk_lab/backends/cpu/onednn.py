@@ -280,10 +280,6 @@ class Primitive:
         other = self.library.descriptor(layout)
         return bool(self.library.dll.dnnl_memory_desc_equal(self._descriptors[role], other))
 
-    def same_layout(self, role: str, other: Primitive, other_role: str) -> bool:
-        """Whether an argument of this and one of another primitive lie in memory alike."""
-        return bool(self.library.dll.dnnl_memory_desc_equal(self._descriptors[role], other._descriptors[other_role]))
-
     def implementation(self) -> str:
         """The name oneDNN gives to the implementation it chose (``brg:avx512_core``, ``ref:any``, ...)."""
         text = ctypes.c_char_p()

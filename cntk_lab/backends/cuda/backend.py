@@ -5,20 +5,16 @@ Products of float32 are exact float32 unless the switch ``tf32`` is on. Everythi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from cntk_lab import settings
-from cntk_lab.backends.base import KernelFunction, Overrides
+from cntk_lab.backends.base import KernelFunction
 from cntk_lab.backends.cuda.jit import cupy_module, gpu_function
 from cntk_lab.device import DeviceDescriptor
 from cntk_lab.errors import NotAvailableError
 from cntk_lab.formula.kernel import Kernel
 from cntk_lab.tensor.arrays import HostArray, to_host
 from cntk_lab.tensor.shape import Shape
-
-overrides = Overrides()
-"""The GPU's own versions of single operators."""
 
 
 def obstacle() -> tuple[str, str]:
@@ -93,10 +89,6 @@ class CudaBackend:
                 return function(xp, *arrays, rows=rows)
 
         return on_device
-
-    def override(self, op_name: str) -> Callable[..., Any] | None:
-        """The GPU's own version of an operator's forward rule, or None."""
-        return overrides.find(op_name)
 
     def synchronize(self) -> None:
         """Return when everything on this GPU's current stream is done."""

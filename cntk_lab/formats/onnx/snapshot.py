@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from cntk_lab.engine.inspect import FORMAT, VERSION
 from cntk_lab.errors import FormatError
 from cntk_lab.formats.onnx import _words as words
 from cntk_lab.formats.onnx import shapes
@@ -34,6 +33,7 @@ from cntk_lab.formats.onnx.records import (
     Type,
     Value,
 )
+from cntk_lab.graph.inspect import FORMAT, VERSION
 
 EDGES_PER_NODE: Final = 8
 """Edges that a graph may have for each node of the limit."""

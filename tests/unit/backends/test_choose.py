@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from cntk_lab.backends import choose
-from cntk_lab.backends.base import Overrides
 from cntk_lab.backends.cpu.backend import CpuBackend
 from cntk_lab.device import DeviceDescriptor, DeviceKind, cpu
 from cntk_lab.errors import NotAvailableError
@@ -39,11 +38,3 @@ def test_without_cupy_the_error_says_how_to_get_it(monkeypatch):
         "GPU[0] cannot be used: CuPy is not installed\n"
         "  fix:   pip install cntk-lab[cuda12] (CUDA 12) or cntk-lab[cuda13] (CUDA 13)"
     )
-
-
-def test_an_operator_has_at_most_one_override():
-    overrides = Overrides()
-    overrides.register("plus")(np.add)
-    assert overrides.names() == ("plus",)
-    with pytest.raises(ValueError, match="'plus' has an override already"):
-        overrides.register("plus")

@@ -1,4 +1,4 @@
-"""Graphs and plans as plain dictionaries: what views, logs and the document viewer draw.
+"""Graphs as plain dictionaries: what views, logs and the document viewer draw.
 
 A snapshot holds numbers, texts and lists only, ready for JSON. Blocks are nodes of kind ``block``; what is inside
 carries the block's id as ``parent``, and edges connect the nodes inside, so that a view can open and close blocks by
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from cntk_lab.engine.plan import Plan, describe
 from cntk_lab.graph import walk
 from cntk_lab.graph.node import Node
 from cntk_lab.graph.opdef import Trait
@@ -150,18 +149,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
     return str(value)[:_LONGEST_TEXT]
-
-
-def plan_table(plan: Plan) -> list[dict[str, Any]]:
-    """The steps of a plan as rows of a table: kind, what is computed, what is read and written, where it comes from."""
-    return [
-        {
-            "step": i,
-            "kind": s.kind,
-            "does": describe(s),
-            "reads": [str(plan.buffers[r]) for r in s.reads],
-            "writes": [str(plan.buffers[w]) for w in s.writes],
-            "nodes": list(s.nodes),
-        }
-        for i, s in enumerate(plan.steps)
-    ]
