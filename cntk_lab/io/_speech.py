@@ -30,6 +30,8 @@ from cntk_lab.tensor.layout import IndexVector
 from cntk_lab.tensor.shape import as_shape, size
 
 FRAMES_PER_CHUNK: Final = 90_000
+_BELIEVED: Final = 2**24
+"""A range that ends before this frame is looked up in its file only when it is read."""
 _HEADER: Final = struct.Struct(">iihH")
 _COMPRESSED: Final = 0o2000
 _LINE: Final = re.compile(r"(?:(?P<key>[^=]+)=)?(?P<path>.+?)(?:\[(?P<first>\d+),(?P<last>\d+)\])?")
@@ -303,10 +305,16 @@ class _HTKReader(_Utterances):
 
     def _length(self, place: _Place) -> int:
         """Frames of an utterance: from the script's range, or from the file; 0 if it is bad and that is tolerated."""
-        if place.last >= 0:
+        if 0 <= place.last < _BELIEVED:
             return place.last - place.first + 1
         header = self._header(place, 0)
-        return 0 if header is None else header[0] - place.first
+        if header is not None and place.last >= header[0]:
+            self._beyond(place, "", header[0])
+            return 0
+        return 0 if header is None else (header[0] if place.last < 0 else place.last + 1) - place.first
+
+    def _beyond(self, place: _Place, stream: str, total: int) -> None:
+        self._tell(place, stream, "the range of frames ends after the file", f"frame {place.last}", f"0 to {total - 1}")
 
     def _tell(self, place: _Place, stream: str, cause: str, found: str, expected: str) -> None:
         self.defects.tell(
@@ -376,16 +384,11 @@ class _HTKReader(_Utterances):
         total, width, kind = header
         last = total - 1 if place.last < 0 else place.last
         if last >= total:
-            self._tell(place, stream, "the range of frames ends after the file", f"frame {last}", f"0 to {total - 1}")
+            self._beyond(place, stream, total)
             return None
-        data = np.fromfile(place.path, np.uint8, -1, offset=_HEADER.size)
-        if kind & _COMPRESSED:
-            factors = data[: 8 * dim].view(">f4").astype(np.float32).reshape(2, dim)
-            raw = data[8 * dim : 8 * dim + total * width].view(">i2").astype(np.float32).reshape(total, dim)
-            frames = (raw + factors[1]) / factors[0]
-        else:
-            frames = data[: total * width].view(">f4").astype(np.float32).reshape(total, dim)
-        frames = frames[place.first : last + 1]
+        frames = self._read_frames(place, stream, dim, width, last, kind)
+        if frames is None:
+            return None
         left, right = entry["contextWindow"]
         if left or right:  # edges are repeated
             at = np.arange(len(frames))[:, None] + np.arange(-left, right + 1)[None, :]
@@ -402,6 +405,28 @@ class _HTKReader(_Utterances):
             )
             return None
         return frames
+
+
+    def _read_frames(self, place: _Place, stream: str, dim: int, width: int, last: int, kind: int) -> Any:
+        """The frames of an utterance alone, however long the archive is; None if the file has ended before."""
+        count, packed = last + 1 - place.first, bool(kind & _COMPRESSED)
+        begin = _HEADER.size + (8 * dim if packed else 0)
+        try:
+            with Path(place.path).open("rb") as file:
+                file.seek(_HEADER.size)
+                factors = np.frombuffer(file.read(8 * dim if packed else 0), ">f4").astype(np.float32)
+                file.seek(begin + place.first * width)
+                data = file.read(count * width)
+        except OSError as error:
+            self._tell(place, stream, "Cannot read a feature file", error.strerror or str(error), "a readable file")
+            return None
+        if len(data) != count * width or (packed and len(factors) != 2 * dim):
+            self._tell(place, stream, "a feature file became shorter", f"{len(data)} bytes", f"{count * width} bytes")
+            return None
+        if not packed:
+            return np.frombuffer(data, ">f4").astype(np.float32).reshape(count, dim)
+        factor, shift = factors.reshape(2, dim)
+        return (np.frombuffer(data, ">i2").astype(np.float32).reshape(count, dim) + shift) / factor
 
 
 class _LabelReader(_Utterances):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 from pathlib import Path
@@ -122,3 +123,45 @@ def test_a_fault_in_labels_is_named(change, line, cause, tmp_path):
         MinibatchSource(labels)
     assert str(caught.value).startswith(f"{path}:{line}")
     assert cause in str(caught.value)
+
+
+def archive(folder, count, frames, dim=2):
+    """Many utterances in one file, and the script that lists them."""
+    values = np.arange(count * frames * dim, dtype=">f4").reshape(-1, dim)
+    head = struct.pack(">iihH", len(values), 100000, 4 * dim, 6)
+    (folder / "all.fea").write_bytes(head + values.tobytes())
+    lines = [f"u{i}.f={folder}/all.fea[{i * frames},{(i + 1) * frames - 1}]" for i in range(count)]
+    (folder / "all.scp").write_text("\n".join(lines))
+    stream = StreamDef(scp=str(folder / "all.scp"), shape=dim)
+    return MinibatchSource(HTKFeatureDeserializer(StreamDefs(f=stream)), randomize=False, max_sweeps=1), values
+
+
+def test_of_an_archive_each_byte_is_read_once(tmp_path, monkeypatch):
+    source, values = archive(tmp_path, 50, 20)
+    read, plain = [], Path.open
+
+    def counted(self, *args):
+        file = plain(self, *args)
+        if self.name != "all.fea":
+            return file
+
+        class Counted(io.BufferedReader):
+            def read(self, size=-1):
+                data = super().read(size)
+                read.append(len(data))
+                return data
+
+        return Counted(file.detach())
+
+    monkeypatch.setattr(Path, "open", counted)
+    data = source.next_minibatch(5000)[source.streams.f]
+    np.testing.assert_array_equal(np.concatenate(data.as_sequences()), values)
+    assert sum(read) <= values.nbytes + 50 * 12 * 2
+
+
+def test_a_range_far_beyond_the_file_takes_no_memory(tmp_path):
+    archive(tmp_path, 1, 4)
+    (tmp_path / "far.scp").write_text(f"u={tmp_path}/all.fea[0,999999999999999999999]\n")
+    reader = HTKFeatureDeserializer(StreamDefs(f=StreamDef(scp=str(tmp_path / "far.scp"), shape=2)))
+    with pytest.raises(ReaderError, match="the range of frames ends after the file"):
+        MinibatchSource(reader, frame_mode=True)
