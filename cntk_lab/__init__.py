@@ -30,6 +30,7 @@ def _later(module: str, name: str) -> Callable[..., Any]:
 from cntk_lab import default_options as _default_options
 
 ports.plug("default_option", _default_options.current_option)
+ports.plug("global_option", _default_options.get_global_option)
 
 from cntk_lab import axis, cntk_py, core, device, initializer, internal, ops, variables
 from cntk_lab.axis import Axis

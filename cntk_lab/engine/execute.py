@@ -486,6 +486,11 @@ def _wanted(function: Function, outputs: Any) -> tuple[Variable, ...]:
         DataError: if one is not computed by the function.
     """
     if outputs is None:
+        if not function.outputs:
+            raise GraphError(
+                f"function '{function.name or function.uid}' has no outputs: there is nothing to compute",
+                fix="combine at least one function or variable",
+            )
         return function.outputs
     if not isinstance(outputs, (Function, Variable)) and (odd := [o for o in outputs if isinstance(o, (tuple, list))]):
         raise SignatureError(

@@ -34,10 +34,11 @@ BLOCK = OpDef(
 
 
 def combine(operands: Iterable[Any], name: str = "") -> Function:
-    """One function whose outputs are the outputs of all the operands; functions with several outputs are unfolded."""
+    """One function whose outputs are the outputs of all the operands; functions with several outputs are unfolded.
+
+    Of nothing it is a function without outputs, as in CNTK: it can be asked and searched, not computed.
+    """
     variables = outputs_of(list(operands))
-    if not variables:
-        raise GraphError("combine: there is nothing to combine", fix="give at least one function or variable")
     node = Node(COMBINE, variables, {}, name, count=0)
     node.outputs = tuple(variables)
     return Function.of(node)

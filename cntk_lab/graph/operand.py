@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cntk_lab.errors import DTypeError
+from cntk_lab.errors import DTypeError, LabError
 from cntk_lab.tensor import dtype as dtypes
 
 _symbols: dict[str, Callable[..., Any]] = {}
@@ -24,6 +24,10 @@ def bind_symbol(name: str, function: Callable[..., Any]) -> None:
 def symbol(name: str) -> Callable[..., Any]:
     """What a Python operator, or another act of a Function, means."""
     return _symbols[name]
+
+
+class PicklingError(LabError, TypeError):
+    """Variables and functions have no life outside their process."""
 
 
 class Operable:
@@ -72,6 +76,17 @@ class Operable:
 
     def __getitem__(self, key: Any) -> Any:
         return _symbols["__getitem__"](self, key)
+
+    def __copy__(self) -> Any:
+        return self  # a graph is shared, not copied: clone() makes another one
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse, as CNTK does: a copy made from bytes would be a stranger in the graph it came from."""
+        raise PicklingError(
+            f"a {type(self).__name__} can be neither pickled nor deeply copied",
+            str(self),
+            "write functions with save() and read them with load(); copy them with clone()",
+        )
 
     # NumPy arrays on the left must not try to broadcast over a variable
     __array_ufunc__ = None

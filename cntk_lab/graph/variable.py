@@ -45,11 +45,13 @@ class Variable(Operable):
     """A value in the graph.
 
     Not built directly: use ``input_variable``, ``parameter``, ``constant``, ``placeholder``, or any operator.
+    Carries whatever attributes the user hangs on it (``x.my_note = 3``); nothing here reads them.
 
     Source: CNTK 2.7 ``variables.Variable``.
     """
 
     __slots__ = (
+        "__dict__",  # the user's attributes; made when the first one is set
         "__weakref__",
         "_name",
         "block_input",
@@ -176,10 +178,6 @@ class Variable(Operable):
 
     def __iter__(self) -> Any:
         raise TypeError(f"{self} is not iterable: take parts with slice() or [begin:end]")
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002  (whatever it is called with)
-        """Refuse: a variable is no function."""
-        raise TypeError(f"{self} is a variable, not a function: it cannot be called")
 
     # identity; those of object itself, because steps look variables up in dictionaries
     __hash__ = object.__hash__

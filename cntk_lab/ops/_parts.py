@@ -12,6 +12,7 @@ import numpy as np
 
 from cntk_lab.axis import Axis
 from cntk_lab.errors import AttributeValueError, AxisError, ShapeError
+from cntk_lab.graph import ports
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType
@@ -144,7 +145,7 @@ def _getitem(x: Any, key: Any) -> Any:
     if len(outputs) > 1:
         return outputs[key]  # of several outputs, brackets pick one
     keys = key if isinstance(key, tuple) else (key,)
-    offset = 0
+    offset = -_axes_before(x)
     result = x
     for position, k in enumerate(keys):
         if k is Ellipsis:
@@ -166,6 +167,16 @@ def _getitem(x: Any, key: Any) -> Any:
                 fix="use numbers, slices, lists of numbers or ...",
             )
     return result
+
+
+def _axes_before(x: Any) -> int:
+    """How many leading positions in brackets stand for dynamic axes: none, unless ``align_axis`` is set (Keras does).
+
+    Then the operand's dynamic axes are counted, or as many as the default option ``axis_offset`` says.
+    """
+    if ports.use("global_option")("align_axis", 0) != 1 or not x.dynamic_axes:
+        return 0
+    return int(ports.use("default_option")("axis_offset", len(x.dynamic_axes)))
 
 
 class _IndexTypeError(AttributeValueError, IndexError):

@@ -158,10 +158,7 @@ def combine(*operands: Any, name: str = "") -> Function:
         name: name of the function.
 
     Returns:
-        Function with all the outputs, in order.
-
-    Raises:
-        GraphError: if there is nothing to combine.
+        Function with all the outputs, in order; without any, a function that cannot be evaluated.
 
     Example:
         >>> x = constant([1, 2])

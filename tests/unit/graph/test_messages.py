@@ -3,6 +3,7 @@
 # long: one table of messages, each whole
 
 # ruff: noqa: E501, ISC004 (messages stand here line by line)
+import copy
 import re
 
 import numpy as np
@@ -22,6 +23,7 @@ from cntk_lab.errors import (
     message,
 )
 from cntk_lab.graph.function import UnsupportedAttributeError
+from cntk_lab.graph.operand import PicklingError
 
 
 def x(shape=3, name="x", **facts):
@@ -427,10 +429,19 @@ CASES = [
         "plus: operand 0 is a function with 2 outputs\n  fix:   take one of its .outputs",
     ),
     (
-        "nothing to combine",
-        lambda: C.combine([]),
+        "nothing combined has nothing to compute",
+        lambda: C.combine([]).eval(),
         GraphError,
-        "combine: there is nothing to combine\n  fix:   give at least one function or variable",
+        "function 'CompositeFunction' has no outputs: there is nothing to compute\n"
+        "  fix:   combine at least one function or variable",
+    ),
+    (
+        "a deep copy of a variable",
+        lambda: copy.deepcopy(x()),
+        PicklingError,
+        "a Variable can be neither pickled nor deeply copied\n"
+        "  where: Input('x', [#], [3])\n"
+        "  fix:   write functions with save() and read them with load(); copy them with clone()",
     ),
     (
         "an input inside a block",
