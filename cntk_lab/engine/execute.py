@@ -15,7 +15,7 @@ import numpy as np
 from cntk_lab import _changes, settings
 from cntk_lab import device as devices
 from cntk_lab.backends.choose import backend_of
-from cntk_lab.backends.cpu import draws, jit
+from cntk_lab.backends.cpu import draws, jit, threads
 from cntk_lab.device import DeviceDescriptor
 from cntk_lab.engine import watch
 from cntk_lab.engine.asked import Asked, Memory, key_of
@@ -58,13 +58,26 @@ def waiting_of(plan: Plan) -> Interpreter:
 def native_of(plan: Plan) -> NativePlan | None:
     """The plan on the native tier, kept as long as the plan; None where that cannot run it."""
     known: NativePlan | None = plan.made.get("native")
-    if "native" not in plan.made or (known is not None and (known.guards is not None) != settings.flag("checked")):
+    at = _changes.count()
+    if plan.made.get("native at") == at:
+        return known
+    plan.made["native at"] = at
+    folded = _folded()
+    if plan.made.get("native for") != folded:
+        plan.made["native for"] = folded
+        plan.made.pop("waiting", None)
         fits = why_not_native(plan) is None and jit.available()
         if fits:
             draws.serve()
         known = plan.made["native"] = NativePlan(plan, interpreter_of(plan)) if fits else None
         _bound.add(plan)
     return known
+
+
+def _folded() -> tuple[object, ...]:
+    """The switches that a native plan is made for."""
+    switches = [settings.flag(name) for name in ("native", "onednn", "checked")]
+    return (*switches, threads.get_num_threads())
 
 
 def natives() -> dict[Plan, NativePlan]:

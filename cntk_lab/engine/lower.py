@@ -6,6 +6,7 @@ Formulas stay formulas: fusing them is a later pass. Knows operators only by the
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -46,7 +47,11 @@ class Lowering:
         """Add the steps that compute ``roots``."""
         roots = list(roots)
         check_complete(roots)
-        for part in parts_in_order(roots):
+        parts = parts_in_order(roots)
+        for node in itertools.chain.from_iterable(parts):
+            for _, variable in self._updated(node):
+                variable.storage.will_move()
+        for part in parts:
             if is_loop(part):
                 self._loop(part)
             else:
@@ -61,6 +66,8 @@ class Lowering:
         if found is not None:
             return found
         t = variable.type
+        if isinstance(variable, _Valued) and variable.follows is not None:
+            return self._following(variable, variable.follows)
         role = {"Input": "input", "Parameter": "parameter", "Constant": "constant"}.get(variable.kind)
         if role is None:
             raise GraphError(f"{variable} has no value", fix="replace placeholders before computing")
@@ -73,6 +80,15 @@ class Lowering:
             sparse=t.sparse,
             variable=variable,
         )
+        self.buffer_of[id(variable)] = number
+        return number
+
+    def _following(self, variable: _Valued, followed: _Valued) -> int:
+        """The buffer of numbers in another element type than those that they are."""
+        source = self.value(followed)
+        number = self.builder.new("", variable.type.dims, variable.type.dtype or "float32", name=variable.name)
+        step = map_step(self.builder, {number: e.input_(f"b{source}")}, [source])
+        (self.builder.steps if self._outer is None else self._outer).append(step)
         self.buffer_of[id(variable)] = number
         return number
 
@@ -125,7 +141,7 @@ class Lowering:
             self._map(node)
         else:
             self._call(node)
-        if op.updates and (self.training or op.has(Trait.STATEFUL)):
+        if self._updated(node):
             self._updates(node)
 
     def _structural(self, node: Node) -> None:
@@ -245,9 +261,16 @@ class Lowering:
         return self.builder.new(b.rows, lies, b.dtype, name=b.name)
 
     def operand_expr(self, number: int, variable: Variable | None = None) -> e.Expr:
-        """A buffer in a formula; a number written in the program stands there itself."""
+        """A buffer in a formula; a number written in the program stands there itself, if no program moves it."""
         variable = None if variable is None else walk.resolve(variable)
-        if isinstance(variable, Constant) and variable.type.shape == () and variable.is_initialized():
+        if isinstance(variable, _Valued) and variable.follows is not None:
+            variable = variable.follows
+        if (
+            isinstance(variable, Constant)
+            and variable.type.shape == ()
+            and variable.is_initialized()
+            and not variable.storage.moves
+        ):
             self.literals.append((variable, variable.storage.version))
             return e.const(float(variable.value))
         return e.input_(f"b{number}")
@@ -280,19 +303,34 @@ class Lowering:
         )
         self.builder.emit(step)
 
+    def _updated(self, node: Node) -> list[tuple[str, _Valued]]:
+        """The parameters and constants that an operator writes, by the names of its rules.
+
+        Raises:
+            GraphError: if it is to write something else.
+        """
+        if not node.op.updates or not (self.training or node.op.has(Trait.STATEFUL)):
+            return []
+        by_name = dict(zip(_read_names(node), map(walk.resolve, node.inputs), strict=True))
+        found: list[tuple[str, _Valued]] = []
+        for name in node.op.updates:
+            variable = by_name[name]
+            if not isinstance(variable, _Valued):
+                raise GraphError(
+                    f"{node.op_name}: '{name}' must be a parameter or constant, to be written", infer.where_of(node)
+                )
+            found.append((name, variable))
+        return found
+
     def _updates(self, node: Node) -> None:
         """Steps after the forward pass that write what the operator keeps."""
         reads = self._operands(node)
         exprs = [e.input_(f"b{n}") for n in reads]
         scope = {**node.attributes, **node.resolved, **_by_name(node, exprs), "training": True}
-        by_name = dict(zip(_read_names(node), zip(reads, node.inputs, strict=True), strict=True))
-        for name, rule in node.op.updates.items():
-            number, variable = by_name[name]
-            if not isinstance(walk.resolve(variable), _Valued):
-                raise GraphError(
-                    f"{node.op_name}: '{name}' must be a parameter or constant, to be written", infer.where_of(node)
-                )
-            (formula,) = simplify((apply(rule, scope),))
+        read_as = dict(zip(_read_names(node), reads, strict=True))
+        for name, variable in self._updated(node):
+            number = read_as[name]
+            (formula,) = simplify((apply(node.op.updates[name], scope),))
             written = self.value(variable)
             steps = self.assignments if node.op.has(Trait.STATEFUL) else self.finals
             steps.append(map_step(self.builder, {written: formula}, [*reads, number], nodes=(node.uid,)))

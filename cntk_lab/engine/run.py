@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cntk_lab import settings
 from cntk_lab.backends.base import Backend
 from cntk_lab.engine.delays import (
     carry,
@@ -63,20 +64,24 @@ class State:
 
     def __init__(self) -> None:
         self.streams: dict[str, Any] = {}
+        self._asked: dict[str, object] = {}
+        """What each stream was asked for with: one that was restored goes on, whatever seed its node has."""
         self.carried: dict[str, Any] = {}
 
     def stream(self, key: str, seed: int, xp: Any) -> Any:
-        """The random stream of one node."""
-        if key not in self.streams:
-            self.streams[key] = open_stream(seed, xp)
-        return self.streams[key]
+        """The random stream of one node: another seed, or another kind of numbers, begins anew."""
+        return self._opened(key, (seed, settings.flag("cntk_random")), lambda: open_stream(seed, xp))
 
     def drawing(self, key: str, seed: int) -> MersenneTwister64:
         """The stream of one node that draws few numbers on the host: always those that CNTK draws."""
-        if key not in self.streams:
-            self.streams[key] = MersenneTwister64(seed)
-        found: MersenneTwister64 = self.streams[key]
+        found: MersenneTwister64 = self._opened(key, seed, lambda: MersenneTwister64(seed))
         return found
+
+    def _opened(self, key: str, asked: object, make: Callable[[], Any]) -> Any:
+        if key not in self.streams or self._asked.setdefault(key, asked) != asked:
+            self.streams[key] = make()
+        self._asked[key] = asked
+        return self.streams[key]
 
 
 class Run:

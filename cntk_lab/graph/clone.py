@@ -122,6 +122,7 @@ def _copy_of(v: Parameter | Constant, method: CloneMethod) -> Variable:
     copy = kind.__new__(kind)
     Variable.__init__(copy, kind.__name__, v.type, v.name, needs_gradient=kind is Parameter)
     copy._storage, copy._init, copy.seed, copy.device, copy.soft = None, v._init, v.seed, v.device, False
+    copy.follows = None
     return copy
 
 

@@ -14,7 +14,7 @@ from cntk_lab.axis import Axis, format_axes
 from cntk_lab.errors import AxisError, DTypeError, LabError, ShapeError
 from cntk_lab.graph import walk
 from cntk_lab.graph.node import Node
-from cntk_lab.graph.opdef import TensorType, apply, needs
+from cntk_lab.graph.opdef import TensorType, Trait, apply, needs
 from cntk_lab.graph.variable import CONSTANT, PARAMETER, Constant, Variable, _Valued
 from cntk_lab.tensor.dtype import CNTK_NAME
 from cntk_lab.tensor.shape import INFERRED, Shape, broadcast, fill_inferred, is_known
@@ -191,12 +191,17 @@ def _common_dtype(node: Node, types: Sequence[TensorType]) -> str | None:  # noq
 
 
 def _widened(node: Node, known: list[tuple[Variable, str]]) -> list[tuple[Variable, str]]:
-    """The operands with float32 constants as float64, as which they are computed beside doubles."""
+    """The operands with float32 constants as float64, as which they are computed beside doubles. What a program assigns
+    to stays what it is; what an operator keeps for itself becomes its own.
+    """
 
     def wide(v: Variable) -> Variable:
-        if isinstance(v, Constant) and v.type.dtype == "float32" and v.is_initialized():
-            return Constant(v.value, dtype="float64", name=v.name)
-        return v
+        narrow = isinstance(v, Constant) and v.type.dtype == "float32" and v.is_initialized()
+        if not isinstance(v, Constant) or not narrow or node.op.has(Trait.STATEFUL):
+            return v
+        new = Constant(v.value, dtype="float64", name=v.name)
+        new.follows = None if node.op.updates else v
+        return new
 
     new = {id(v): wide(v) for v, _ in known}
     node.inputs = [new.get(id(v), v) for v in node.inputs]

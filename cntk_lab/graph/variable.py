@@ -187,7 +187,7 @@ class Variable(Operable):
 class _Valued(Variable):
     """A variable that holds numbers: what parameters and constants share."""
 
-    __slots__ = ("_init", "_storage", "device", "seed", "soft")
+    __slots__ = ("_init", "_storage", "device", "follows", "seed", "soft")
 
     def __init__(
         self,
@@ -199,6 +199,8 @@ class _Valued(Variable):
         name: str,
     ) -> None:
         self._storage: Storage | None = None
+        self.follows: _Valued | None = None
+        """Whose numbers these are, in another element type: what is written there counts here."""
         self.soft = False
         """Whether this is a number of the program that takes the element type of what it is combined with."""
         self._init: initializers.Initializer | np.ndarray[Any, Any] | None = None
@@ -292,11 +294,16 @@ class _Valued(Variable):
     @property
     def value(self) -> np.ndarray[Any, Any]:
         """A copy of the numbers, in host memory."""
+        if self.follows is not None:
+            return self.follows.value.astype(self.type.dtype)
         return to_host(self.storage.array).copy()
 
     @value.setter
     def value(self, value: object) -> None:
         new = value.asarray() if isinstance(value, NDArrayView) else np.asarray(value)
+        if self.follows is not None:
+            self.follows.value = new
+            return
         shape = tuple(new.shape)
         if self._storage is None and not is_known(self.type.shape):
             self.resolve_shape(shape)

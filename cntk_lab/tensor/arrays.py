@@ -94,7 +94,7 @@ class Storage:
     ``version`` tells the plan that somebody else has written.
     """
 
-    __slots__ = ("_array", "_host", "device", "flush", "version")
+    __slots__ = ("_array", "_host", "device", "flush", "moves", "version")
 
     def __init__(self, array: HostArray, device: DeviceDescriptor) -> None:
         if device.type() == devices.DeviceKind.CPU:
@@ -107,6 +107,8 @@ class Storage:
         """The memory on the CPU, which native plans know: kept while the numbers are elsewhere."""
         self.device = device
         self.version = 0
+        self.moves = False
+        """Whether a plan writes it, so that no plan may take its numbers for granted."""
         self.flush: Callable[[], None] | None = None
 
     @property
@@ -137,6 +139,13 @@ class Storage:
         self.device = device
         self.version += 1
         _changes.note()
+
+    def will_move(self) -> None:
+        """Tell that a plan writes these numbers: what took them for granted is out of date, and nobody does again."""
+        if not self.moves:
+            self.moves = True
+            self.version += 1
+            _changes.note()
 
     def write(self, value: object) -> None:
         """Overwrite all elements, keeping shape and element type."""

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from cntk_lab import settings
+from cntk_lab import _changes, settings
 from cntk_lab.errors import AttributeValueError
 
 WORK_PER_THREAD: Final = 8_000.0
@@ -106,6 +106,7 @@ def set_num_threads(count: int) -> None:
             f"threads: {count} is less than 0", fix="give a number of threads, or 0 for the default"
         )
     _chosen = count
+    _changes.note()
     apply()
 
 
