@@ -6,6 +6,9 @@ else.
 
 from __future__ import annotations
 
+import itertools
+
+_numbers = itertools.count(1)
 _count = 0
 
 
@@ -17,4 +20,4 @@ def count() -> int:
 def note() -> None:
     """Tell of a change."""
     global _count
-    _count += 1
+    _count = next(_numbers)  # no number twice, however many threads tell at once

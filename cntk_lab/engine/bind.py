@@ -7,6 +7,7 @@ a minibatch of a size seen before costs a look-up.
 
 from __future__ import annotations
 
+import ctypes
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -26,7 +27,7 @@ from cntk_lab.engine.native_loop import LoopStep, native_loops
 from cntk_lab.engine.native_sparse import SparseStep, sparse_steps
 from cntk_lab.engine.native_step import Absorbed, NativeStep
 from cntk_lab.engine.plan import Buffer, Call, Delay, Join, Loop, Part, Plan, RowSymbol, View, all_steps
-from cntk_lab.engine.run import Interpreter, Run, part_of
+from cntk_lab.engine.run import Interpreter, Run, first_lasting, part_of
 from cntk_lab.errors import ExecutionError
 from cntk_lab.graph.opdef import Trait
 from cntk_lab.tensor.arrays import address_of, aligned_empty
@@ -105,6 +106,11 @@ class NativePlan:
         """Sparse inputs that no native step reads as rows of dense memory: they need none."""
         self.moves = 0
         """How often memory has moved: bindings made before are out of date."""
+        early = (i for i, own in enumerate(self.steps) if own is not None and own.lasting)
+        self.lasting = min(first_lasting(plan), next(early, len(plan.steps)))
+        """The first step that writes what outlives the run."""
+        self.running = False
+        """Whether a run is under way: its memory is not free for another one, which the user's code may ask for."""
 
     def ready(self) -> bool:
         """Whether every kernel that will be used is compiled; those that failed stay on NumPy."""
@@ -124,28 +130,30 @@ class NativePlan:
             if found.counts != counts:
                 found.resize(counts)
             return found
-        if self._grow(dict(zip(self._symbols, counts, strict=True))):
-            self._bindings.clear()
-            self.moves += 1
+        self._grow(dict(zip(self._symbols, counts, strict=True)))
         found = self._bindings[key] = Binding(self, self._symbols, counts)
         while len(self._bindings) > _KEPT:
             self._bindings.popitem(last=False)
         return found
 
-    def _grow(self, rows: Mapping[RowSymbol, int]) -> bool:
-        """Make slots large enough; whether any moved."""
-        moved = False
+    def _leave(self) -> None:
+        """Give up all bindings: memory is about to move. Said before it does, as an interrupt may come at any time."""
+        self.moves += 1
+        self._bindings.clear()
+
+    def _grow(self, rows: Mapping[RowSymbol, int]) -> None:
+        """Make slots large enough."""
         for i, slot in enumerate(self._slots):
             count = self.padded(rows[slot.rows]) if slot.rows else 1
             wanted = slot.row_bytes * max(1, count)
             if self.guards is not None:
                 # exactly as much as these rows may write, so that the zones lie right behind them
                 if self._arena[i].size != wanted:
+                    self._leave()
                     self._arena[i] = self.guards.empty((wanted,), "uint8", f"%{slot.buffers[0]}")
-                    moved = True
             elif self._arena[i].size < wanted:
+                self._leave()
                 self._arena[i] = aligned_empty((wanted + wanted // 4,), "uint8")
-                moved = True
         for b in self.plan.buffers_of("input"):
             if b.id in self.left_sparse:
                 continue
@@ -153,12 +161,11 @@ class NativePlan:
             wanted = max(1, count) * size(b.shape) * np.dtype(b.dtype).itemsize
             have = self._homes.get(b.id)
             if self.guards is not None and (have is None or have.size != wanted):
+                self._leave()
                 self._homes[b.id] = self.guards.empty((wanted,), "uint8", str(b))
-                moved = True
             elif have is None or have.size < wanted:
+                self._leave()
                 self._homes[b.id] = aligned_empty((wanted + wanted // 4,), "uint8")
-                moved = True
-        return moved
 
     def padded(self, rows: int) -> int:
         """So many rows of memory there are for ``rows`` rows: products may compute some more, which nobody reads."""
@@ -222,7 +229,12 @@ class Binding:
         self._behind: list[tuple[Any, int, _Behind]] = []
         self.states: dict[int, Any] = {b.id: None for b in plan.buffers if b.role == "state"}
         self.segments: list[Callable[[Run], None]] = []
+        self._built = False
+        self._plain = 0
+        """So many segments write nothing that outlives the run."""
         self.tables: list[Any] = []
+        self.mark = ctypes.c_int64()
+        """Set to 0 by the last row of a plan that is one table: whoever was interrupted can see that it ran."""
 
     def _place(self, buffers: Sequence[Buffer]) -> None:
         """Make the arrays of buffers in the memory that is theirs."""
@@ -249,7 +261,7 @@ class Binding:
 
     def resize(self, counts: tuple[int, ...]) -> None:
         """Hold for other counts of rows that have the same memory: numbers in tables change, nothing is made."""
-        self.counts = counts
+        self.counts = ()  # for none, should an interrupt come
         self.rows.update(zip(self.symbols, counts, strict=True))
         for symbol, block, field in self._cells:
             block[field] = self.rows[symbol]
@@ -266,6 +278,7 @@ class Binding:
             self.fixed.update((b, known[b]) for b in self.fixed.keys() & known.keys())
         for own, moving in (*self.moving.items(), *self._given.items()):
             moving.resize(self.arrays[own])
+        self.counts = counts
 
     def address(self, buffer: int) -> int:
         """Where a buffer's data start, in every run."""
@@ -329,8 +342,12 @@ class Binding:
         native = self.native
         table: list[list[int]] = []
         names: list[str] = []
+        self.segments, self.tables, self._first = [], [], []  # those of a build that was interrupted are no use
+        self._plain = -1  # not known yet
         for i, step in enumerate(native.plan.steps):
             own = native.steps[i]
+            if i == native.lasting:
+                self._plain = len(self.segments)
             if isinstance(own, Absorbed) or isinstance(step, (View, Part, Join)):
                 continue
             if isinstance(own, NativeStep) and own.usable():
@@ -345,7 +362,12 @@ class Binding:
             table, names = [], []
             self.segments.append(self._numpy(i, step))
             self._held.update(native._source.get(b, b) for b in (*step.reads, *step.writes))
+        if table and not self.segments:
+            table.append(executors.fill_row(ctypes.addressof(self.mark), ctypes.sizeof(self.mark)))
+            names.append("the mark behind the last row")
         self._close(table, names)
+        if self._plain < 0:
+            self._plain = len(self.segments)
         self._find_moving()
         self._forget_arrays()
 
@@ -452,11 +474,14 @@ class Binding:
                 np.copyto(home, given[b].reshape(home.shape))
         for b, before in self.told.items():
             if given[b] is not before:
-                arrays[b][...] = self.told[b] = given[b]
-        if not self.segments:
+                self.told[b] = None
+                arrays[b][...] = given[b]
+                self.told[b] = given[b]
+        if not self._built:
             for b in self.states:
                 arrays[b] = run.arrays[b]
             self.build()
+            self._built = True
         run.arrays = dict(arrays)
         for b in self.moving:
             run.arrays[b] = given[b]
@@ -465,7 +490,10 @@ class Binding:
             run.given.add(b)
         for b in self.native.sparse:
             run.arrays[b] = given[b]
-        for segment in self.segments:
+        for segment in self.segments[: self._plain]:
+            segment(run)
+        run.commit()
+        for segment in self.segments[self._plain :]:
             segment(run)
         for loop, delay in self.native.carrying:
             carry(run, delay, arrays[delay.reads[0]], run.layouts[loop.rows])

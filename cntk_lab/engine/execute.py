@@ -14,6 +14,7 @@ import numpy as np
 
 from cntk_lab import _changes, settings
 from cntk_lab import device as devices
+from cntk_lab._turn import TURN
 from cntk_lab.backends.choose import backend_of
 from cntk_lab.backends.cpu import draws, jit, threads
 from cntk_lab.device import DeviceDescriptor
@@ -117,7 +118,7 @@ def execute(plan: Plan, run: Run) -> Binding | None:
         watch.run_watched(interpreter_of(plan), run)
         return None
     native = native_of(plan) if settings.flag("native") and _worth_compiling(plan) else None
-    if native is None or not native.ready():
+    if native is None or native.running or not native.ready():
         _load_values(run, plan)
         (waiting_of(plan) if settings.flag("native") else interpreter_of(plan)).run(run)
         return None
@@ -125,7 +126,11 @@ def execute(plan: Plan, run: Run) -> Binding | None:
         for frames in run.state.carried.values():
             frames.frames()  # they lie in memory that this run writes
     binding = native.binding(run)
-    binding.run(run)
+    native.running = True
+    try:
+        binding.run(run)
+    finally:
+        native.running = False
     return binding
 
 
@@ -333,8 +338,9 @@ class Executor:
     def evaluate(self, function: Function, arguments: Any, outputs: Any, device: Any, as_numpy: bool) -> Any:
         """Values of outputs; the value itself if there is one."""
         outputs = _listed(outputs)
-        asked = self._asked(_values, function, outputs)
-        values = _answer(asked, arguments, device, as_numpy=as_numpy)
+        with TURN:
+            asked = self._asked(_values, function, outputs)
+            values = _answer(asked, arguments, device, as_numpy=as_numpy)
         return values[0] if len(values) == 1 else _single_or_named(function, outputs, values)
 
     def forward(
@@ -349,17 +355,19 @@ class Executor:
         """Values of outputs, and the state that backward needs."""
         outputs = _listed(outputs)
         if not (keep_for_backward and tuple(outputs_of(keep_for_backward))):
-            asked = self._asked(_values, function, outputs)
-            values = _answer(asked, arguments, device, as_numpy=as_numpy)
+            with TURN:
+                asked = self._asked(_values, function, outputs)
+                values = _answer(asked, arguments, device, as_numpy=as_numpy)
             return None, _named(function, outputs, values)
-        asked = self._asked(_kept, function, outputs, fused=False)
-        plan = asked.plan
-        run = _loaded(asked, arguments, device)
-        _load_values(run, plan)
-        actions = interpreter_of(plan).actions
-        for action in actions[: len(actions) - plan.assignments]:
-            action(run)
-        values = [result(run, plan, name, v, as_numpy=as_numpy) for name, v in asked.results]
+        with TURN:
+            asked = self._asked(_kept, function, outputs, fused=False)
+            plan = asked.plan
+            run = _loaded(asked, arguments, device)
+            _load_values(run, plan)
+            actions = interpreter_of(plan).actions
+            for action in actions[: len(actions) - plan.assignments]:
+                action(run)
+            values = [result(run, plan, name, v, as_numpy=as_numpy) for name, v in asked.results]
         return ForwardState(function, asked.wanted.outputs, run), _named(function, outputs, values)
 
     def backward(
@@ -375,19 +383,20 @@ class Executor:
         if not isinstance(root_gradients, Mapping):
             root_gradients = {state.outputs[0]: root_gradients}
         roots = tuple(output_of(r) for r in root_gradients)
-        plan = plan_for(
-            Wanted(outputs=state.outputs, gradients=wrt, roots=roots, training=True, given_roots=True), fused=False
-        )
-        run = state.run
-        for i, (root, gradient) in enumerate(root_gradients.items()):
-            variable = output_of(root)
-            number = next(b.id for b in plan.buffers if b.role == "input" and b.name == f"root {i}")
-            run.arrays[number] = _root_rows(gradient, variable, run)
-        actions = interpreter_of(plan).actions
-        first_final, first_assignment = len(actions) - plan.finals, len(actions) - plan.assignments
-        for action in (*actions[plan.forward : first_final], *actions[first_assignment:]):
-            action(run)
-        return {v: result(run, plan, f"gradient {i}", v, as_numpy=as_numpy) for i, v in enumerate(wrt)}
+        with TURN:
+            plan = plan_for(
+                Wanted(outputs=state.outputs, gradients=wrt, roots=roots, training=True, given_roots=True), fused=False
+            )
+            run = state.run
+            for i, (root, gradient) in enumerate(root_gradients.items()):
+                variable = output_of(root)
+                number = next(b.id for b in plan.buffers if b.role == "input" and b.name == f"root {i}")
+                run.arrays[number] = _root_rows(gradient, variable, run)
+            actions = interpreter_of(plan).actions
+            first_final, first_assignment = len(actions) - plan.finals, len(actions) - plan.assignments
+            for action in (*actions[plan.forward : first_final], *actions[first_assignment:]):
+                action(run)
+            return {v: result(run, plan, f"gradient {i}", v, as_numpy=as_numpy) for i, v in enumerate(wrt)}
 
     def gradient(
         self,
@@ -408,8 +417,9 @@ class Executor:
                     f"None of the Function '{function.name or function.uid}' arguments have 'needs_gradient == True'",
                     fix="make the input with needs_gradient=True, or say wrt=function.parameters",
                 )
-        asked = self._asked(_gradients, function, wrt, outputs, grad_root)
-        values = _answer(asked, at, device, as_numpy=as_numpy)
+        with TURN:
+            asked = self._asked(_gradients, function, wrt, outputs, grad_root)
+            values = _answer(asked, at, device, as_numpy=as_numpy)
         variables, others = asked.wanted.gradients, asked.wanted.outputs
         count = len(variables)
         gradients = values[0] if count == 1 else dict(zip(variables, values[:count], strict=True))

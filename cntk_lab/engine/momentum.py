@@ -117,6 +117,7 @@ class _Blended(NativeStep):
     """A product that is added to the momentum: v = m (s / m g + v), with m and s as they are when it runs."""
 
     tier = "oneDNN, into the momentum"
+    lasting = True
 
     def __init__(
         self, plan: Plan, step: Contract, plain: GemmStep, velocity: int, share: int, scales: tuple[int, ...]

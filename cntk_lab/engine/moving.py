@@ -60,6 +60,7 @@ class Moving:
         address = address_of(array)
         self._holds = array
         if address != self._at:
+            self._at = 0  # nowhere, should an interrupt come
             for setter, offset in self._setters:
                 setter(address + offset)
             self._at = address

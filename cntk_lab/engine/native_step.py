@@ -43,6 +43,8 @@ class NativeStep:
     """What computes it, in words."""
     exact = False
     """Whether its rows hold for one count of rows only, not for all counts with the same memory."""
+    lasting = False
+    """Whether it writes what outlives the run although its step of the plan does not."""
 
     def ready(self) -> bool:
         """Whether the rows can be made now, or never will."""

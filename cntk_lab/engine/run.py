@@ -113,6 +113,8 @@ class Run:
         """What operators written by users keep between their forward and their backward step."""
         self.slab: tuple[int, int, int] | None = None
         """Inside a loop: slab number, first row and one past its last row."""
+        self.commit: Callable[[], object] = _nobody
+        """Called before the first step that writes what outlives the run: from there on the run is to be done whole."""
 
     def to_device(self, array: Any) -> Any:
         """An array of the host where this run computes; sparse rows become dense on a GPU."""
@@ -145,6 +147,16 @@ class Run:
 Action = Callable[[Run], None]
 
 
+def _nobody() -> None:
+    """Nobody has to be told."""
+
+
+def first_lasting(plan: Plan) -> int:
+    """The first step that writes values or states of learners; the number of steps if none does."""
+    kept = {b.id for b in plan.buffers if b.role in ("parameter", "constant", "state")}
+    return next((i for i, s in enumerate(plan.steps) if not kept.isdisjoint(s.writes)), len(plan.steps))
+
+
 class Interpreter:
     """A plan made ready to run on arrays.
 
@@ -157,10 +169,14 @@ class Interpreter:
         self.plan = plan
         self._kernel = kernel
         self.actions = [self.action(s) for s in plan.steps]
+        self._lasting = first_lasting(plan)
 
     def run(self, run: Run) -> None:
         """Run all steps; the arrays of inputs and parameters must be in place."""
-        for action in self.actions:
+        for action in self.actions[: self._lasting]:
+            action(run)
+        run.commit()
+        for action in self.actions[self._lasting :]:
             action(run)
 
     def action(self, step: Step) -> Action:

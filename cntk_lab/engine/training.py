@@ -15,6 +15,7 @@ import numpy as np
 
 from cntk_lab import _changes
 from cntk_lab import device as devices
+from cntk_lab._turn import TURN
 from cntk_lab.engine.asked import Table, plain_inputs, plain_rows
 from cntk_lab.engine.bind import Binding
 from cntk_lab.engine.compile import Update, Wanted, inputs_of, plan_for
@@ -23,7 +24,7 @@ from cntk_lab.engine.plan import Plan, row_symbol
 from cntk_lab.engine.run import Run
 from cntk_lab.errors import DataError
 from cntk_lab.graph import walk
-from cntk_lab.graph.variable import Variable
+from cntk_lab.graph.variable import Variable, _Valued
 from cntk_lab.tensor.arrays import to_host, values_left_host
 from cntk_lab.tensor.layout import Layout
 from cntk_lab.tensor.sparse import SparseRows
@@ -66,6 +67,8 @@ class _Shortcut(Table):
         ]
         count = 1 if program.metric is None else 2
         self._written: Sequence[Mapping[str, float]] = ()
+        self.mark = binding.mark
+        """Whoever sets it to 1 before a step finds 0 from the moment on when the step was done."""
         self._totals = [binding.arrays[plan.outputs[f"total {i}"]] for i in range(count)]
 
     @property
@@ -76,11 +79,16 @@ class _Shortcut(Table):
     def step(self, rows: Sequence[Any], scalars: Sequence[Mapping[str, float]]) -> tuple[float, float]:
         """One step; sums of loss and metric."""
         if scalars is not self._written and scalars != self._written:
+            self._written = ()
+            self.binding.told = dict.fromkeys(self.binding.told)
             for home, names in self._scalars:
                 home[:] = [scalars[position][name] for position, name in names]
             self._written = scalars
-            self.binding.told = dict.fromkeys(self.binding.told)
         self.go(rows)
+        return self.totals()
+
+    def totals(self) -> tuple[float, float]:
+        """Sums of loss and metric of the last step."""
         totals = self._totals
         return totals[0].item(), totals[1].item() if len(totals) > 1 else 0.0
 
@@ -112,7 +120,8 @@ class Program:
             training=bool(updates),
             updates=self.updates,
         )
-        self.plan: Plan = plan_for(self.wanted)
+        with TURN:
+            self.plan: Plan = plan_for(self.wanted)
         self.plan.repeated = True
         self.arguments = self._arguments()
         self._counted = row_symbol(loss.type.axes or ())
@@ -124,6 +133,17 @@ class Program:
         of_update = ((b.id, *_split_name(b.name)) for b in self.plan.buffers_of("state"))
         self._states = [(n, self.updates[position].state[name]) for n, position, name in of_update]
         self._shortcuts: dict[int, _Shortcut] = {}
+        self._cut: _Shortcut | None = None
+        """What ran last, if it was one table."""
+        self._literals = [(v.storage, version) for v, version in self.plan.literals if isinstance(v, _Valued)]
+
+    @property
+    def current(self) -> bool:
+        """Whether the constants that were written into formulas still have the same values."""
+        for storage, version in self._literals:  # noqa: SIM110  (asked before each step: a generator takes longer)
+            if storage.version != version:
+                return False
+        return True
 
     def _arguments(self) -> list[Variable]:
         every = [*(self.outputs), self.loss, *([] if self.metric is None else [self.metric])]
@@ -159,21 +179,37 @@ class Program:
         every = [self.loss] if self.metric is None else [self.loss, self.metric]
         return match(self.arguments, arguments, every)
 
-    def run(self, bound: Bound, scalars: Sequence[Mapping[str, float]] = ()) -> Totals:
+    def run(
+        self, bound: Bound, scalars: Sequence[Mapping[str, float]] = (), commit: Callable[[], object] | None = None
+    ) -> Totals:
         """One step on bound data.
 
         Args:
             bound: the minibatch.
             scalars: for each update, the values of its scalars.
+            commit: called before anything changes that outlives the step, unless ``cut_off`` can tell about it.
         """
+        with TURN:
+            self._cut = None
+            return self._step(bound, scalars, commit)
+
+    def cut_off(self, samples: int) -> Totals | None:
+        """The totals of the last step if it was done, though an interrupt kept :meth:`run` from returning them."""
+        cut = self._cut
+        return None if cut is None or cut.mark.value else Totals(samples, *cut.totals(), {})
+
+    def _step(
+        self, bound: Bound, scalars: Sequence[Mapping[str, float]], commit: Callable[[], object] | None
+    ) -> Totals:
         count = bound.layouts["#"].rows if self.plain else 0
         shortcut = self._shortcuts.get(count)
         if shortcut is not None:
             if shortcut.current:
+                self._cut, shortcut.mark.value = shortcut, 1
                 loss, metric = shortcut.step([bound.rows[id(v)] for v in self.arguments], scalars)
                 return Totals(count, loss, metric, {})
             del self._shortcuts[count]
-        run = self._run(bound, scalars)
+        run = self._run(bound, scalars, commit)
         plan = self.plan
         totals = [
             float(to_host(run.arrays[plan.outputs[f"total {i}"]]).reshape(()))
@@ -191,10 +227,11 @@ class Program:
         found = self._shortcuts.get(count)
         return found if found is not None and found.in_place else None
 
-    def _run(self, bound: Bound, scalars: Sequence[Mapping[str, float]]) -> Run:
+    def _run(self, bound: Bound, scalars: Sequence[Mapping[str, float]], commit: Callable[[], object] | None) -> Run:
         """One step the general way; remembers the short way for next time if there is one."""
         plan = self.plan
         run = new_run(None, self._state, training=bool(self.updates))
+        run.commit = commit or run.commit
         load(run, plan, bound)
         if scalars != self._numbers_of:
             self._numbers = {

@@ -19,6 +19,8 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
+from cntk_lab._turn import new_lock
+
 ROWS: Final = "rows"
 """The row axis of a kernel's domain (the packed dynamic axes), beside its static axes -1, -2, ..."""
 
@@ -103,6 +105,7 @@ class Expr:
 
 
 _interned: weakref.WeakValueDictionary[tuple[object, ...], Expr] = weakref.WeakValueDictionary()
+_making = new_lock()
 
 
 def make(op: str, *args: Expr | Number, data: Data = None) -> Expr:
@@ -112,9 +115,12 @@ def make(op: str, *args: Expr | Number, data: Data = None) -> Expr:
     key = (op, tuple(map(id, operands)), repr(data))
     found = _interned.get(key)
     if found is None:
-        found = Expr()
-        found.op, found.args, found.data = op, operands, data
-        _interned[key] = found
+        with _making:
+            found = _interned.get(key)  # another thread may have made it meanwhile
+            if found is None:
+                found = Expr()
+                found.op, found.args, found.data = op, operands, data
+                _interned[key] = found
     return found
 
 

@@ -6,6 +6,7 @@ Python's order. Knows no engine.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _UNKNOWN = TensorType(None, None, None)
 _edits = [0]
+_numbers = itertools.count(1)
 
 
 def edits() -> int:
@@ -29,7 +31,7 @@ def edits() -> int:
 
 def note_edit() -> None:
     """Tell that a graph was changed in place."""
-    _edits[0] += 1
+    _edits[0] = next(_numbers)  # no number twice, however many threads tell at once
     _changes.note()
 
 

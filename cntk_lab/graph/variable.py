@@ -14,6 +14,7 @@ import numpy as np
 
 from cntk_lab import device as devices
 from cntk_lab import initializer as initializers
+from cntk_lab._turn import TURN
 from cntk_lab.axis import UNKNOWN_AXES, Axis, format_axes
 from cntk_lab.device import DeviceDescriptor
 from cntk_lab.errors import DataError, GraphError, LabWarning, ShapeError, SignatureError
@@ -22,7 +23,7 @@ from cntk_lab.graph.naming import function_without_parameters, new_uid, user_lin
 from cntk_lab.graph.opdef import TensorType
 from cntk_lab.graph.operand import Operable, constant_array, symbol
 from cntk_lab.tensor import dtype as dtypes
-from cntk_lab.tensor.arrays import NDArrayView, Storage, to_host
+from cntk_lab.tensor.arrays import NDArrayView, Storage
 from cntk_lab.tensor.shape import UNKNOWN_SHAPE, Shape, as_shape, is_known, text
 
 if TYPE_CHECKING:
@@ -281,22 +282,28 @@ class _Valued(Variable):
                     "unknown dimensions",
                     fix="apply the layer to an input first, so that the dimensions are inferred",
                 )
-            init, dtype = self._init, self.type.dtype or "float32"
-            assert init is not None
-            array = (
-                init.fill(shape, dtype, self.seed)
-                if isinstance(init, initializers.Initializer)
-                else np.full(shape, init, dtype)
-            )
-            self._storage = Storage(array, self.device or devices.use_default_device())
+            with TURN:
+                if self._storage is None:  # another thread may have made it meanwhile
+                    self._storage = self._made(shape)
         return self._storage
+
+    def _made(self, shape: Shape) -> Storage:
+        """The first value, as the initializer gives it."""
+        init, dtype = self._init, self.type.dtype or "float32"
+        assert init is not None
+        array = (
+            init.fill(shape, dtype, self.seed)
+            if isinstance(init, initializers.Initializer)
+            else np.full(shape, init, dtype)
+        )
+        return Storage(array, self.device or devices.use_default_device())
 
     @property
     def value(self) -> np.ndarray[Any, Any]:
         """A copy of the numbers, in host memory."""
         if self.follows is not None:
             return self.follows.value.astype(self.type.dtype)
-        return to_host(self.storage.array).copy()
+        return self.storage.copied()
 
     @value.setter
     def value(self, value: object) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from cntk_lab._turn import TURN
 from cntk_lab.device import use_default_device
 from cntk_lab.errors import DataError, GraphError, ShapeError, SignatureError, TrainingError
 from cntk_lab.formula.expr import Expr, absolute, input_, maximum, minimum, sign, where
@@ -54,6 +55,10 @@ class _State:
     update: Update
     noise: Storage | None = None
     arrays: dict[str, Storage] = field(default_factory=dict)
+
+
+Seen = tuple[int, int, int, int, float]
+"""Samples, minibatches and sweeps that led to an update; updates and smoothed samples since the state began."""
 
 
 class Learner:
@@ -108,9 +113,9 @@ class Learner:
         self._additions = additions or Additions()
         self._options = dict(options or {})
         self._noise_seed = next_seed()
-        self._samples = self._minibatches = self._sweeps = 0
+        self.seen: Seen = (0, 0, 0, 0, 0.0)
+        """What was counted: another object after each minibatch, so that an interrupt finds it counted whole or not."""
         self._rate_begins = (0, 0)
-        self._steps, self._smoothed_samples = 0, 0.0
         self._writers: list[RateWriter] = []
         self._told: dict[str, float] = {}
         self._states = [self._new_state(p) for p in self._parameters] if self.has_formulas else []
@@ -150,7 +155,7 @@ class Learner:
     def learning_rate(self) -> float:
         """The rate of the next update, as the schedule says it (for the samples it is meant for)."""
         samples, sweeps = self._rate_begins
-        return self._learning_rate_schedule.at(self._samples - samples, self._sweeps - sweeps)
+        return self._learning_rate_schedule.at(self.seen[0] - samples, self.seen[2] - sweeps)
 
     def reset_learning_rate(self, learning_rate: TrainingParameterSchedule) -> None:
         """Follow another schedule from now on; its first value is valid first, however many samples were seen.
@@ -165,8 +170,9 @@ class Learner:
         """
         if not isinstance(learning_rate, TrainingParameterSchedule):
             raise SchedulingError(learning_rate)
-        self._learning_rate_schedule = learning_rate.copy()
-        self._rate_begins = (self._samples, self._sweeps)
+        with TURN:
+            self._learning_rate_schedule = learning_rate.copy()
+            self._rate_begins = (self.seen[0], self.seen[2])
 
     def change_learning_rate(self, value: float) -> None:
         """Follow one learning rate from now on, meant for as many samples as the schedule before.
@@ -180,7 +186,7 @@ class Learner:
 
     def momentum(self) -> float | None:
         """The momentum of the next update, as the schedule says it; None if the rule has none."""
-        return None if self._momentum is None else self._momentum.at(self._samples, self._sweeps)
+        return None if self._momentum is None else self._momentum.at(self.seen[0], self.seen[2])
 
     def momentum_schedule(self) -> TrainingParameterSchedule | None:
         """The schedule of the momentum; None if the rule has none."""
@@ -205,15 +211,15 @@ class Learner:
 
     def total_number_of_samples_seen(self) -> int:
         """Samples in all minibatches that led to an update."""
-        return self._samples
+        return self.seen[0]
 
     def total_number_of_minibatches_seen(self) -> int:
         """Minibatches that led to an update."""
-        return self._minibatches
+        return self.seen[1]
 
     def total_number_of_sweeps_seen(self) -> int:
         """Sweeps over the data that ended with an update."""
-        return self._sweeps
+        return self.seen[2]
 
     def current_version(self) -> int:
         """Version of the checkpoint format."""
@@ -294,12 +300,10 @@ class Learner:
             sample_count: its samples.
             sweep_end: whether it ended a sweep over the data.
         """
+        samples, minibatches, sweeps, steps, smoothed = self.seen
         if self.rule.counts == "samples":
-            self._smoothed_samples = self._moment(sample_count).smoothed_count
-        self._steps += 1
-        self._samples += sample_count
-        self._minibatches += 1
-        self._sweeps += int(sweep_end)
+            smoothed = self._moment(sample_count).smoothed_count
+        self.seen = (samples + sample_count, minibatches + 1, sweeps + int(sweep_end), steps + 1, smoothed)
 
     def tell_rates(self) -> None:
         """Tell the progress writers the learning rate (and momentum) if they changed."""
@@ -307,7 +311,7 @@ class Learner:
             return
         told = [("Learning rate", self._learning_rate_schedule, self.learning_rate())]
         if self.rule.tells_momentum and self._momentum is not None:
-            told.append(("Momentum", self._momentum, self._momentum.at(self._samples, self._sweeps)))
+            told.append(("Momentum", self._momentum, self._momentum.at(self.seen[0], self.seen[2])))
         for name, schedule, value in told:
             if self._told.get(name) == value:
                 continue
@@ -348,22 +352,24 @@ class Learner:
         """
         gradients = [_gradient(p, gradient_values) for p in self._parameters]
         self.tell_rates()
-        if self.learning_rate() == 0:
-            return False
-        values = self.scalar_values(training_sample_count)
-        for s, gradient in zip(self._states, gradients, strict=True):
-            _run(s.update, gradient, values)
-        self.advance(training_sample_count, is_sweep_end)
+        with TURN:
+            if self.learning_rate() == 0:
+                return False
+            values = self.scalar_values(training_sample_count)
+            for s, gradient in zip(self._states, gradients, strict=True):
+                _run(s.update, gradient, values)
+            self.advance(training_sample_count, is_sweep_end)
         return True
 
     # --- checkpoints
 
     def reset_smoothed_gradients(self) -> None:
         """Forget the state of the rule (momentum and the like); counts and schedules stay."""
-        for s in self._states:
-            for storage in s.arrays.values():
-                storage.write(0)
-        self._steps, self._smoothed_samples = 0, 0.0
+        with TURN:
+            for s in self._states:
+                for storage in s.arrays.values():
+                    storage.write(0)
+            self.seen = (*self.seen[:3], 0, 0.0)
 
     def create_checkpoint(self) -> dict[str, Any]:
         """Everything needed to go on later, as a plain dictionary with CNTK's keys.
@@ -373,19 +379,23 @@ class Learner:
 
         Source: CNTK 2.7 checkpoint files.
         """
+        with TURN:
+            return self._checkpoint()
+
+    def _checkpoint(self) -> dict[str, Any]:
         made: dict[str, Any] = {
             "learnig_rate_schedule": self._learning_rate_schedule.to_dictionary(),
             "master_parameter_updated": True,
-            "minibatchCount": self._minibatches,
+            "minibatchCount": self.seen[1],
             "noise_injection_seed": self._noise_seed,
-            "sample_count": self._samples,
+            "sample_count": self.seen[0],
             "smoothed_gradients": [stacked(s.update.parameter, s.arrays, self.rule.state) for s in self._states],
-            "sweepCount": self._sweeps,
+            "sweepCount": self.seen[2],
             "type": "Learner",
             "version": _VERSION,
         }
         if self.rule.counts:
-            made["smoothed_count"] = float(self._steps if self.rule.counts == "steps" else self._smoothed_samples)
+            made["smoothed_count"] = float(self.seen[3] if self.rule.counts == "steps" else self.seen[4])
         return made
 
     def restore_from_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
@@ -421,18 +431,20 @@ class Learner:
             unstacked(s.update.parameter, s.arrays, self.rule, stack)
             for s, stack in zip(self._states, stacks, strict=True)
         ]
-        for s, arrays in zip(self._states, parts, strict=True):
-            for name, array in arrays.items():
-                s.arrays[name].write(array)
-        self._samples, self._minibatches, self._sweeps, self._noise_seed = counts
-        self._steps = int(smoothed) if self.rule.counts == "steps" else self._minibatches
-        self._smoothed_samples = smoothed if self.rule.counts == "samples" else 0.0
-        self._learning_rate_schedule, self._rate_begins = rate, (0, 0)
+        samples, minibatches, sweeps, noise_seed = counts
+        steps = int(smoothed) if self.rule.counts == "steps" else minibatches
+        with TURN:
+            for s, arrays in zip(self._states, parts, strict=True):
+                for name, array in arrays.items():
+                    s.arrays[name].write(array)
+            self.seen = (samples, minibatches, sweeps, steps, smoothed if self.rule.counts == "samples" else 0.0)
+            self._noise_seed = noise_seed
+            self._learning_rate_schedule, self._rate_begins = rate, (0, 0)
 
     # --- inside
 
     def _moment(self, samples: int) -> Moment:
-        position = (self._samples, self._sweeps)
+        position = (self.seen[0], self.seen[2])
         momentum = _per_minibatch(self._momentum, position, samples)
         variance = _per_minibatch(self._variance_momentum, position, samples)
         reference = self._learning_rate_schedule.minibatch_size
@@ -446,8 +458,8 @@ class Learner:
             gain=1 - momentum if self._unit_gain else 1.0,
             samples=samples,
             units=1 if self.is_compatible_mode() else samples,
-            step=self._steps + 1,
-            smoothed_count=variance * self._smoothed_samples + (1 - variance) * samples,
+            step=self.seen[3] + 1,
+            smoothed_count=variance * self.seen[4] + (1 - variance) * samples,
         )
 
     def _all_scalars(self) -> dict[str, Scalar]:
@@ -505,7 +517,7 @@ class Learner:
         schedule = self._additions.noise
         if schedule is None:
             return
-        deviation = schedule.at(self._samples, self._sweeps)
+        deviation = schedule.at(self.seen[0], self.seen[2])
         for s in self._states:
             if s.noise is None:
                 continue

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cntk_lab import _changes
 from cntk_lab import device as devices
+from cntk_lab._turn import TURN
 from cntk_lab.device import DeviceDescriptor
 from cntk_lab.errors import DataError, ShapeError
 from cntk_lab.tensor import dtype as dtypes
@@ -148,11 +149,17 @@ class Storage:
             _changes.note()
 
     def write(self, value: object) -> None:
-        """Overwrite all elements, keeping shape and element type."""
-        if self.flush is not None:
-            self.flush()
-        self._array[...] = to_device(np.asarray(value, self._array.dtype), self.device)
-        self.version += 1
+        """Overwrite all elements, keeping shape and element type; never in the middle of a step."""
+        with TURN:
+            if self.flush is not None:
+                self.flush()
+            self._array[...] = to_device(np.asarray(value, self._array.dtype), self.device)
+            self.version += 1
+
+    def copied(self) -> HostArray:
+        """A copy in host memory, of one moment: never half of what a step writes."""
+        with TURN:
+            return to_host(self.array).copy()
 
 
 class ArrayView:
@@ -205,7 +212,7 @@ class ArrayView:
         """A copy in host memory: a NumPy array, or a CSR matrix if the view is sparse and has at most two axes."""
         if self.is_sparse:
             return self._data.copy() if len(self.shape) <= 2 else self._data.toarray().reshape(self.shape)
-        return to_host(self._storage.array if self._storage is not None else self._data).copy()
+        return self._storage.copied() if self._storage is not None else to_host(self._data).copy()
 
     def slice_view(self, start_offset: tuple[int, ...], extent: tuple[int, ...], read_only: bool = True) -> NDArrayView:
         """A part of the array that shares its memory; axes without an extent are taken at their start."""

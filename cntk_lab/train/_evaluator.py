@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from cntk_lab._turn import TURN
 from cntk_lab.engine.training import Program
 from cntk_lab.errors import GraphError, TrainingError
 from cntk_lab.graph import ports
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.node import edits
-from cntk_lab.train._step import criterion_of, evaluate, function_of, is_current, is_empty
+from cntk_lab.train._step import criterion_of, evaluate, function_of, is_empty
 
 
 class Writer(Protocol):
@@ -96,9 +97,11 @@ class Evaluator:
         Source: CNTK 2.7 ``Evaluator.test_minibatch``.
         """
         del device, distributed
-        if is_empty(arguments) and self._current().arguments:
-            raise TrainingError("the test minibatch is empty", fix="stop testing when the source has no more data")
-        totals = evaluate(self._current(), arguments)
+        with TURN:
+            program = self._current()
+            if is_empty(arguments) and program.arguments:
+                raise TrainingError("the test minibatch is empty", fix="stop testing when the source has no more data")
+            totals = evaluate(program, arguments)
         metric, samples = totals.loss, totals.samples
         for writer in self._writers:
             writer.update_test(samples, metric)
@@ -115,6 +118,6 @@ class Evaluator:
 
     def _current(self) -> Program:
         now = edits()
-        if self._program is None or self._program[0] != now or not is_current(self._program[1]):
+        if self._program is None or self._program[0] != now or not self._program[1].current:
             self._program = (now, Program(self._metric, None))
         return self._program[1]

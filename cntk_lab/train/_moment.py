@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from cntk_lab._turn import TURN
 from cntk_lab.engine.execute import state_of
 from cntk_lab.graph import walk
 from cntk_lab.graph.opdef import Trait
@@ -68,31 +69,33 @@ def take(
 ) -> Moment:
     """The present moment; call it between minibatches."""
     state = state_of(trainer.loss_function.output.node)
-    return Moment(
-        step,
-        samples,
-        seconds,
-        tuple(np.array(to_host(v.storage.array)) for v in variables),  # type: ignore[attr-defined]
-        tuple(_kept(learner.create_checkpoint()) for learner in trainer.parameter_learners),
-        tuple(learner.momentum_schedule() for learner in trainer.parameter_learners),
-        _copied(state.streams),
-        _settled(state.carried),
-        feed.place(),
-    )
+    with TURN:
+        return Moment(
+            step,
+            samples,
+            seconds,
+            tuple(np.array(to_host(v.storage.array)) for v in variables),  # type: ignore[attr-defined]
+            tuple(_kept(learner.create_checkpoint()) for learner in trainer.parameter_learners),
+            tuple(learner.momentum_schedule() for learner in trainer.parameter_learners),
+            _copied(state.streams),
+            _settled(state.carried),
+            feed.place(),
+        )
 
 
 def put_back(moment: Moment, trainer: Trainer, variables: Sequence[Variable], feed: Feed) -> None:
     """Make everything as it was at a moment."""
     feed.restore(moment.place)
-    for variable, value in zip(variables, moment.values, strict=True):
-        variable.storage.write(value)  # type: ignore[attr-defined]
-    for learner, entries, momentum in zip(trainer.parameter_learners, moment.learners, moment.momenta, strict=True):
-        learner.restore_from_checkpoint(entries)
-        if momentum is not None:
-            learner.change_momentum(momentum)
-    state = state_of(trainer.loss_function.output.node)
-    state.streams = _copied(moment.streams)
-    state.carried = dict(moment.carried)
+    with TURN:
+        for variable, value in zip(variables, moment.values, strict=True):
+            variable.storage.write(value)  # type: ignore[attr-defined]
+        for learner, entries, momentum in zip(trainer.parameter_learners, moment.learners, moment.momenta, strict=True):
+            learner.restore_from_checkpoint(entries)
+            if momentum is not None:
+                learner.change_momentum(momentum)
+        state = state_of(trainer.loss_function.output.node)
+        state.streams = _copied(moment.streams)
+        state.carried = dict(moment.carried)
 
 
 @contextmanager

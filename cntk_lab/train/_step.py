@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from cntk_lab import settings
+from cntk_lab._turn import TURN
 from cntk_lab.engine.execute import Bound
 from cntk_lab.engine.training import Program, Totals, check_finite
 from cntk_lab.errors import GraphError, SignatureError
@@ -25,9 +26,10 @@ from cntk_lab.graph.compose import combine
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.node import edits
 from cntk_lab.graph.variable import Variable
-from cntk_lab.learners._learner import Learner
+from cntk_lab.learners._learner import Learner, Seen
 from cntk_lab.learners._user import UserLearner
-from cntk_lab.train._steady import Steady
+from cntk_lab.train._steady import Counts, Steady
+from cntk_lab.train._whole import Whole
 
 _numbers = itertools.count(1)
 _KEPT_PROGRAMS = 16
@@ -138,18 +140,31 @@ class Stepper:
     def __init__(self, criterion: Criterion, learners: Sequence[Learner]) -> None:
         self.criterion, self.learners = criterion, tuple(learners)
         self.number = next(_numbers)
-        self._steps = 0
+        self.counts = Counts()
         self._programs: dict[tuple[object, ...], Program] = {}
         self._steady: Steady | None = None
         self._latest: tuple[int, Sequence[Variable], Sequence[object], Program] | None = None
 
-    def train(self, arguments: Any, outputs: Sequence[Variable], sweep_end: bool) -> Done:
+    def steady(self, arguments: Any) -> Totals | None:
+        """One training step like the one before; None if it has to be done by :meth:`train`.
+
+        Args:
+            arguments: the minibatch, in the user's form; not the end of a sweep.
+        """
+        steady = self._steady
+        if steady is None:
+            return None
+        with TURN:
+            return steady.step(arguments)
+
+    def train(self, arguments: Any, outputs: Sequence[Variable], sweep_end: bool, whole: Whole) -> Done:
         """One training step.
 
         Args:
             arguments: the minibatch, in the user's form.
             outputs: variables whose values are wanted too.
             sweep_end: whether the minibatch ends a sweep over the data.
+            whole: told before the step changes anything.
 
         Returns:
             Whether a learner changed anything, sums of loss and metric.
@@ -157,39 +172,57 @@ class Stepper:
         Raises:
             DataError: if the data do not fit the criterion, or contain NaN; nothing is changed then.
         """
-        steady = self._steady
-        if steady is not None and not outputs and not sweep_end:
-            totals_ = steady.step(arguments)
-            if totals_ is not None:
-                self._steps += 1
-                return Done(True, totals_)
         started = time.perf_counter()
+        for learner in self.learners:
+            learner.tell_rates()
+        with TURN:
+            done = self._train(arguments, outputs, sweep_end, whole)
+            number = self.counts.latest[0]
+        if BUS.heard(StepFinished):
+            totals, seconds = done.totals, time.perf_counter() - started
+            BUS.publish(StepFinished(self.number, number, totals.samples, totals.loss, totals.metric, seconds))
+        return done
+
+    def _train(self, arguments: Any, outputs: Sequence[Variable], sweep_end: bool, whole: Whole) -> Done:
         active = [learner.learning_rate() != 0 for learner in self.learners]
         program = self._training_program(active, outputs)
         bound = program.bind(arguments)
         if settings.flag("check_data"):
             check_finite(program.arguments, bound)
         samples = program.samples(bound)
-        for learner in self.learners:
-            learner.tell_rates()
-        totals = program.run(bound, self._scalars(active, samples))
+        scalars = self._scalars(active, samples)
+        before, latest = [learner.seen for learner in self.learners], self.counts.latest
+        users = any(isinstance(learner, UserLearner) for learner in self.learners)
+        if users:
+            whole.begin()
+        try:
+            totals = program.run(bound, scalars, whole.begin)
+            updated = self._count(before, active, totals, sweep_end)
+            self.counts.latest = (latest[0] + 1, totals)
+        except BaseException:
+            done = None if users else program.cut_off(samples)
+            if done is not None:  # an interrupt came behind a step that could not hold it back
+                whole.begin()
+                self._count(before, active, done, sweep_end)
+                self.counts.latest = (latest[0] + 1, done)
+            raise
+        possible = Steady.possible(program, self.learners, active)
+        self._steady = Steady(program, self.learners, self.counts) if possible else None
+        return Done(updated, totals)
+
+    def _count(self, before: Sequence[Seen], active: Sequence[bool], totals: Totals, sweep_end: bool) -> bool:
+        """Let the learners count a step that was done, those that did not yet; whether anything was updated."""
         updated = False
-        for learner, is_active in zip(self.learners, active, strict=True):
+        for learner, seen, is_active in zip(self.learners, before, active, strict=True):
             if not is_active:
                 continue
             if isinstance(learner, UserLearner):
                 updated |= learner.take_kept(totals.samples, sweep_end)
-            else:
+                continue
+            if learner.seen is seen:
                 learner.advance(totals.samples, sweep_end)
-                updated = True
-        seconds = time.perf_counter() - started
-        self._steps += 1
-        self._steady = Steady(program, self.learners) if Steady.possible(program, self.learners, active) else None
-        if BUS.heard(StepFinished):
-            BUS.publish(
-                StepFinished(self.number, self._steps, totals.samples, totals.loss, totals.metric, seconds),
-            )
-        return Done(updated, totals)
+            updated = True
+        return updated
 
     def test(self, arguments: Any) -> Totals:
         """Sum of the metric over a minibatch, without changing anything.
@@ -207,7 +240,8 @@ class Stepper:
         metric = self.criterion.metric
         if metric is None:
             raise GraphError("there is no metric to test with", fix="give the criterion as (loss, metric)")
-        return evaluate(self._program(("test",), lambda: Program(metric, None)), arguments)
+        with TURN:
+            return evaluate(self._program(("test",), lambda: Program(metric, None)), arguments)
 
     def _training_program(self, active: Sequence[bool], outputs: Sequence[Variable]) -> Program:
         chosen = [
@@ -218,7 +252,7 @@ class Stepper:
         if self._latest is not None:
             edit, wanted, before, program = self._latest
             same = edit == edits() and wanted == outputs and all(map(operator.is_, before, chosen))
-            if same and is_current(program):
+            if same and program.current:
                 return program
         updates = [u for group in chosen for u in group]
         key = ("train", *map(id, updates), *outputs)
@@ -230,7 +264,7 @@ class Stepper:
         """The program for this key, made anew when the graph or a constant in it was changed."""
         key = (*key, edits())
         found = self._programs.get(key)
-        if found is None or not is_current(found):
+        if found is None or not found.current:
             if len(self._programs) >= _KEPT_PROGRAMS:
                 self._programs.clear()
             found = self._programs[key] = make()
@@ -245,11 +279,6 @@ class Stepper:
                 values = learner.scalar_values(samples)
             made.extend([values] * len(learner.parameters))
         return made
-
-
-def is_current(program: Program) -> bool:
-    """Whether the constants that were written into a program's formulas still have the same values."""
-    return all(getattr(v, "storage").version == version for v, version in program.plan.literals)  # noqa: B009
 
 
 def evaluate(program: Program, arguments: Any) -> Totals:

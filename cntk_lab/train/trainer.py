@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cntk_lab._turn import TURN, new_lock
 from cntk_lab.axis import Axis
 from cntk_lab.engine.training import Totals
 from cntk_lab.errors import GraphError, TrainingError
@@ -25,11 +26,18 @@ from cntk_lab.train._checkpoint import save_pair, settle, state_of
 from cntk_lab.train._course import ENTRY, course, course_of
 from cntk_lab.train._evaluator import Writer, writers_of
 from cntk_lab.train._step import Stepper, check_learners, criterion_of, ends_sweep, function_of, is_empty
+from cntk_lab.train._whole import Whole
 
 """Name in the external state under which random streams are kept; CNTK passes it on as the user's."""
 
 _SUMS = ("aggregateLoss", "aggregateEvalMetric")
 """Names of the sums of loss and metric over a minibatch in the model file of a checkpoint; CNTK asks for them."""
+
+
+def _tell(left: list[Writer], totals: Totals) -> None:
+    """Tell writers of a step, each once."""
+    while left:
+        left.pop(0).update_training(totals.samples, totals.loss, totals.metric)
 
 
 class Trainer:
@@ -81,7 +89,8 @@ class Trainer:
         self._writers = writers_of(progress_writers)
         for learner in learners:
             learner.add_progress_writers(self._writers)
-        self._last: Totals | None = None
+        self._telling = new_lock()
+        """Held while writers are told, by one thread after the other."""
         self._in_files: Function | None = None
 
     # --- parts
@@ -141,15 +150,24 @@ class Trainer:
         outputs = list(outputs) if hasattr(outputs, "__next__") else outputs
         wanted: Sequence[Variable] = outputs_of(outputs) if outputs else ()
         if is_empty(arguments):
-            self._last = None
+            counts = self._stepper.counts
+            counts.latest = (counts.latest[0], None)
             return (False, {}) if wanted else False
         sweep_end = ends_sweep(arguments) if is_sweep_end is None else bool(is_sweep_end)
-        done = self._stepper.train(arguments, wanted, sweep_end)
-        self._last = done.totals
-        if self._writers:
-            samples, loss, metric = done.totals.samples, done.totals.loss, done.totals.metric
-            for writer in self._writers:
-                writer.update_training(samples, loss, metric)
+        if not wanted and not sweep_end and self._stepper.steady(arguments) is not None:
+            return True
+        with self._telling, Whole() as whole:
+            counts, left = self._stepper.counts, list(self._writers)
+            number = counts.latest[0]
+            try:
+                done = self._stepper.train(arguments, wanted, sweep_end, whole)
+                _tell(left, done.totals)
+            except BaseException:
+                after, totals = counts.latest
+                if after != number and totals is not None:  # the step was done before an interrupt came
+                    whole.begin()
+                    _tell(left, totals)
+                raise
         if not wanted:
             return done.updated
         values = done.totals.outputs
@@ -182,8 +200,9 @@ class Trainer:
             arguments: data, as for ``Function.eval``.
         """
         totals = self._stepper.test(arguments)
-        for writer in self._writers:
-            writer.update_test(totals.samples, totals.loss)
+        with self._telling:
+            for writer in self._writers:
+                writer.update_test(totals.samples, totals.loss)
         return totals
 
     def summarize_training_progress(self) -> None:
@@ -228,7 +247,8 @@ class Trainer:
     @property
     def previous_minibatch_sample_count(self) -> int:
         """Samples in the last minibatch; 0 if there was none."""
-        return 0 if self._last is None else self._last.samples
+        last = self._stepper.counts.latest[1]
+        return 0 if last is None else last.samples
 
     @property
     def total_number_of_samples_seen(self) -> int:
@@ -278,16 +298,17 @@ class Trainer:
 
         Source: CNTK 2.7 ``Trainer.save_checkpoint``.
         """
-        learners = [learner.create_checkpoint() for learner in self.parameter_learners]
-        external = dict(external_state or {})
-        kept = course(self._criterion.variables)
-        if kept:
-            external[ENTRY] = kept
-        save_pair(
-            Path(filename),
-            lambda file: ports.use("save")(self._file_function(), str(file), None, False),
-            lambda file: ports.use("write_checkpoint")(str(file), learners, external),
-        )
+        with TURN:  # values and counts of one moment, whoever trains beside
+            learners = [learner.create_checkpoint() for learner in self.parameter_learners]
+            external = dict(external_state or {})
+            kept = course(self._criterion.variables)
+            if kept:
+                external[ENTRY] = kept
+            save_pair(
+                Path(filename),
+                lambda file: ports.use("save")(self._file_function(), str(file), None, False),
+                lambda file: ports.use("write_checkpoint")(str(file), learners, external),
+            )
 
     def restore_from_checkpoint(self, filename: str | os.PathLike[str]) -> dict[str, Any]:
         """Put the parameters' values and the state of training back to what a checkpoint holds.
@@ -316,7 +337,13 @@ class Trainer:
                 f"checkpoint: it holds {len(learners)} learners, the trainer has {len(self.parameter_learners)}",
                 fix="restore with the same learners as at saving",
             )
-        result, roots = dict(external), self._criterion.variables
+        with TURN, Whole() as whole:
+            whole.begin()
+            return self._restore(path, learners, dict(external))
+
+    def _restore(self, path: Path, learners: Sequence[Mapping[str, Any]], result: dict[str, Any]) -> dict[str, Any]:
+        """Put back what was read: all of it, or nothing."""
+        roots = self._criterion.variables
         kept = course_of(result.pop(ENTRY, {}), roots, self.parameter_learners[0].parameters[0].storage.device)
         before = [learner.create_checkpoint() for learner in self.parameter_learners]
         try:
@@ -345,11 +372,12 @@ class Trainer:
     # --- inside
 
     def _previous(self) -> Totals:
-        if self._last is None or not self._last.samples:
+        last = self._stepper.counts.latest[1]
+        if last is None or not last.samples:
             raise TrainingError(
                 "there was no minibatch to average over, or it was empty", fix="call train_minibatch with data first"
             )
-        return self._last
+        return last
 
     def _model_outputs(self) -> list[Variable]:
         return [] if self._model is None else list(outputs_of(self._model))
