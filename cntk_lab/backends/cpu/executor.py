@@ -387,6 +387,7 @@ class Executor:
                 self._interpreter.address, self._region.address  # noqa: B018  (raises with the reason)
             call = self._call
             assert call is not None
+        threads.enter()
         result: int = call(table, rows, self._context_address, times)
         return result
 

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cntk_lab.backends.cpu import executor, onednn
-from cntk_lab.backends.cpu.onednn import Bound, Layout, Primitive, Window, aligned
+from cntk_lab.backends.cpu.onednn import Bound, Layout, Primitive, aligned
+from cntk_lab.backends.cpu.window import Window
 
 Array: TypeAlias = npt.NDArray[np.float32]
 

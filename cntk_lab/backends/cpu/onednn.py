@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from cntk_lab import settings
 from cntk_lab.backends.cpu import threads
+from cntk_lab.backends.cpu.window import Window, longs
 from cntk_lab.errors import NotAvailableError
 
 Pointer = ctypes.c_void_p
@@ -93,7 +94,7 @@ class Layout:
 
 
 class Library:
-    """The loaded library with one engine and one stream."""
+    """The loaded library with one engine, one stream and one memory to work in."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -101,6 +102,7 @@ class Library:
         self.dll.dnnl_memory_desc_get_size.restype = ctypes.c_size_t
         self.dll.dnnl_primitive_desc_query_md.restype = Pointer
         self.engine, self.stream = Pointer(), Pointer()
+        self._scratch = aligned(0)
         self.check(self.dll.dnnl_engine_create(ctypes.byref(self.engine), _CPU, ctypes.c_size_t(0)), "engine")
         self.check(self.dll.dnnl_stream_create(ctypes.byref(self.stream), self.engine, _IN_ORDER), "stream")
 
@@ -121,11 +123,11 @@ class Library:
         """A memory descriptor of this layout."""
         out, n = Pointer(), len(layout.dims)
         if layout.strides is None:
-            made = self.dll.dnnl_memory_desc_create_with_tag(ctypes.byref(out), n, _longs(layout.dims), _F32, _ANY_TAG)
+            made = self.dll.dnnl_memory_desc_create_with_tag(ctypes.byref(out), n, longs(layout.dims), _F32, _ANY_TAG)
         else:
-            strides = _longs(layout.strides)
+            strides = longs(layout.strides)
             made = self.dll.dnnl_memory_desc_create_with_strides(
-                ctypes.byref(out), n, _longs(layout.dims), _F32, strides
+                ctypes.byref(out), n, longs(layout.dims), _F32, strides
             )
         self.check(made, f"memory descriptor {layout}")
         return out
@@ -138,17 +140,24 @@ class Library:
         self.check(function(ctypes.byref(out), *engine, *arguments), kind)
         return out
 
-    def attributes(self, post: Sequence[str], beta: float, own_scratch: bool = False) -> Pointer | None:
+    def scratch(self, size: int) -> npt.NDArray[np.float32]:
+        """Memory to work in, for primitives that run one after the other (see ``TURN``).
+
+        The library would keep such memory for each thread by itself, of the size that primitives made in this thread
+        need: a primitive that is made in one thread and run in another could write behind it.
+        """
+        if self._scratch.nbytes < size:
+            self._scratch = aligned(size + size // 4)
+        return self._scratch
+
+    def attributes(self, post: Sequence[str] = (), beta: float = 0.0) -> Pointer:
         """Post-operations: first ``+ beta * what was there``, then the words of ``post``.
 
-        With ``own_scratch`` each use brings memory to work in, so that threads can run the primitive side by side.
+        Each use brings memory to work in (:meth:`scratch`, or its own where threads run primitives side by side).
         """
-        if not post and not beta and not own_scratch:
-            return None
         attributes, operations = Pointer(), Pointer()
         self.check(self.dll.dnnl_primitive_attr_create(ctypes.byref(attributes)), "attributes")
-        if own_scratch:
-            self.check(self.dll.dnnl_primitive_attr_set_scratchpad_mode(attributes, 1), "scratch memory")
+        self.check(self.dll.dnnl_primitive_attr_set_scratchpad_mode(attributes, 1), "scratch memory")
         self.check(self.dll.dnnl_post_ops_create(ctypes.byref(operations)), "post-operations")
         if beta:
             self.check(self.dll.dnnl_post_ops_append_sum(operations, ctypes.c_float(beta), 0, 0), "sum")
@@ -164,10 +173,6 @@ class Library:
         self.check(self.dll.dnnl_primitive_attr_set_post_ops(attributes, operations), "post-operations")
         self.dll.dnnl_post_ops_destroy(operations)
         return attributes
-
-
-def _longs(values: Sequence[int]) -> ctypes.Array[ctypes.c_int64]:
-    return (ctypes.c_int64 * len(values))(*values)
 
 
 # ---------------------------------------------------------------- probe
@@ -262,10 +267,16 @@ class Primitive:
         self._descriptors = dict(given)
         for role in roles:
             if role in _QUERY and role not in given:
-                self._descriptors[role] = Pointer(library.dll.dnnl_primitive_desc_query_md(descriptor, _QUERY[role], 0))
+                self._descriptors[role] = self._asked(role)
+        if "scratch" not in self.roles:
+            self._descriptors["scratch"] = self._asked("scratch")
+            self.roles += ("scratch",) if self.size("scratch") else ()
         self._primitive = Pointer()
         library.check(library.dll.dnnl_primitive_create(ctypes.byref(self._primitive), descriptor), "primitive")
         self.address = self._primitive.value or 0
+
+    def _asked(self, role: str) -> Pointer:
+        return Pointer(self.library.dll.dnnl_primitive_desc_query_md(self.description, _QUERY[role], 0))
 
     def descriptor(self, role: str) -> Pointer:
         """The memory descriptor of an argument."""
@@ -311,6 +322,8 @@ class Bound:
         self._arguments = (_ExecArg * len(arguments))(*arguments)
         for role, value in data.items():
             self.set(role, value)
+        if "scratch" in self.memories and "scratch" not in data:
+            self.set("scratch", primitive.library.scratch(primitive.size("scratch")))
 
     def set(self, role: str, value: int | npt.NDArray[np.float32]) -> None:
         """Use the data of this array (kept alive) or at this address for an argument."""
@@ -428,52 +441,6 @@ def matmul(
     return make(("matmul", m, n, k, a, b, strides_c or (n, 1), bias, tuple(post), float(beta), batch, threads))
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Geometry of a convolution or pooling over n spatial axes; every tuple has n entries."""
-
-    source: tuple[int, ...]
-    """(batch, channels, spatial...)."""
-    kernel: tuple[int, ...]
-    """Spatial size of the window."""
-    strides: tuple[int, ...]
-    lower: tuple[int, ...]
-    """Padding before the first element."""
-    upper: tuple[int, ...]
-    """Padding behind the last element."""
-    dilation: tuple[int, ...] = ()
-    groups: int = 1
-    maps: int = 0
-    """Output channels (convolution)."""
-
-    def target(self) -> tuple[int, ...]:
-        """Shape of the result (batch, channels, spatial...)."""
-        dilation = self.dilation or (1,) * len(self.kernel)
-        spatial = [
-            (n + lo + up - (k - 1) * d - 1) // s + 1
-            for n, lo, up, k, d, s in zip(
-                self.source[2:], self.lower, self.upper, self.kernel, dilation, self.strides, strict=True
-            )
-        ]
-        return (self.source[0], self.maps or self.source[1], *spatial)
-
-    def weights(self) -> tuple[int, ...]:
-        """Shape of the weights: (maps, channels / groups, window...)."""
-        return (self.maps, self.source[1] // self.groups, *self.kernel)
-
-    def grouped_weights(self) -> tuple[int, ...]:
-        """The same memory as oneDNN sees it: (groups, maps / groups, channels / groups, window...) if there are
-        groups.
-        """
-        maps, *rest = self.weights()
-        return (maps, *rest) if self.groups == 1 else (self.groups, maps // self.groups, *rest)
-
-    def numbers(self) -> list[Any]:
-        """Strides, dilation - 1, padding on both sides: as the C interface wants them."""
-        dilation = [d - 1 for d in self.dilation or (1,) * len(self.kernel)]
-        return [_longs(self.strides), _longs(dilation), _longs(self.lower), _longs(self.upper)]
-
-
 def _as(order: str, dims: tuple[int, ...]) -> Layout:
     return Layout.dense(*dims) if order == "plain" else Layout.channels_last(*dims) if order == "last" else Layout(dims)
 
@@ -496,7 +463,7 @@ def _made_convolution(
     target = library.descriptor(_as(order, w.target()))
     weights = library.descriptor(_as("any", w.grouped_weights()))
     offset = library.descriptor(Layout((w.maps,), (1,))) if bias else None
-    attributes = library.attributes(post, 0.0)
+    attributes = library.attributes(post)
     mode = INFERENCE if what == "inference" else TRAINING
     forward = library.create(
         "convolution_forward", mode, _DIRECT, source, weights, offset, target, *w.numbers(), attributes
@@ -506,11 +473,12 @@ def _made_convolution(
         return Primitive(library, forward, given, ["source", "weights", "target", *given])
     if what == "data":
         made = library.create(
-            "convolution_backward_data", _DIRECT, source, weights, target, *w.numbers(), forward, None
+            "convolution_backward_data", _DIRECT, source, weights, target, *w.numbers(), forward, library.attributes()
         )
         return Primitive(library, made, {}, ["source_gradient", "weights", "target_gradient"])
     made = library.create(
-        "convolution_backward_weights", _DIRECT, source, weights, offset, target, *w.numbers(), forward, None
+        "convolution_backward_weights",
+        *(_DIRECT, source, weights, offset, target, *w.numbers(), forward, library.attributes()),
     )
     given = {"bias_gradient": offset} if offset is not None else {}
     return Primitive(library, made, given, ["source", "weights_gradient", "target_gradient", *given])
@@ -543,14 +511,14 @@ def _pooling(library: Library, what: str, kind: str, w: Window, order: str) -> P
     target = library.descriptor(_as(order, w.target()))
     algorithm = {"max": _MAX, "average": _AVG_EXCLUDING, "average_including_padding": _AVG_INCLUDING}[kind]
     strides, _, lower, upper = w.numbers()
-    dilation = _longs([0] * len(w.kernel))
+    dilation = longs([0] * len(w.kernel))
     mode = INFERENCE if what == "inference" else TRAINING
-    geometry = (strides, _longs(w.kernel), dilation, lower, upper)
-    forward = library.create("pooling_forward", mode, algorithm, source, target, *geometry, None)
+    geometry = (strides, longs(w.kernel), dilation, lower, upper)
+    forward = library.create("pooling_forward", mode, algorithm, source, target, *geometry, library.attributes())
     workspace = ["workspace"] if kind == "max" and what != "inference" else []
     if what in ("forward", "inference"):
         return Primitive(library, forward, {}, ["source", "target", *workspace])
-    made = library.create("pooling_backward", algorithm, source, target, *geometry, forward, None)
+    made = library.create("pooling_backward", algorithm, source, target, *geometry, forward, library.attributes())
     return Primitive(library, made, {}, ["source_gradient", "target_gradient", *workspace])
 
 
@@ -571,7 +539,7 @@ def pooling(what: str, kind: str, window: Window, *, plain: bool = True, last: b
 
 
 def _reorder_between(library: Library, source: Pointer, target: Pointer) -> Primitive:
-    made = library.create("reorder", source, library.engine, target, library.engine, None)
+    made = library.create("reorder", source, library.engine, target, library.engine, library.attributes())
     return Primitive(library, made, {"source": source, "target": target}, ["source", "target"])
 
 

@@ -19,7 +19,7 @@ def _packed(library: Library, m: int, n: int, k: int, a: Any, c: Any, beta: floa
         weights = library.descriptor(Layout((k, n)))
     else:
         given["weights"] = weights = make(("packed", _USUAL_ROWS, n, k, a, c, beta)).descriptor("weights")
-    attributes = library.attributes((), beta, own_scratch=True)
+    attributes = library.attributes((), beta)
     made = library.create("matmul", given["source"], weights, None, given["target"], attributes)
     return Primitive(library, made, given, ["source", "weights", "target", "scratch"])
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from cntk_lab.backends.cpu import kernels, onednn
 from cntk_lab.backends.cpu.kernels import Rows
-from cntk_lab.backends.cpu.onednn import Window, aligned
+from cntk_lab.backends.cpu.onednn import aligned
+from cntk_lab.backends.cpu.window import Window
 
 Shapes = Mapping[str, tuple[int, ...]]
 

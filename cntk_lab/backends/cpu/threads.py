@@ -13,6 +13,7 @@ import ctypes
 import ctypes.util
 import functools
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,17 @@ WORK_PER_THREAD: Final = 8_000.0
 PRODUCTS_PER_NANOSECOND: Final = 25.0
 """Multiply-adds of float32 that one core does, for the choice of threads."""
 _chosen = 0
+_version = 0
+"""How often the number of threads was chosen."""
+
+
+class _Here(threading.local):
+    """What libgomp was told in the thread that asks: it keeps its number of threads for each of them."""
+
+    told = -1
+
+
+_here = _Here()
 
 
 @functools.cache
@@ -48,8 +60,29 @@ def gomp() -> ctypes.CDLL | None:
                 getattr(library, symbol)
         except (OSError, AttributeError):
             continue
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=_before_fork, after_in_child=_in_child)
         return library
     return None
+
+
+_PAUSE_HARD: Final = 2
+
+
+def _before_fork() -> None:
+    """End the pool of this thread: a forked child has none of its threads, and would wait for them for ever.
+
+    Parent and child make a new one when they next need it.
+    """
+    library = gomp()
+    if library is not None and hasattr(library, "omp_pause_resource_all"):
+        library.omp_pause_resource_all(_PAUSE_HARD)
+
+
+def _in_child() -> None:
+    """Without a way to end the pool (libgomp before GCC 9) a child computes on NumPy."""
+    if not hasattr(gomp(), "omp_pause_resource_all"):
+        settings.set_option("native", False)
 
 
 def why_serial() -> str | None:
@@ -111,10 +144,19 @@ def set_num_threads(count: int) -> None:
 
 
 def apply() -> None:
-    """Tell libgomp (and with it oneDNN) how many threads to use; once per thread that runs plans."""
-    library = gomp()
-    if library is not None:
-        library.omp_set_num_threads(get_num_threads())
+    """Tell libgomp (and with it oneDNN) how many threads to use from now on."""
+    global _version
+    _version += 1
+    enter()
+
+
+def enter() -> None:
+    """Whoever is going to run a table says so: libgomp has to be told the number of threads in each thread."""
+    if _here.told != _version:
+        library = gomp()
+        if library is not None:
+            library.omp_set_num_threads(get_num_threads())
+        _here.told = _version
 
 
 @contextlib.contextmanager
@@ -128,7 +170,7 @@ def limited(count: int) -> Iterator[None]:
     try:
         yield
     finally:
-        apply()
+        library.omp_set_num_threads(get_num_threads())
 
 
 def threads_for_products(count: float) -> int:
