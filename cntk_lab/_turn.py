@@ -23,20 +23,35 @@ TURN = threading.RLock()
 """Held by the thread that computes."""
 
 _locks: weakref.WeakSet[Any] = weakref.WeakSet()
+_over_fork: list[Any] = [TURN]
 
 
-def new_lock() -> Any:
-    """A lock (that its thread may take again) which nobody holds in a forked child."""
+def new_lock(*, over_fork: bool = False) -> Any:
+    """A lock (that its thread may take again) which nobody holds in a forked child.
+
+    Args:
+        over_fork: a fork waits until it is free, too. Who holds it never asks for the turn.
+    """
     made = threading.RLock()
-    _locks.add(made)
+    (_over_fork.append if over_fork else _locks.add)(made)
     return made
+
+
+def _before_fork() -> None:
+    for lock in _over_fork:
+        lock.acquire()
+
+
+def _after_fork() -> None:
+    for lock in reversed(_over_fork):
+        lock.release()
 
 
 def _in_child() -> None:
     for lock in list(_locks):
         lock._at_fork_reinit()
-    TURN.release()
+    _after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=TURN.acquire, after_in_parent=TURN.release, after_in_child=_in_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)

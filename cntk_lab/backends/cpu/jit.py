@@ -23,19 +23,19 @@ import functools
 import hashlib
 import importlib.metadata
 import importlib.util
-import json
 import logging
 import os
-import queue
-import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
-from cntk_lab import _child, settings
+from cntk_lab import settings
+from cntk_lab._turn import new_lock
+from cntk_lab.backends.cpu import compiling
+from cntk_lab.backends.cpu.compiling import Compiler
 from cntk_lab.errors import NotAvailableError
 
 KERNEL_SIGNATURE: Final = "void(int64,int64,int64,int64)"
@@ -62,11 +62,16 @@ class Handle:
         self.key = key
         self.failure: str | None = None
         """Why there is no machine code and never will be; None while there is hope."""
+        self._job: Mapping[str, str] = {}
         self._address = 0
         self._done = threading.Event()
 
     def ready(self) -> bool:
         """Whether the machine code is loaded."""
+        if self._address:
+            return True
+        if _left:
+            _ask_again()
         return self._address != 0
 
     @property
@@ -85,7 +90,8 @@ class Handle:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Whether the kernel is ready, after at most ``timeout`` seconds (None: however long it takes)."""
-        self._done.wait(timeout)
+        if not self.ready():
+            self._done.wait(timeout)
         return self.ready()
 
     def _finish(self, address: int = 0, failure: str | None = None) -> None:
@@ -96,7 +102,9 @@ class Handle:
 
 
 _handles: dict[str, Handle] = {}
-_lock = threading.RLock()
+_lock = new_lock(over_fork=True)
+_left: list[Handle] = []
+"""What this process's parent had asked for when it forked."""
 
 
 def available() -> bool:
@@ -131,19 +139,32 @@ def request(source: str, signature: str = KERNEL_SIGNATURE) -> Handle:
         handle = _handles.get(key)
         if handle is not None:
             return handle
-        handle = _handles[key] = Handle(key)
+        handle = Handle(key)
         if reason is not None:
             handle._finish(failure=reason)
-            return handle
-        stored = _read(key)
-        if stored is not None:
-            _install(handle, stored)
-        compiler = None if handle.ready() else _compiler()
-    if compiler is not None:  # without the lock: the child stops reading until its answers are taken, which needs it
-        compiler.submit(handle, {"key": key, "source": source, "signature": signature})
+        else:
+            handle._job = {"key": key, "source": source, "signature": signature}
+            _begin(handle)
+        _handles[key] = handle
     if not settings.flag("background_compilation"):
         handle.wait(None)
     return handle
+
+
+def _begin(handle: Handle) -> None:
+    """Load a kernel that was compiled before, or have it compiled."""
+    stored = _read(handle.key)
+    if stored is not None:
+        _install(handle, stored)
+    if not handle.ready():
+        _compiler().submit(handle._job)
+
+
+def _ask_again() -> None:
+    with _lock:
+        left, _left[:] = list(_left), []
+        for handle in left:
+            _begin(handle)
 
 
 def finish(timeout: float | None = None) -> bool:
@@ -314,120 +335,45 @@ def _compile_job(job: Mapping[str, str]) -> dict[str, str]:
         return {"key": job["key"], "error": f"{type(error).__name__}: {error}"[:2000]}
 
 
-class _Compiler:
-    """The child process and the thread that reads its answers; without child processes, a thread that compiles."""
-
-    def __init__(self) -> None:
-        self.waiting: dict[str, Handle] = {}
-        self.guard = threading.Lock()
-        self.requests: queue.SimpleQueue[tuple[subprocess.Popen[str], str]] = queue.SimpleQueue()
-        """What is still to be written: the pipe to a child that compiles is soon full, and training must not wait."""
-        self.writer: threading.Thread | None = None
-        self.child: subprocess.Popen[str] | None = None
-
-    def submit(self, handle: Handle, job: Mapping[str, str]) -> None:
-        with self.guard:
-            self.waiting[handle.key] = handle
-            child = self._start()
-        if child is None or child.stdin is None:
-            threading.Thread(target=lambda: self._take(_compile_job(job)), daemon=True).start()
-            return
-        self.requests.put((child, json.dumps(job) + "\n"))
-        with self.guard:
-            if self.writer is None:
-                self.writer = threading.Thread(target=self._write_requests, daemon=True)
-                self.writer.start()
-
-    def _write_requests(self) -> None:
-        """Hand one request after the other to its child, for as long as the process lives."""
-        while True:
-            child, line = self.requests.get()
-            try:
-                assert child.stdin is not None
-                child.stdin.write(line)
-                child.stdin.flush()
-            except (OSError, ValueError) as error:
-                with self.guard:
-                    current = self.child is child
-                if current:
-                    self._lost(f"the compiling process ended: {error}")
-
-    def _start(self) -> subprocess.Popen[str] | None:
-        if self.child is not None and self.child.poll() is None:
-            return self.child
-        try:
-            self.child = subprocess.Popen(  # noqa: S603  (this Python, our own module)
-                _child.command(__name__, "serve"),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                encoding="utf-8",
-                cwd=_child.NOWHERE,
-                env=_child.environment(),
-                start_new_session=True,  # an interrupt of the notebook does not end it
-            )
-        except (OSError, ValueError):
-            self.child = None
-            return None
-        threading.Thread(target=self._listen, args=(self.child, self.child.stdout), daemon=True).start()
-        return self.child
-
-    def _listen(self, child: subprocess.Popen[str], stream: IO[str]) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            for line in stream:
-                self._take(json.loads(line))
-        with self.guard:
-            current = self.child is child
-        if current:
-            self._lost(f"the compiling process ended with code {child.wait()}")
-
-    def _take(self, answer: Mapping[str, str]) -> None:
-        with self.guard:
-            handle = self.waiting.pop(answer["key"], None)
-        if handle is None:
-            return
-        if "error" in answer:
-            handle._finish(failure=answer["error"])
-            return
-        code = base64.b64decode(answer["object"])
-        _write(handle.key, answer["name"], code)
-        _install(handle, {"name": answer["name"], "object": code})
-
-    def _lost(self, reason: str) -> None:
-        with self.guard:
-            lost, self.waiting, self.child = list(self.waiting.values()), {}, None
-        for handle in lost:
-            handle._finish(failure=reason)
-
-    def close(self) -> None:
-        """End the child process."""
-        with self.guard:
-            child, self.child = self.child, None
-        if child is None:
-            return
-        with contextlib.suppress(OSError):
-            if child.stdin is not None:
-                child.stdin.close()
-        child.kill()
-        child.wait()
-        with contextlib.suppress(OSError):
-            if child.stdout is not None:
-                child.stdout.close()
-
-
 @functools.cache
-def _compiler() -> _Compiler:
-    compiler = _Compiler()
-    atexit.register(compiler.close)
-    return compiler
+def _compiler() -> Compiler:
+    made = Compiler(_compile_job, _take, (__name__, "serve"), _environment())
+    atexit.register(made.close)
+    return made
 
 
-def serve() -> None:
-    """Compile the requests on standard input, one JSON object per line, until it is closed."""
-    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print must not disturb the answers
-    with contextlib.suppress(OSError, AttributeError):
-        os.nice(5)
-    for line in sys.stdin:
-        output.write(json.dumps(_compile_job(json.loads(line))) + "\n")
-        output.flush()
+def _take(answer: Mapping[str, str]) -> None:
+    """Use an answer of the compiler."""
+    with _lock:  # whoever asks for it has put it there when this is free
+        handle = _handles.get(answer["key"])
+    if handle is None or handle.ready():
+        return
+    if "error" in answer:
+        handle._finish(failure=answer["error"])
+        return
+    code = base64.b64decode(answer["object"])
+    _write(handle.key, answer["name"], code)
+    _install(handle, {"name": answer["name"], "object": code})
+
+
+def serve(path: str) -> None:
+    """Compile what is asked for: what the child process does.
+
+    Args:
+        path: where other processes of the user may ask; empty: nobody else.
+    """
+    compiling.serve(path, _compile_job)
+
+
+def _in_child() -> None:
+    """What is not compiled yet when a process forks, its child has to ask for again (when it needs it)."""
+    left = [h for h in _handles.values() if not h.ready() and h.failure is None]
+    for handle in left:
+        handle._done = threading.Event()
+    _left[:] = left
+    if _compiler.cache_info().currsize:
+        _compiler().in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
