@@ -16,7 +16,7 @@ from cntk_lab import settings
 from cntk_lab.backends.cpu import onednn
 from cntk_lab.engine.backward import Backward, filled
 from cntk_lab.engine.channels import channels_last
-from cntk_lab.engine.fuse import fuse
+from cntk_lab.engine.fuse import fuse, without_dead
 from cntk_lab.engine.lower import Lowering, map_step
 from cntk_lab.engine.native import canonical, images_of
 from cntk_lab.engine.parts import use_parts
@@ -175,6 +175,7 @@ def make_plan(wanted: Wanted, *, fused: bool, images: bool = False) -> Plan:
         literals=lowering.literals,
     )
     if images:
+        plan.steps = without_dead(plan, plan.steps, set(plan.outputs.values()))
         plan = use_parts(plan, shaping)
         plan = channels_last(plan, images_of)
     if not fused or not _sizes_follow(plan):

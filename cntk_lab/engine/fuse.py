@@ -36,7 +36,7 @@ def fuse(plan: Plan, judge: Judge = lambda kernel: True) -> Plan:
     """
     kept = set(plan.outputs.values())
     steps = _inline_constants(plan, plan.steps)
-    steps = _without_dead(plan, steps, kept)
+    steps = without_dead(plan, steps, kept)
     plan.steps = _fuse_list(plan, steps, kept, judge)
     return plan
 
@@ -222,8 +222,8 @@ def _store_only_needed(plan: Plan, steps: list[Step], kept: set[int]) -> list[St
     return result
 
 
-def _without_dead(plan: Plan, steps: list[Step], kept: set[int]) -> list[Step]:
-    """Drop steps whose results nobody reads, in one pass from the end."""
+def without_dead(plan: Plan, steps: list[Step], kept: set[int]) -> list[Step]:
+    """The steps without those whose results nobody reads, found in one pass from the end."""
     read = set(kept)
     alive: list[Step] = []
     for s in reversed(steps):

@@ -41,6 +41,8 @@ def source_of(plan: Plan) -> dict[int, int]:
             source.update(dict.fromkeys(s.reads, s.writes[0]))
         elif isinstance(s, Contract) and len(s.reads) > 2:
             source[s.writes[0]] = s.reads[2]
+    # a part says itself where it lies: the step that puts it there may be gone, because nobody reads the whole
+    source.update({b.id: b.inside for b in plan.buffers if b.inside >= 0})
     for b in list(source):
         while source[b] in source:
             source[b] = source[source[b]]

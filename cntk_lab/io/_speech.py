@@ -406,7 +406,6 @@ class _HTKReader(_Utterances):
             return None
         return frames
 
-
     def _read_frames(self, place: _Place, stream: str, dim: int, width: int, last: int, kind: int) -> Any:
         """The frames of an utterance alone, however long the archive is; None if the file has ended before."""
         count, packed = last + 1 - place.first, bool(kind & _COMPRESSED)

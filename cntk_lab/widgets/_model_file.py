@@ -151,4 +151,3 @@ def _measured(arrays: Arrays) -> dict[str, dict[str, Any]]:
         image = found["image"] if len(result) < MOST_IMAGES else []
         result[uid] = {**found, "name": name[:100], "image": [[float(f"{x:.3g}") for x in row] for row in image]}
     return result
-
