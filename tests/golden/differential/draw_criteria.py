@@ -135,37 +135,8 @@ def sequences(p, r):
             z = p.let("C.sequence.delay", z, r.choice((0, 0.5, None)), r.choice((1, -1, 2, 0)))
         elif kind == 6:
             z = p.let("C.sequence.softmax", z)
-        elif kind == 7:
-            z = p.let("C.layers.PastValueWindow", r.choice((1, 2, 3)), r.choice((-1, -2) if len(shape) > 1 else (-2,)))
-            z = p.let(z, x) + ".outputs.%d" % r.randint(0, 1)
-            z = p.let("C.alias", z)
-            break
-        elif kind == 8:
-            u = p.let("C.sequence.unpack", z, r.choice((0, -1)), **({"no_mask_output": True} if p.chance(0.6) else {}))
-            if p.chance(0.5) and "no_mask_output" in p.steps[-1][3]:
-                z = p.let("C.reduce_" + r.choice(("sum", "max")), u, axis=0)
-            elif p.chance(0.5) and "no_mask_output" in p.steps[-1][3]:
-                z = p.let("C.to_sequence_like", p.let("C.tanh", u), x)
-            else:
-                z = u
-            break
-        elif kind == 9:
-            begin, end = r.choice(((0, 1), (1, 0), (0, -1), (-1, 0)))
-            z = p.let("C.sequence.slice", p.frames(shape, lengths=[3, 2, 4]), begin, end)
-            break
-        elif kind == 10:
-            flag = p.let("C.greater", p.let("C.reduce_sum", x), r.choice((-0.5, -100, -0.1)))
-            z = p.let("C.sequence.gather", z, flag)
-            z = p.let("C.sequence.last", z) if p.chance(0.5) else z
-            break
-        elif kind == 11:
-            flag = p.let("C.sequence.is_first", x) if p.chance(0.5) else p.let("C.sequence.is_last", x)
-            z = p.let("C.sequence.gather", z, flag)
-            z = p.let("C.sequence.scatter", p.let("C.tanh", z), flag) if p.chance(0.6) else z
-            break
-        elif kind == 12:
-            w = p.let("C.sequence.where", p.let("C.greater", p.let("C.reduce_sum", x), -0.5))
-            z = w
+        elif kind in (7, 8, 9, 10, 11, 12, 16):
+            z = _ending(p, r, kind, x, z, shape)
             break
         elif kind == 13:
             y = p.batch(shape) if len(p.lengths) == p.rows and z == x else None
@@ -178,11 +149,41 @@ def sequences(p, r):
             z = p.let("+", z, x)
         elif kind == 15:
             z = p.let("C.plus", z, p.let("C.sequence." + r.choice(("past_value", "future_value")), p.let("C." + r.choice(UNARY[:4]), z)))
-        else:
-            z = p.let("C.to_sequence", p.batch([3] + shape), **({} if p.chance(0.6) else {"sequence_lengths": p.batch([], "i", 3, 4, grad=False)}))
-            z = p.let("C.sequence." + r.choice(("last", "reduce_sum", "first")), z)
-            break
     p.around(z)
+
+
+def _ending(p, r, kind, x, z, shape):
+    """A step after which sequences are no longer those of the input."""
+    if kind == 7:
+        z = p.let("C.layers.PastValueWindow", r.choice((1, 2, 3)), r.choice((-1, -2) if len(shape) > 1 else (-2,)))
+        z = p.let(z, x) + ".outputs.%d" % r.randint(0, 1)
+        z = p.let("C.alias", z)
+    elif kind == 8:
+        u = p.let("C.sequence.unpack", z, r.choice((0, -1)), **({"no_mask_output": True} if p.chance(0.6) else {}))
+        if p.chance(0.5) and "no_mask_output" in p.steps[-1][3]:
+            z = p.let("C.reduce_" + r.choice(("sum", "max")), u, axis=0)
+        elif p.chance(0.5) and "no_mask_output" in p.steps[-1][3]:
+            z = p.let("C.to_sequence_like", p.let("C.tanh", u), x)
+        else:
+            z = u
+    elif kind == 9:
+        begin, end = r.choice(((0, 1), (1, 0), (0, -1), (-1, 0)))
+        z = p.let("C.sequence.slice", p.frames(shape, lengths=[3, 2, 4]), begin, end)
+    elif kind == 10:
+        flag = p.let("C.greater", p.let("C.reduce_sum", x), r.choice((-0.5, -100, -0.1)))
+        z = p.let("C.sequence.gather", z, flag)
+        z = p.let("C.sequence.last", z) if p.chance(0.5) else z
+    elif kind == 11:
+        flag = p.let("C.sequence.is_first", x) if p.chance(0.5) else p.let("C.sequence.is_last", x)
+        z = p.let("C.sequence.gather", z, flag)
+        z = p.let("C.sequence.scatter", p.let("C.tanh", z), flag) if p.chance(0.6) else z
+    elif kind == 12:
+        w = p.let("C.sequence.where", p.let("C.greater", p.let("C.reduce_sum", x), -0.5))
+        z = w
+    else:
+        z = p.let("C.to_sequence", p.batch([3] + shape), **({} if p.chance(0.6) else {"sequence_lengths": p.batch([], "i", 3, 4, grad=False)}))
+        z = p.let("C.sequence." + r.choice(("last", "reduce_sum", "first")), z)
+    return z
 
 
 CELLS = ("LSTM", "GRU", "RNNStep")

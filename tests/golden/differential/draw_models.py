@@ -23,7 +23,6 @@ def layers(p, r):
     sequence = p.chance(0.3)
     kind = r.randrange(16)
     shape = list(r.choice(([5], [3], [2, 3], [2, 2, 3])))
-    options = {}
     if kind < 3:
         keywords = {}
         if p.chance(0.5):
@@ -53,7 +52,20 @@ def layers(p, r):
     elif kind == 9:
         shape = [3]
         layer = p.let("C.layers.SequentialClique", [p.let("C.layers.Dense", 3), p.let("C.layers.Dense", 3, activation="C.tanh"), p.let("C.layers.Dense", 3)])
-    elif kind == 10:
+    else:
+        layer, shape, sequence = _composed(p, r, kind, shape, sequence)
+    z = p.let(layer, p.some(p.any(shape, sequence)))
+    if p.chance(0.3):
+        z = p.let(dense(p, r), z)
+    p.let("fill", z, p.seed())
+    p.see("value", "grad", "shape", z)
+    if p.chance(0.3):
+        p.see("graph", z)
+
+
+def _composed(p, r, kind, shape, sequence):
+    """Layers made of layers, and layers over sequences."""
+    if kind == 10:
         layer = p.let("C.layers.Sequential", [dense(p, r), r.choice(("C.tanh", "C.relu")), {"t": [dense(p, r, 2), dense(p, r, 2)]}, r.choice(("C.splice", "C.plus")), dense(p, r)])
         shape = [4]
     elif kind == 11:
@@ -78,13 +90,7 @@ def layers(p, r):
     else:
         shape, p.lengths, p.rows = [4], [2, 2], 4
         layer = p.let("C.layers.Sequential", [dense(p, r, 3), p.let("C.layers.BatchNormalization", epsilon=0.1), "C.tanh", p.let("C.layers.Dropout", 0.0) if p.chance(0.5) else dense(p, r, 2)])
-    z = p.let(layer, p.some(p.any(shape, sequence)))
-    if p.chance(0.3):
-        z = p.let(dense(p, r), z)
-    p.let("fill", z, p.seed())
-    p.see("value", "grad", "shape", z)
-    if p.chance(0.3):
-        p.see("graph", z)
+    return layer, shape, sequence
 
 
 def _filters(p, r, rank):

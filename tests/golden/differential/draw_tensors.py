@@ -217,6 +217,11 @@ def _reshaped(p, r, z, shape):
         to[a] = len(range(begin, end, abs(step)))
         more = [step] if step != 1 else []
         return p.let("C.slice", z, r.choice((a, a - n)), begin, 0 if end == shape[a] and p.chance(0.5) else end, *more), to
+    return _enlarged(p, r, kind, a, z, shape)
+
+
+def _enlarged(p, r, kind, a, z, shape):
+    n = len(shape)
     if kind == 6:
         to = list(shape)
         to[a] *= 2
