@@ -30,7 +30,7 @@ from cntk_lab.engine.plan import (
 from cntk_lab.engine.products import touches_rows
 from cntk_lab.errors import GraphError
 from cntk_lab.formula import expr as e
-from cntk_lab.formula.derive import vjp
+from cntk_lab.formula.derive import sloped, vjp
 from cntk_lab.formula.kernel import Kernel
 from cntk_lab.formula.simplify import simplify
 from cntk_lab.graph.opdef import Contraction, Trait, apply, needs
@@ -218,7 +218,7 @@ class Backward:
                 return None
             share = apply(rule, scope)
             if "dy" not in needs(rule):
-                share = share * dy
+                share = sloped(share, dy)
             total = share if total is None else total + share
         return total
 
@@ -249,6 +249,8 @@ class Backward:
                 if step.op.has(Trait.NO_GRADIENT):
                     continue
                 continue
+            if "dy" in needs(rule) and step.writes[0] not in gradients:
+                continue  # gradients arrive at other outputs alone, and the rule passes on nothing of theirs
             reads, names = _gradient_reads(rule, everything, saved, outputs, gradients, step.writes)
             scope: dict[str, Any] = {**step.scope, "position": int(position) if position else 0}
             self._simple(

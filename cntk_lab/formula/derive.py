@@ -168,6 +168,13 @@ def _times(adjoint: Expr, factor: Expr) -> Expr:
     return _under_guard(adjoint, lambda a: factor if a.op == "const" and a.data == 1.0 else a * factor)
 
 
+def sloped(slope: Expr, adjoint: Expr) -> Expr:
+    """Slope times adjoint; where the slope is a truth value it chooses, so that 0 is 0 beside an infinite adjoint."""
+    if slope.op in X.BOOLEAN:
+        return _guarded(slope, adjoint, True)
+    return ZERO if slope is ZERO else slope * adjoint
+
+
 def _over(adjoint: Expr, divisor: Expr) -> Expr:
     return _under_guard(adjoint, lambda a: a / divisor)
 

@@ -385,8 +385,8 @@ def element_select(flag: Operand, value_if_true: Operand, value_if_false: Operan
     formula=lambda x, min_value, max_value: e.minimum(e.maximum(x, min_value), max_value),
     derivative={
         "x": lambda x, min_value, max_value: e.logical_and(x >= min_value, x <= max_value),
-        "min_value": lambda dy: dy * 0,
-        "max_value": lambda dy: dy * 0,
+        "min_value": lambda: e.const(0),
+        "max_value": lambda: e.const(0),
     },
     dtype=lambda x: x.dtype,
     cntk=CntkRule("Clip", id=41),

@@ -153,9 +153,9 @@ def _new_variance(
         "operand": _batch_slope,
         "scale": lambda dy, operand, along, epsilon: dy * _normalized(operand, along, epsilon),
         "bias": lambda dy: dy,
-        "running_mean": lambda dy: dy * 0,
-        "running_inv_std": lambda dy: dy * 0,
-        "running_count": lambda dy: dy * 0,
+        "running_mean": lambda: e.const(0),
+        "running_inv_std": lambda: e.const(0),
+        "running_count": lambda: e.const(0),
     },
     updates={
         "running_mean": _new_mean,

@@ -145,7 +145,7 @@ def _forward(
         if result is None:
             result = seen.copy()
         else:
-            (xp.maximum if largest else xp.add)(result, seen, out=result)
+            (xp.fmax if largest else xp.add)(result, seen, out=result)  # NaN is never the largest, as in CNTK
     assert result is not None
     if largest:
         return result
@@ -188,8 +188,9 @@ def _gradient(
     left = dy.copy()
     for _, where in w.taps(window, strides, (1,) * rank, out):
         hit = x[(..., *where)] == y
-        spread[(..., *where)] += left * hit
-        left *= ~hit  # only the first of equal elements receives
+        # chosen, not multiplied: what another element gets may be infinite. Only the first of equal elements receives
+        spread[(..., *where)] += xp.where(hit, left, 0)
+        left[hit] = 0
     return w.unpadded(xp, spread, dims, lower, upper)
 
 

@@ -423,7 +423,7 @@ def flat_position(dims: Shape, along: Sequence[int]) -> e.Expr:
     return position
 
 
-def first_extremum(x: e.Expr, kind: str, dims: Shape, along: Sequence[int]) -> e.Expr:
+def first_extremum(x: e.Expr, kind: str, dims: Shape, along: Sequence[int], *, stuck: bool = False) -> e.Expr:
     """Where the first (in row-major order) largest or smallest element along static axes stands: its flat position.
 
     Args:
@@ -431,9 +431,14 @@ def first_extremum(x: e.Expr, kind: str, dims: Shape, along: Sequence[int]) -> e
         kind: ``"max"`` or ``"min"``.
         dims: static shape of the domain.
         along: axes counted from the right.
+        stuck: whether a search that begins at NaN stays there, as CNTK's hardmax does; else NaN is passed over. Where
+            everything is NaN the position is 0.
     """
+    place = flat_position(dims, along)
+    never = -math.inf if kind == "max" else math.inf
+    x = e.where(e.equal(x, x), x, e.where(e.equal(place, 0), -never, never) if stuck else never)
     best = e.reduce(kind, x, along)
-    return e.reduce("min", e.where(e.equal(x, best), flat_position(dims, along), math.inf), along)
+    return e.reduce("min", e.where(e.equal(x, best), place, math.inf), along)
 
 
 def _arg_shape(x: TensorType, axis: Any) -> Shape:

@@ -117,7 +117,7 @@ def log_softmax(x: Operand, axis: Any = None, name: str = "") -> Function:
 def _hardmax(x: e.Expr, dims: Shape, along: Sequence[int]) -> e.Expr:
     if not along:
         return e.equal(x, x)
-    return e.equal(first_extremum(x, "max", dims, along), flat_position(dims, along))
+    return e.equal(first_extremum(x, "max", dims, along, stuck=True), flat_position(dims, along))
 
 
 @elementwise(

@@ -162,8 +162,8 @@ def _walks(what: str, short: str) -> list[str]:
     if what == "max":
         return [largest, store("target + own", top, 0, frame=False)]
     if what == "max gradient":
-        hit = f"to_{short}({load('second', 2)} == {load('third + own', 3, frame=False)})"
-        return [store("target", f"{load('first + own', 1, frame=False)} * {hit}", 0)]
+        hit = f"{load('second', 2)} == {load('third + own', 3, frame=False)}"
+        return [store("target", f"sel({hit}, {load('first + own', 1, frame=False)}, {short}(0.0))", 0)]
     if what == "softmax":
         weight = store("target", f"exp_{short}({load('first', 1)} - {top})", 0)
         added = store("total", f"{total} + {load('target', 0)}", 5, frame=False)

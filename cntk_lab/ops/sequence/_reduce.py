@@ -28,8 +28,9 @@ def _per_sequence(what: str) -> Any:
     return lambda seq: f.sequence_axis(seq.axes, what)[:1]
 
 
-def _hits(seq: Any, y: Any, layout: Layout) -> Any:
-    return seq == y[layout.sequence]
+def _max_gradient(xp: Any, dy: Any, seq: Any, y: Any, layouts: Any) -> Any:
+    layout: Layout = layouts[0]
+    return xp.where(seq == y[layout.sequence], dy[layout.sequence], xp.zeros((), dy.dtype))
 
 
 @tensor_op(
@@ -67,7 +68,7 @@ def sequence_reduce_sum(seq: Operand, name: str = "") -> Function:
     shape=lambda seq: seq.dims,
     axes=_per_sequence("sequence.reduce_max"),
     forward=lambda xp, seq, layouts: f.max_frames(xp, seq, layouts[0]),
-    gradient={"seq": lambda xp, dy, seq, y, layouts: dy[layouts[0].sequence] * _hits(seq, y, layouts[0])},
+    gradient={"seq": _max_gradient},
     traits=[Trait.NEEDS_LAYOUT],
     cntk=CntkRule(block="Sequence::ReduceElements", where={"reductionOpName": "Max"}),
     domain={"seq": reals(distinct=True)},
