@@ -144,7 +144,7 @@ def _one_hot_forward(xp: Any, x: Any, num_classes: int, sparse_output: bool, at:
     traits=[Trait.NO_GRADIENT],
     sparse=lambda x, sparse_output: sparse_output and not x.rank,
     cntk=CntkRule(
-        "OneHot",
+        "OneHotOp",
         id=68,
         attributes={"num_classes": "numClass", "sparse_output": "oneHotOutputSparse", "axis": "onehotAxis"},
     ),

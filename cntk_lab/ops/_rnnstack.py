@@ -95,6 +95,8 @@ _CELLS: dict[str, Callable[..., Any]] = {"lstm": _lstm, "gru": _gru, "rnnReLU": 
 
 @composite(
     cntk=CntkRule(
+        "OptimizedRNNStack",
+        id=49,
         block="OptimizedRNNStack",
         attributes={
             "hidden_size": "hiddenSize",
