@@ -1,0 +1,85 @@
+"""Modes of the whole suite.
+
+``--native-first``: machine code from the first run on, compiled in the foreground; so every number that a test looks at
+comes from the tier that users reach after some runs. A session in this mode in which nothing ran natively fails.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+SEED = "CNTK_LAB_TEST_SEED"
+"""Environment variable: what tests that draw anew each time draw from."""
+_ran = 0
+"""Native runs in this process."""
+_tests: dict[str, int] = {"reached": 0, "in all": 0}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--native-first", action="store_true", help="machine code from the first run on, compiled in the foreground"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # before any worker starts, so that all draw the same
+    os.environ.setdefault(SEED, str(int(time.time()) % 10**8))
+    if config.getoption("--native-first"):
+        os.environ.update(CNTK_LAB_NATIVE_AFTER="0", CNTK_LAB_BACKGROUND="0")
+        _count_native_runs()
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    mode = "native from the first run" if config.getoption("--native-first") else "default (NumPy first)"
+    return f"cntk_lab: {mode}; drawn from {SEED}={os.environ[SEED]}"
+
+
+def _count_native_runs() -> None:
+    """Count the runs of native tables, the short way included."""
+    from cntk_lab.engine.asked import Table
+    from cntk_lab.engine.bind import Binding
+
+    def counted(run: Any) -> Any:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            global _ran
+            _ran += 1
+            return run(*arguments, **named)
+
+        return wrapped
+
+    Binding.run, Table.go = counted(Binding.run), counted(Table.go)  # type: ignore[method-assign]
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    before = _ran
+    yield
+    _tests["in all"] += 1
+    _tests["reached"] += _ran > before
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["native"] = dict(_tests)
+
+
+def pytest_testnodedown(node: Any) -> None:
+    for name, count in getattr(node, "workeroutput", {}).get("native", {}).items():
+        _tests[name] += count
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if config.getoption("--native-first"):
+        terminalreporter.line(f"{_tests['reached']} of {_tests['in all']} tests reached the native tier")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if config.getoption("--native-first") and _tests["in all"] > 20 and not _tests["reached"]:
+        raise pytest.UsageError("--native-first: no test reached the native tier (is numba installed?)")
