@@ -27,6 +27,7 @@ from cntk_lab.engine.native_loop import LoopStep, native_loops
 from cntk_lab.engine.native_sparse import SparseStep, sparse_steps
 from cntk_lab.engine.native_step import Absorbed, NativeStep
 from cntk_lab.engine.plan import Buffer, Call, Delay, Join, Loop, Part, Plan, RowSymbol, View, all_steps
+from cntk_lab.engine.proof import Proof
 from cntk_lab.engine.run import Interpreter, Run, first_lasting, part_of
 from cntk_lab.errors import ExecutionError
 from cntk_lab.graph.opdef import Trait
@@ -72,6 +73,8 @@ class NativePlan:
         for family in (native_loops(plan, plan.steps), sparse_steps(plan), frame_steps(plan)):
             self.steps[:] = [family.get(i, own) for i, own in enumerate(self.steps)]
         self.executor = executors.load()
+        self.proof: Proof | None = Proof(plan)
+        """What it still owes: a comparison with NumPy."""
         self._source = source_of(plan)
         self.guards = Guards() if settings.flag("checked") else None
         self._slots = slots_of(
@@ -135,6 +138,16 @@ class NativePlan:
         while len(self._bindings) > _KEPT:
             self._bindings.popitem(last=False)
         return found
+
+    def serve(self, run: Run) -> Binding:
+        """Run on the data of a run; the binding that ran."""
+        binding = self.binding(run)
+        self.running = True
+        try:
+            binding.run(run)
+        finally:
+            self.running = False
+        return binding
 
     def _leave(self) -> None:
         """Give up all bindings: memory is about to move. Said before it does, as an interrupt may come at any time."""

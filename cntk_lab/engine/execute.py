@@ -6,6 +6,7 @@ Matches data to variables, binds them to a plan's inputs, runs the plan and brin
 from __future__ import annotations
 
 import difflib
+import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -23,6 +24,7 @@ from cntk_lab.engine.asked import Asked, Memory, key_of
 from cntk_lab.engine.bind import Binding, NativePlan, why_not_native
 from cntk_lab.engine.compile import Wanted, plan_for
 from cntk_lab.engine.plan import Plan, row_symbol
+from cntk_lab.engine.proof import proved
 from cntk_lab.engine.results import present, result
 from cntk_lab.engine.run import Interpreter, Run, State
 from cntk_lab.engine.waiting import WaitingInterpreter
@@ -107,7 +109,7 @@ def execute(plan: Plan, run: Run) -> Binding | None:
     """Run a plan on the best tier that is ready: NumPy serves while native kernels are being compiled.
 
     Returns:
-        The binding that ran, if the native tier did.
+        The binding that ran, if the native tier did and owes no proof.
     """
     if run.backend is not None:
         _load_values(run, plan)
@@ -120,18 +122,18 @@ def execute(plan: Plan, run: Run) -> Binding | None:
     native = native_of(plan) if settings.flag("native") and _worth_compiling(plan) else None
     if native is None or native.running or not native.ready():
         _load_values(run, plan)
+        started = time.perf_counter()
         (waiting_of(plan) if settings.flag("native") else interpreter_of(plan)).run(run)
+        if native is not None and native.proof is not None:
+            native.proof.seconds = time.perf_counter() - started
         return None
     if run.state.carried and any(layout.begins is not None for layout in run.layouts.values()):
         for frames in run.state.carried.values():
             frames.frames()  # they lie in memory that this run writes
-    binding = native.binding(run)
-    native.running = True
-    try:
-        binding.run(run)
-    finally:
-        native.running = False
-    return binding
+    if native.proof is not None and native.proof.due(run):
+        return proved(native, run, waiting_of(plan))
+    binding = native.serve(run)
+    return binding if native.proof is None else None
 
 
 def _on_device(plan: Plan, run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -49,4 +50,4 @@ def _kind(what: list[str]) -> str:
     if not what:
         return ""
     tier, _, rest = what[0].partition(":")
-    return tier.partition(",")[0] + (" differs" if "differs at" in rest else " " + rest[:60])
+    return tier.partition(",")[0] + (" differs" if "differs at" in rest else " " + re.sub(r"[0-9]+", "", rest)[:60])

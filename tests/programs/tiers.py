@@ -7,6 +7,7 @@ that cancellation leaves without digits, is told from a wrong one.
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -78,7 +79,8 @@ def outcome(program: Program, shake: Shaken | None = None, **switches: object) -
     """The program's values under some switches."""
     found = Outcome()
     dtype = np.dtype(program.dtype).type
-    with settings.option(**switches), np.errstate(all="ignore"):
+    with settings.option(**switches), np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.filterwarnings("error", message="native code and NumPy differ")
         before = max((p.number for p in natives()), default=0)
         try:
             made = built(program, dtype, shake)

@@ -1,0 +1,102 @@
+"""The first native run of a plan is compared with NumPy: a wrong kernel is found, and its numbers reach nobody."""
+
+import dataclasses
+import warnings
+
+import numpy as np
+import pytest
+
+import cntk_lab as C
+from cntk_lab import settings
+from cntk_lab.backends.cpu import jit
+from cntk_lab.engine import execute, native
+from cntk_lab.engine.proof import Proof
+from cntk_lab.errors import LabWarning
+
+pytestmark = pytest.mark.skipif(not jit.available(), reason="no numba here")
+ROWS = np.arange(8, dtype=np.float32).reshape(2, 4) / 8
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """Kernels in which the hyperbolic tangent is another function."""
+    real = native.numba_code
+
+    def wrong(kernel):
+        code = real(kernel)
+        return dataclasses.replace(code, source=code.source.replace("tanh_f32", "exp_f32"))
+
+    monkeypatch.setattr(native, "numba_code", wrong)
+    with settings.option(native_after=2, background_compilation=False):
+        yield
+
+
+def model():
+    x = C.input_variable(4)
+    w = C.parameter(init=np.full((4, 3), 0.3, np.float32))
+    return x, w, C.tanh(C.times(x, w)) * 2
+
+
+def test_a_wrong_kernel_never_gives_a_number_to_an_evaluation_and_is_told_once(broken):
+    x, w, z = model()
+    want = np.tanh(ROWS @ w.value) * 2
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for _ in range(6):
+            np.testing.assert_allclose(z.eval({x: ROWS}), want, rtol=1e-5)
+    assert [t.category for t in told] == [LabWarning]
+    assert "native code and NumPy differ" in str(told[0].message)
+    assert "please report" in str(told[0].message)
+    assert "Tanh" in str(told[0].message)
+
+
+def test_a_wrong_kernel_never_moves_a_parameter(broken):
+    values = {}
+    for tier in (True, False):
+        x, w, z = model()
+        trainer = C.Trainer(None, (C.reduce_sum(z), None), [C.adam(z.parameters, 0.1, 0.9, minibatch_size=1)])
+        with settings.option(native=tier), warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            for _ in range(4):
+                trainer.train_minibatch({x: ROWS})
+        assert len(told) == (1 if tier else 0)
+        values[tier] = w.value
+    np.testing.assert_allclose(values[True], values[False], rtol=1e-6)
+
+
+def test_a_right_plan_is_compared_once_and_then_takes_the_short_way():
+    x, _, z = model()
+    with settings.option(native_after=0, background_compilation=False):
+        before = set(execute.natives())
+        z.eval({x: ROWS})
+        (made,) = [n for p, n in execute.natives().items() if p not in before]
+        assert made.proof is None
+
+
+def test_rounding_is_no_difference():
+    # the gradient of the bias is 0 but for rounding, and adam makes a whole step of it
+    x = C.input_variable(4)
+    w, b = C.parameter(init=np.full((4, 3), 0.3, np.float32)), C.parameter(init=np.zeros(1, np.float32))
+    score = C.softmax(C.times(x, w) + b)
+    loss = C.reduce_sum(C.square(score - C.constant(np.array([0.2, 0.7, 0.1], np.float32))))
+    with settings.option(native_after=0, background_compilation=False):
+        trainer = C.Trainer(None, (loss, None), [C.adam(loss.parameters, 0.1, 0.9, minibatch_size=1)])
+        for rows in (2, 3, 2):
+            trainer.train_minibatch({x: np.random.default_rng(rows).normal(size=(rows, 4)).astype(np.float32)})
+
+
+def test_a_large_training_plan_waits_until_the_comparison_is_a_hundredth_of_its_time(monkeypatch):
+    _, _, z = model()
+    plan = execute.plan_for(execute.Wanted(outputs=z.outputs))
+    run = execute.new_run(None, execute.state_of(z.node), training=False)
+    plan.repeated = True
+    now = [100.0]
+    monkeypatch.setattr("cntk_lab.engine.proof.time.perf_counter", lambda: now[0])
+    proof = Proof(plan)
+    assert proof.due(run)  # a small one costs nothing
+    proof.seconds = 1.0
+    assert not proof.due(run)
+    now[0] = 199.0
+    assert not proof.due(run)
+    now[0] = 200.0
+    assert proof.due(run)
