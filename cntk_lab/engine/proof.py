@@ -198,7 +198,8 @@ def _shaken(array: Any, random: np.random.Generator) -> Any:
 def _copied(run: Run) -> Run:
     """Another run on the same data, with random streams and carried frames of its own."""
     state = State()
-    state.streams, state.carried = copy.deepcopy(run.state.streams), dict(run.state.carried)
+    known = {id(run.xp): run.xp}  # streams refer to the array module, which nobody copies
+    state.streams, state.carried = copy.deepcopy(run.state.streams, known), dict(run.state.carried)
     made = Run(dict(run.layouts), state, run.xp, training=run.training, backend=run.backend)
     made.arrays = dict(run.arrays)
     return made
