@@ -125,7 +125,7 @@ class Lowering:
 
     def _node(self, node: Node) -> None:
         op = node.op
-        if not node.outputs or op.has(Trait.STRUCTURAL):
+        if not node.outputs or op.has(Trait.STRUCTURAL) or self._has_layout(node):
             self._structural(node)
         elif (
             op.has(Trait.VIEW)
@@ -143,6 +143,12 @@ class Lowering:
             self._call(node)
         if self._updated(node):
             self._updates(node)
+
+    def _has_layout(self, node: Node) -> bool:
+        """Whether an operator is to give its operand a layout that it already has."""
+        if not node.op.has(Trait.LAYOUT_LIKE):
+            return False
+        return self.builder.buffers[self.value(node.inputs[0])].rows == row_symbol(node.outputs[0].type.axes or ())
 
     def _structural(self, node: Node) -> None:
         if len(node.outputs) != 1 or node.outputs[0].node is not node:
@@ -301,7 +307,15 @@ class Lowering:
             rows=self.widest(reads) if reads else first.rows,
             key=node.uid,
         )
-        self.builder.emit(step)
+        if self._outer is not None and op.has(Trait.NEEDS_LAYOUT) and not self._is_made_inside(step.reads):
+            # where the sequences of a loop lie is known before it: this is computed once, for all frames
+            self._outer.append(step)
+        else:
+            self.builder.emit(step)
+
+    def _is_made_inside(self, numbers: Iterable[int]) -> bool:
+        """Whether one of these buffers is written by the loop that is being built."""
+        return not {w for s in self.builder.steps for w in s.writes}.isdisjoint(numbers)
 
     def _updated(self, node: Node) -> list[tuple[str, _Valued]]:
         """The parameters and constants that an operator writes, by the names of its rules.

@@ -34,6 +34,7 @@ class Trait(enum.Enum):
     STOPS_GRADIENT = "backward does not pass"
     NEEDS_LAYOUT = "reads where sequences begin and end"
     NEW_LAYOUT = "makes rows of another layout; its count may depend on data"
+    LAYOUT_LIKE = "gives the first operand the layout of the last one: nothing to do where that is its own"
     RECURRENT = "reads a neighbouring frame: the only way to close a cycle"
     RANDOM = "draws random numbers"
     STATEFUL = "writes constants or parameters after the forward pass"

@@ -290,14 +290,13 @@ def _how(layouts: Any) -> str:
     )
 
 
-def _reconcile_forward(xp: Any, x: Any, layouts: Any, run: Any) -> Any:
+def _reconcile_forward(xp: Any, x: Any, layouts: Any) -> Any:
     how, want = _how(layouts), layouts[1]
     if how == "same":
         return x
     if how == "per sequence":
         return x[want.sequence]
-    rows = want.rows if run.slab is None else run.slab[2] - run.slab[1]
-    return xp.broadcast_to(x, (rows, *x.shape[1:])).copy()
+    return xp.broadcast_to(x, (want.rows, *x.shape[1:])).copy()
 
 
 def _reconcile_gradient(xp: Any, dy: Any, layouts: Any) -> Any:
@@ -312,7 +311,7 @@ def _reconcile_gradient(xp: Any, dy: Any, layouts: Any) -> Any:
     forward=_reconcile_forward,
     gradient={"x": _reconcile_gradient},
     operands=("x", "dynamic_axes_as"),
-    traits=[Trait.NEEDS_LAYOUT],
+    traits=[Trait.NEEDS_LAYOUT, Trait.LAYOUT_LIKE],
     sparse_operands=("x", "dynamic_axes_as"),
     cntk=CntkRule("ReconcileDynamicAxis", id=50),
     samples=(Sample(((2,), (3,))), Sample(((2,), (3,)), parameters=(0,))),

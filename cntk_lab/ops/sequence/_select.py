@@ -22,16 +22,15 @@ Operand = Any
 __all__ = ["first", "gather", "is_first", "is_last", "last", "scatter", "slice", "where"]
 
 
-def _flags(run: Any, layout: Layout, dtype: str, *, last: bool) -> Any:
-    """1 at the first (last) frame of every sequence; inside a loop the rows of one time step."""
-    flags = (layout.position == (layout.lengths[layout.sequence] - 1 if last else 0)).astype(dtype)
-    return run.xp.asarray(flags if run.slab is None else flags[run.slab[1] : run.slab[2]])
+def _flags(xp: Any, layout: Layout, dtype: str, *, last: bool) -> Any:
+    """1 at the first (last) frame of every sequence."""
+    return xp.asarray((layout.position == (layout.lengths[layout.sequence] - 1 if last else 0)).astype(dtype))
 
 
 @tensor_op(
     shape=lambda: (),
     axes=lambda seq: f.sequence_axis(seq.axes, "sequence.is_first"),
-    forward=lambda run, layout, target, seq: _flags(run, layout, target.dtype, last=False),
+    forward=lambda xp, layout, target: _flags(xp, layout, target.dtype, last=False),
     traits=[Trait.NO_GRADIENT, Trait.NEEDS_LAYOUT],
     sparse_operands=("seq",),
     cntk=CntkRule(block="Sequence::IsFirst"),
@@ -62,7 +61,7 @@ def sequence_is_first(seq: Operand, name: str = "") -> Function:
 @tensor_op(
     shape=lambda: (),
     axes=lambda seq: f.sequence_axis(seq.axes, "sequence.is_last"),
-    forward=lambda run, layout, target, seq: _flags(run, layout, target.dtype, last=True),
+    forward=lambda xp, layout, target: _flags(xp, layout, target.dtype, last=True),
     traits=[Trait.NO_GRADIENT, Trait.NEEDS_LAYOUT],
     sparse_operands=("seq",),
     cntk=CntkRule(block="Sequence::IsLast"),
