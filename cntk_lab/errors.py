@@ -31,8 +31,8 @@ class LabError(Exception):
         self.what, self.where, self.fix = what, where, fix
 
 
-class ShapeError(LabError, ValueError):
-    """Static shapes do not fit together."""
+class ShapeError(LabError, ValueError, RuntimeError):
+    """Static shapes do not fit together (CNTK raised either type)."""
 
 
 class AxisError(LabError, ValueError, RuntimeError):
@@ -43,15 +43,15 @@ class DTypeError(LabError, ValueError, TypeError):
     """Element types differ or are not supported."""
 
 
-class AttributeValueError(LabError, ValueError):
+class AttributeValueError(LabError, ValueError, RuntimeError):
     """An attribute of an operator, layer or learner has a value it cannot have."""
 
 
-class GraphError(LabError, ValueError):
+class GraphError(LabError, ValueError, RuntimeError):
     """The graph itself is wrong: unbound placeholders, cycles without delay, unknown variables."""
 
 
-class SignatureError(LabError, TypeError):
+class SignatureError(LabError, ValueError, TypeError):
     """A function is called with arguments that do not match its signature."""
 
 
@@ -63,7 +63,7 @@ class SequenceError(LabError, RuntimeError):
     """Sequences cannot be combined or built as asked (for example an empty sequence)."""
 
 
-class TrainingError(LabError, RuntimeError):
+class TrainingError(LabError, ValueError, RuntimeError):
     """Training cannot go on as asked."""
 
 
@@ -75,7 +75,7 @@ class FormatError(LabError, ValueError, RuntimeError):
     """A file is damaged, truncated, of another format, or cannot be written."""
 
 
-class ReaderError(LabError, RuntimeError, ValueError):
+class ReaderError(LabError, ValueError, TypeError, RuntimeError):
     """A reader met data it cannot deliver."""
 
 

@@ -40,6 +40,9 @@ class Lowering:
         self.assignments: list[Step] = []
         """Steps of that kind that the program wrote itself: they also wait for the backward pass, if there is one."""
         self._outer: list[Step] | None = None
+        """Inside of a loop that is being built: the steps around it."""
+        self._widened: list[tuple[int, int, Shape]] = []
+        """States of that loop that the initial state broadcasts: as computed, as delayed, and the shape of that."""
 
     # ---- the graph
 
@@ -115,8 +118,11 @@ class Lowering:
                 source = walk.resolve(node.inputs[0])
                 if source.node is not None:
                     self._output(source.node, source.index)
+        self._widened = []
         for node in order:
             self._node(node)
+        for narrow, wide, dims in self._widened:  # what the next frame reads is made when this frame is complete
+            self._widen(narrow, wide, dims)
         body, self.builder.steps, self._outer = self.builder.steps, outer, None
         reverse = any(isinstance(s, Delay) and s.offset < 0 for s in body)
         self.builder.emit(loop_of(body, rows, reverse=reverse, nodes=tuple(n.uid for n in part)))
@@ -198,10 +204,25 @@ class Lowering:
     def _delay(self, node: Node) -> None:
         target = self._output(node)
         reads = [self.value(v) for v in node.inputs]
-        rows = self.builder.buffers[target].rows
+        rows, dims = self.builder.buffers[target].rows, node.outputs[0].type.dims
+        narrow = self.builder.buffers[reads[0]]
+        if narrow.shape != dims:  # the initial state has more axes, or longer ones
+            reads[0] = self.builder.new(narrow.rows, dims, narrow.dtype, name=narrow.name)
+            if self._outer is None:
+                self._widen(narrow.id, reads[0], dims)
+            else:
+                self._widened.append((narrow.id, reads[0], dims))
         self.builder.emit(
             Delay(tuple(reads), (target,), (node.uid,), offset=node.resolved["offset"], rows=rows, key=node.uid)
         )
+
+    def _widen(self, narrow: int, wide: int, dims: Shape) -> None:
+        """A step that broadcasts the numbers of one buffer over the static shape of another."""
+        if size(self.builder.buffers[narrow].shape) == size(dims):
+            self.builder.emit(View((narrow,), (wide,)))
+            return
+        like = self.value(Constant(0, shape=dims, dtype=self.builder.buffers[wide].dtype))
+        self.builder.emit(map_step(self.builder, {wide: e.input_(f"b{narrow}") + e.input_(f"b{like}")}, [narrow, like]))
 
     def _contract(self, node: Node) -> None:
         reads = self._operands(node)

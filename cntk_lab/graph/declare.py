@@ -100,14 +100,31 @@ def _public(op: OpDef, function: Callable[..., Any]) -> Callable[..., Any]:
         values = bound.arguments
         given: list[Any] = []
         for p in op.operands:
-            given.extend(values[p.name]) if p.variadic else given.append(values[p.name])
+            given.extend(_listed(op, values[p.name])) if p.variadic else given.append(values[p.name])
         while given and given[-1] is None and op.operands[min(len(given), len(op.operands)) - 1].default is None:
             given.pop()
         attributes = {n: values[n] for n, p in zip(names, op.parameters, strict=True) if not p.operand}
-        return use(op, given, attributes, values.get("name", ""))
+        name_ = values.get("name", "")
+        if not isinstance(name_, str):
+            raise SignatureError(f"{op.name}: the name is {name_!r:.60}", fix="names are text: name='h'")
+        return use(op, given, attributes, name_)
 
     build.op = op  # type: ignore[attr-defined]
     return build
+
+
+def _listed(op: OpDef, operands: Sequence[Any]) -> Sequence[Any]:
+    """The operands of an operator that takes any number of them, also given as one list of variables.
+
+    Raises:
+        SignatureError: if there is none.
+    """
+    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
+        inside = operands[0]
+        operands = inside if any(isinstance(o, (Variable, Function)) for o in inside) else operands
+    if not operands or (len(operands) == 1 and isinstance(operands[0], (list, tuple)) and not operands[0]):
+        raise SignatureError(f"{op.name}: there is no operand", fix="give at least one")
+    return operands
 
 
 def use(op: OpDef, given: Sequence[Any], attributes: Mapping[str, Any], name: str = "") -> Any:

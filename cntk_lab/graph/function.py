@@ -429,7 +429,7 @@ def outputs_of(things: Any) -> list[Variable]:
         return list(things.outputs)
     if isinstance(things, Variable):
         return [things]
-    if isinstance(things, Iterable):
+    if isinstance(things, Iterable) and not isinstance(things, (str, bytes)):
         return [v for t in things for v in outputs_of(t)]
     return [output_of(things)]
 

@@ -23,13 +23,13 @@ _MAX_PASSES = 50
 _UNKNOWN = TensorType(None, None, None)
 
 
-def infer_node(node: Node, *, hopeful: int = 0, depth: int = 2) -> bool:
+def infer_node(node: Node, *, hopeful: int = 0, depth: int = 3) -> bool:
     """Set the types of the node's outputs from its operands; whether anything changed.
 
     Args:
         node: the node.
         hopeful: to close cycles: 1 assumes that unknown operands have the shape of those that are known and have axes,
-            2 that of any known operand.
+            2 that of any known operand, 3 also that a delayed value has the shape of its initial state.
         depth: how hopeful to be about cycles inside of a block.
 
     Raises:
@@ -50,7 +50,7 @@ def infer_node(node: Node, *, hopeful: int = 0, depth: int = 2) -> bool:
     return changed
 
 
-def infer_nodes(nodes: Sequence[Node], depth: int = 2) -> None:
+def infer_nodes(nodes: Sequence[Node], depth: int = 3) -> None:
     """Bring the types of all these nodes (operands before users where there is no cycle) up to date."""
     _settle(nodes, hopeful=0)
     reached = 0
@@ -252,7 +252,7 @@ def _axes(node: Node, types: Sequence[TensorType], *, hopeful: int) -> tuple[Axi
 
 def _partial(node: Node, types: Sequence[TensorType], *, hopeful: int) -> Shape | None:
     if node.op.partial is not None:
-        return apply(node.op.partial, scope_of(node, types))  # type: ignore[no-any-return]
+        return apply(node.op.partial, {**scope_of(node, types), "hopeful": hopeful})  # type: ignore[no-any-return]
     if hopeful and node.op.shape is None:
         known = [t.shape for t in types if t.shape is not None and is_known(t.shape)]
         if hopeful == 1:  # an axis of length 1 may be broadcast: it says nothing about the unknown operand

@@ -6,6 +6,7 @@ know any particular recurrent cell.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -73,7 +74,8 @@ def PastValueWindow(
         name: name of the layer.
 
     Returns:
-        Function with two outputs: ``value`` (frames x frame), and ``valid`` (frames x 1), 1 where there is a frame.
+        Function with two outputs: ``value`` (frames x frame), and ``valid`` (frames x 1), 1 where there is a frame. A
+        window of one frame adds no axis: ``value`` (frame), ``valid`` ().
 
     Example:
         >>> import cntk_lab as C
@@ -159,9 +161,15 @@ def RecurrenceFrom(
     """
     backwards = bool(get_default_override(RecurrenceFrom, go_backwards=go_backwards))
     step = _sanitize_function(step_function)
-    count = _states(step)
-    initial = [placeholder(name=n) for n in _STATE_NAMES[:count]]
-    return _inject_name(_loop(step, initial, placeholder(name="x"), backwards=backwards, full=return_full_state), name)  # type: ignore[no-any-return]
+    names = [*_STATE_NAMES[: _states(step)], "x"]
+
+    def recurrence(*operands: Operand) -> Function:
+        *initial, x = operands
+        return _loop(step, initial, x, backwards=backwards, full=return_full_state)
+
+    order = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    setattr(recurrence, "__signature__", inspect.Signature([inspect.Parameter(n, order) for n in names]))  # noqa: B010  (no function declares it)
+    return _inject_name(function_from(recurrence), name)  # type: ignore[no-any-return]
 
 
 def _loop(step: Function, initial: list[Any], x: Any, *, backwards: bool, full: bool) -> Function:

@@ -5,6 +5,7 @@ Everything here works on static axes; dynamic axes pass through. Must not know s
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +14,12 @@ import numpy as np
 from cntk_lab.axis import Axis
 from cntk_lab.errors import AttributeValueError, AxisError, ShapeError
 from cntk_lab.graph import ports
+from cntk_lab.graph.compose import combine
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType
 from cntk_lab.graph.operand import bind_symbol
+from cntk_lab.graph.variable import Variable
 from cntk_lab.ops._shaping import static_axis
 from cntk_lab.tensor.shape import Shape, broadcast, text
 
@@ -236,6 +239,20 @@ def _splice_gradient(dy: Any, inputs: list[Any], along: int, position: int) -> A
     return dy[tuple(index)]
 
 
+def _one_is_itself(several: Any) -> Any:
+    """Let a splice of one operand give the operand, as in CNTK: nothing is laid end to end, no axis is made."""
+
+    @functools.wraps(several)
+    def spliced(*inputs: Any, axis: Any = -1, name: str = "") -> Any:
+        items = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], (list, tuple)) else inputs
+        if len(items) == 1 and isinstance(items[0], (Variable, Function)):
+            return items[0] if isinstance(items[0], Function) else combine(items)
+        return several(*inputs, axis=axis, name=name)
+
+    return spliced
+
+
+@_one_is_itself
 @tensor_op(
     shape=_splice_shape,
     resolve=_splice_resolve,
@@ -252,7 +269,7 @@ def _splice_gradient(dy: Any, inputs: list[Any], along: int, position: int) -> A
     ),
 )
 def splice(*inputs: Operand, axis: Any = -1, name: str = "") -> Function:
-    """The operands one after the other along an axis; other axes broadcast.
+    """The operands one after the other along an axis; other axes broadcast. A single variable is given back.
 
     Args:
         inputs: operands of any static shapes, aligned at the last axis.

@@ -16,10 +16,13 @@ Operand = Any
 __all__ = ["future_value", "past_value"]
 
 
-def _shape(x: TensorType, initial_state: TensorType | None) -> Shape:
-    if initial_state is not None and initial_state.shape is not None:
-        broadcast(x.dims, initial_state.dims)
-    return x.dims
+def _shape(x: TensorType, initial_state: TensorType) -> Shape:
+    return broadcast(x.dims, initial_state.dims)
+
+
+def _partial(x: TensorType, initial_state: TensorType, hopeful: int) -> Shape | None:
+    """Around a cycle the least that it can be is assumed: the shape of the state before the first frame."""
+    return initial_state.shape if x.shape is None and hopeful > 2 else x.shape
 
 
 def _axes(x: TensorType) -> Any:
@@ -43,12 +46,14 @@ def _step(time_step: int) -> int:
 _FACTS: dict[str, Any] = {
     "shape": _shape,
     "axes": _axes,
-    "partial": lambda x: x.shape,
+    "partial": _partial,
     "operands": ("x", "initial_state"),
     "traits": [Trait.RECURRENT],
     "samples": (
         Sample(((3,), ()), {"time_step": 1}, parameters=(1,)),
         Sample(((2, 2), ()), {"time_step": 2}, parameters=(1,)),
+        Sample(((), (1,)), {"time_step": 1}, parameters=(1,)),
+        Sample(((1,), (2, 3)), {"time_step": 1}, parameters=(1,)),
     ),
 }
 
@@ -81,10 +86,11 @@ def past_value(x: Operand, initial_state: Operand = None, time_step: int = 1, na
         time_step: number of frames to look back, 1 or more.
 
     Returns:
-        Function of the shape and dynamic axes of x.
+        Function of the shape of x and the initial state broadcast to each other, with the dynamic axes of x.
 
     Raises:
         AxisError: if x has no sequence axis.
+        ShapeError: if x and the initial state do not broadcast.
 
     Example:
         >>> import cntk_lab as C
@@ -106,10 +112,11 @@ def future_value(x: Operand, initial_state: Operand = None, time_step: int = 1, 
         time_step: number of frames to look ahead, 1 or more.
 
     Returns:
-        Function of the shape and dynamic axes of x.
+        Function of the shape of x and the initial state broadcast to each other, with the dynamic axes of x.
 
     Raises:
         AxisError: if x has no sequence axis.
+        ShapeError: if x and the initial state do not broadcast.
 
     Example:
         >>> import cntk_lab as C

@@ -167,11 +167,12 @@ def combine(*operands: Any, name: str = "") -> Function:
 
     Source: CNTK 2.7 ``ops.combine``.
     """
-    first = operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
-    items = list(first)
-    if items and isinstance(items[-1], str):
-        name = items.pop()
-    return compose.combine(items, name)
+    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
+        return compose.combine(operands[0], name)
+    *items, last = operands or (None,)
+    if isinstance(last, str):  # a name that is given as if it were an operand
+        return compose.combine(items, last)
+    return compose.combine(operands, name)
 
 
 def as_block(

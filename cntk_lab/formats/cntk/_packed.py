@@ -29,11 +29,15 @@ from cntk_lab.formats.cntk.values import Dictionary, SizeT, StoredAxis, Value
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What GatherPacked or ScatterPacked does, as one operator: its name, uids of its operands, attributes."""
+    """What GatherPacked or ScatterPacked does, as one operator: its name, uids of its operands, attributes.
+
+    ``axes`` are the dynamic axes that the file names for the chosen frames.
+    """
 
     op: str
     operands: tuple[str, ...]
     attributes: dict[str, Any] = field(default_factory=dict)
+    axes: object = None
 
 
 class Records:
@@ -73,8 +77,8 @@ def selection(records: Records, record: FunctionRecord) -> Selection | None:
     if without_sequence and window == (-1, 0):
         return Selection("sequence_last", (operand,))
     if window is not None:
-        return Selection("sequence_slice", (operand,), {"begin_index": window[0], "end_index": window[1]})
-    return Selection("sequence_gather", (operand, condition))
+        return Selection("sequence_slice", (operand,), {"begin_index": window[0], "end_index": window[1]}, axes)
+    return Selection("sequence_gather", (operand, condition), axes=axes)
 
 
 def sequential_convolution(records: Records, record: FunctionRecord) -> FunctionRecord | None:

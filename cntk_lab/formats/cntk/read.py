@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from cntk_lab.axis import Axis
 from cntk_lab.errors import FormatError, LabError
 from cntk_lab.formats.cntk import _packed, operators
 from cntk_lab.formats.cntk import description as records
@@ -70,6 +71,8 @@ class _Builder:
         self.nodes: dict[str, Node] = {}
         self.outputs: dict[str, Variable] = {}
         self.open: list[tuple[Node, int, str]] = []
+        self.made: dict[str, tuple[Node, Axis]] = {}
+        """Sequence axes that are made inside the model, by the file's name: which node makes it, and what it is now."""
         self.records = _packed.Records(model.functions, model.variables)
 
     def leaf(self, record: records.VariableRecord) -> Variable:
@@ -150,21 +153,31 @@ class _Builder:
                 if record.name and len(node.outputs) == 1:
                     output._name = record.name
             self.outputs[uid] = output
-        self.rename_axis(record, node)
+        self.rename_axis(record.attributes.get("newDynamicAxes"), node)
 
-    def rename_axis(self, record: records.FunctionRecord, node: Node) -> None:
-        """A sequence axis made here has a name of its own: edges back, which have the file's name for it, get it."""
-        stored = record.attributes.get("newDynamicAxes")
+    def rename_axis(self, stored: object, node: Node) -> None:
+        """Note that a node makes the sequence axis which the file calls so."""
         names = [a.name for a in stored if isinstance(a, StoredAxis) and a.ordered] if isinstance(stored, list) else []
         if len(names) != 1:
             return
         infer.infer_node(node)  # the axis may be named after the uid that the node has now
-        axes = node.outputs[0].type.axes or ()
-        if len(axes) != 2 or axes[1].name == names[0]:
-            return
-        for leaf in self.leaves.values():
-            if leaf.kind == "Placeholder" and any(a.name == names[0] for a in leaf.type.axes or ()):
-                leaf.type = replace(leaf.type, axes=axes)
+        _, now = self.made.get(names[0], (node, Axis(names[0])))  # the inner Where of a selection noted it before
+        self.made[names[0]] = node, now
+        self.follow_axes()
+
+    def follow_axes(self) -> None:
+        """A sequence axis made here has a name of its own: edges back, which have the file's name for it, get it.
+
+        It may be named after an operand, which is a placeholder until the block around it is there.
+        """
+        for name, (node, before) in self.made.items():
+            axes = node.outputs[0].type.axes or ()
+            if len(axes) != 2 or axes[1] == before:
+                continue
+            self.made[name] = node, axes[1]
+            for leaf in self.leaves.values():
+                if leaf.kind == "Placeholder" and before in (leaf.type.axes or ()):
+                    leaf.type = replace(leaf.type, axes=axes)
 
     def block(self, record: records.FunctionRecord, operands: Sequence[Variable]) -> Node:
         assert record.block is not None
@@ -181,6 +194,7 @@ class _Builder:
         function = compose.block_node(
             compose.BLOCK, block, [*kept, *outer], {}, record.name, record.block.op_name, count
         )
+        self.follow_axes()
         function.node.attributes = {k: v for k, v in record.attributes.items() if k != "customAttributes"}
         return function.node
 
@@ -216,6 +230,7 @@ class _Builder:
         op = _find(found.op)
         operands = [self.variable(uid) for uid in found.operands]
         self.keep(record, declare.use(op, operands, _defaults(op, found.attributes), record.name).node)
+        self.rename_axis(found.axes, self.nodes[record.uid])
         self.open.extend(
             (self.nodes[record.uid], 0, uid)
             for uid in found.operands
