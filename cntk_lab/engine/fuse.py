@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from cntk_lab.engine.plan import Loop, Map, Plan, Step, all_steps
+from cntk_lab.engine.plan import Call, Loop, Map, Plan, Step, all_steps
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.kernel import Kernel, Operand
 from cntk_lab.formula.simplify import simplify
+from cntk_lab.graph.opdef import Trait
 from cntk_lab.tensor.shape import FREE, Shape, size
 
 _IN_PLACE = ("parameter", "constant", "state")
@@ -223,14 +224,22 @@ def _store_only_needed(plan: Plan, steps: list[Step], kept: set[int]) -> list[St
 
 
 def without_dead(plan: Plan, steps: list[Step], kept: set[int]) -> list[Step]:
-    """The steps without those whose results nobody reads, found in one pass from the end."""
+    """The steps without those whose results nobody reads, found in one pass from the end.
+
+    A step that makes sequences is also needed for where they lie.
+    """
     read = set(kept)
+    rows = {plan.buffers[b].rows for b in kept}
     alive: list[Step] = []
     for s in reversed(steps):
-        if any(w in read or plan.buffers[w].role in _IN_PLACE for w in s.writes):
+        lays = isinstance(s, Call) and s.op is not None and s.op.has(Trait.NEW_LAYOUT)
+        if any(
+            b in read or plan.buffers[b].role in _IN_PLACE or (lays and plan.buffers[b].rows in rows) for b in s.writes
+        ):
             alive.append(s)
             for inner in all_steps([s]):
                 read.update(inner.reads)
+                rows.update(plan.buffers[b].rows for b in (*inner.reads, *inner.writes))
     return alive[::-1]
 
 

@@ -23,7 +23,7 @@ EXPECTED = json.loads((FOLDER / "expected.json").read_text())
 
 
 def built(name, path):
-    model = models.models(C)[name]()
+    model = models.MODELS[name](C)
     models.initialize(model)
     return model
 

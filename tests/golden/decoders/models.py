@@ -6,141 +6,151 @@ Each function builds one model with the library it is given (real CNTK 2.7 or th
 import numpy as np
 
 
-def models(C):  # noqa: C901, PLR0915  (a list of models)
-    """Name -> function that builds a model over ``h`` (encoder) and ``s`` (decoder)."""
-    A1, A2 = C.Axis("enc"), C.Axis("dec")
+def hs(C, hd=3, sd=2):
+    return C.sequence.input_variable(hd, sequence_axis=C.Axis("enc"), name="h"), C.sequence.input_variable(
+        sd, sequence_axis=C.Axis("dec"), name="s"
+    )
 
-    def hs(hd=3, sd=2):
-        return C.sequence.input_variable(hd, sequence_axis=A1, name="h"), C.sequence.input_variable(
-            sd, sequence_axis=A2, name="s"
-        )
 
-    def m_attention(span=None, axis=None, stab=False):
-        at = C.layers.AttentionModel(4, span, axis, name="at")
-        cell = C.layers.LSTM(2, enable_self_stabilization=stab)
-        encoder = C.layers.Recurrence(C.layers.GRU(3))
+def m_attention(C, span=None, axis=None, stab=False):
+    at = C.layers.AttentionModel(4, span, axis, name="at")
+    cell = C.layers.LSTM(2, enable_self_stabilization=stab)
+    encoder = C.layers.Recurrence(C.layers.GRU(3))
 
-        @C.Function
-        def dec(h, s):
-            enc = encoder(h)
-
-            @C.Function
-            def step(hh, c, x):
-                a = at(enc, hh)
-                return cell(hh, c, C.splice(x, a))
-
-            return C.layers.Recurrence(step)(s)
-
-        return dec(*hs())
-
-    def m_both(span=2, axis=-3):
-        at1 = C.layers.AttentionModel(4, span, axis)
-        cell = C.layers.GRU(2)
+    @C.Function
+    def dec(h, s):
+        enc = encoder(h)
 
         @C.Function
-        def dec(h, s):
-            @C.Function
-            def step(hh, x):
-                return cell(hh, C.splice(x, at1(h, hh)))
+        def step(hh, c, x):
+            a = at(enc, hh)
+            return cell(hh, c, C.splice(x, a))
 
-            return C.splice(C.layers.Recurrence(step)(s), at1(h, s))
+        return C.layers.Recurrence(step)(s)
 
-        return dec(*hs())
+    return dec(*hs(C))
 
-    def m_unfold():
-        h = C.sequence.input_variable(2, sequence_axis=A1, name="h")
-        s = C.sequence.input_variable(2, sequence_axis=A2, name="s")
-        d = C.layers.Dense(2, activation=C.tanh)
-        return C.layers.UnfoldFrom(lambda y: d(y))(C.sequence.last(h), s)
 
-    def m_unfold_len():
-        h = C.sequence.input_variable(2, sequence_axis=A1, name="h")
-        s = C.sequence.input_variable(2, sequence_axis=A2, name="s")
-        d = C.layers.Dense(2, activation=C.tanh)
-        return C.layers.UnfoldFrom(lambda y: d(y), length_increase=1.5)(C.sequence.last(h), s)
+def m_both(C, span=2, axis=-3):
+    at1 = C.layers.AttentionModel(4, span, axis)
+    cell = C.layers.GRU(2)
 
-    def m_unfold_until():
-        h = C.sequence.input_variable(2, sequence_axis=A1, name="h")
-        s = C.sequence.input_variable(2, sequence_axis=A2, name="s")
-        d = C.layers.Dense(2, activation=C.tanh)
-        return C.layers.UnfoldFrom(
-            lambda y: d(y), until_predicate=lambda y: C.greater(C.reduce_sum(y), 100.0), length_increase=2
-        )(C.sequence.last(h), s)
-
-    def m_recfrom():
-        h = C.sequence.input_variable(2, sequence_axis=A1, name="h")
-        s = C.sequence.input_variable(2, sequence_axis=A2, name="s")
-        return C.layers.RecurrenceFrom(C.layers.GRU(2))(C.sequence.last(h), s)
-
-    def m_recslice():
-        s = C.sequence.input_variable(2, sequence_axis=A2, name="s")
-        return C.layers.Recurrence(C.layers.LSTM(2))(C.sequence.slice(s, 1, 0))
-
-    def m_recgather():
-        s = C.sequence.input_variable(2, sequence_axis=A2, name="s")
-        return C.layers.Recurrence(C.layers.GRU(2), go_backwards=True)(
-            C.sequence.gather(s, C.greater(C.reduce_sum(s), -1.0))
-        )
-
-    def m_recwhere():
-        s = C.sequence.input_variable(2, sequence_axis=A2, name="s")
-        return C.layers.Recurrence(C.layers.RNNStep(2))(
-            C.sequence.gather(s, C.sequence.is_first(s) + C.sequence.is_last(s))
-        )
-
-    def m_recon_in():
+    @C.Function
+    def dec(h, s):
         @C.Function
-        def dec(h, s):
-            l = C.sequence.last(h)
-            return C.layers.Recurrence(C.Function(lambda p, x: C.tanh(p * 0.5 + x + C.sequence.broadcast_as(l, p))))(s)
+        def step(hh, x):
+            return cell(hh, C.splice(x, at1(h, hh)))
 
-        return dec(*hs(2, 2))
+        return C.splice(C.layers.Recurrence(step)(s), at1(h, s))
 
-    def m_recon_const():
-        @C.Function
-        def dec(h, s):
-            l = C.sequence.last(h)
-            return C.layers.Recurrence(
-                C.Function(
-                    lambda p, x: C.tanh(
-                        p * 0.5
-                        + x
-                        + C.reconcile_dynamic_axes(C.constant([1.0, 2.0]), p)
-                        + C.sequence.broadcast_as(C.reduce_sum(l, axis=0), x)
-                    )
+    return dec(*hs(C))
+
+
+def m_unfold(C):
+    h = C.sequence.input_variable(2, sequence_axis=C.Axis("enc"), name="h")
+    s = C.sequence.input_variable(2, sequence_axis=C.Axis("dec"), name="s")
+    d = C.layers.Dense(2, activation=C.tanh)
+    return C.layers.UnfoldFrom(lambda y: d(y))(C.sequence.last(h), s)
+
+
+def m_unfold_len(C):
+    h = C.sequence.input_variable(2, sequence_axis=C.Axis("enc"), name="h")
+    s = C.sequence.input_variable(2, sequence_axis=C.Axis("dec"), name="s")
+    d = C.layers.Dense(2, activation=C.tanh)
+    return C.layers.UnfoldFrom(lambda y: d(y), length_increase=1.5)(C.sequence.last(h), s)
+
+
+def m_unfold_until(C):
+    h = C.sequence.input_variable(2, sequence_axis=C.Axis("enc"), name="h")
+    s = C.sequence.input_variable(2, sequence_axis=C.Axis("dec"), name="s")
+    d = C.layers.Dense(2, activation=C.tanh)
+    return C.layers.UnfoldFrom(
+        lambda y: d(y), until_predicate=lambda y: C.greater(C.reduce_sum(y), 100.0), length_increase=2
+    )(C.sequence.last(h), s)
+
+
+def m_recfrom(C):
+    h = C.sequence.input_variable(2, sequence_axis=C.Axis("enc"), name="h")
+    s = C.sequence.input_variable(2, sequence_axis=C.Axis("dec"), name="s")
+    return C.layers.RecurrenceFrom(C.layers.GRU(2))(C.sequence.last(h), s)
+
+
+def m_recslice(C):
+    s = C.sequence.input_variable(2, sequence_axis=C.Axis("dec"), name="s")
+    return C.layers.Recurrence(C.layers.LSTM(2))(C.sequence.slice(s, 1, 0))
+
+
+def m_recgather(C):
+    s = C.sequence.input_variable(2, sequence_axis=C.Axis("dec"), name="s")
+    return C.layers.Recurrence(C.layers.GRU(2), go_backwards=True)(
+        C.sequence.gather(s, C.greater(C.reduce_sum(s), -1.0))
+    )
+
+
+def m_recwhere(C):
+    s = C.sequence.input_variable(2, sequence_axis=C.Axis("dec"), name="s")
+    return C.layers.Recurrence(C.layers.RNNStep(2))(
+        C.sequence.gather(s, C.sequence.is_first(s) + C.sequence.is_last(s))
+    )
+
+
+def m_recon_in(C):
+    @C.Function
+    def dec(h, s):
+        l = C.sequence.last(h)
+        return C.layers.Recurrence(C.Function(lambda p, x: C.tanh(p * 0.5 + x + C.sequence.broadcast_as(l, p))))(s)
+
+    return dec(*hs(C, 2, 2))
+
+
+def m_recon_const(C):
+    @C.Function
+    def dec(h, s):
+        l = C.sequence.last(h)
+        return C.layers.Recurrence(
+            C.Function(
+                lambda p, x: C.tanh(
+                    p * 0.5
+                    + x
+                    + C.reconcile_dynamic_axes(C.constant([1.0, 2.0]), p)
+                    + C.sequence.broadcast_as(C.reduce_sum(l, axis=0), x)
                 )
-            )(s)
+            )
+        )(s)
 
-        return dec(*hs(2, 2))
+    return dec(*hs(C, 2, 2))
 
-    def m_recon_seq():
-        @C.Function
-        def dec(h, s):
-            l = C.sequence.reduce_sum(h)
-            m = C.reconcile_dynamic_axes(C.to_sequence(C.reshape(l, (1, 2))), s)
-            return C.layers.Recurrence(
-                C.Function(
-                    lambda p, x: C.tanh(p * 0.5 + x + C.reconcile_dynamic_axes(C.to_sequence(C.reshape(l, (1, 2))), p))
-                )
-            )(s)
 
-        return dec(*hs(2, 2))
+def m_recon_seq(C):
+    @C.Function
+    def dec(h, s):
+        l = C.sequence.reduce_sum(h)
+        m = C.reconcile_dynamic_axes(C.to_sequence(C.reshape(l, (1, 2))), s)
+        return C.layers.Recurrence(
+            C.Function(
+                lambda p, x: C.tanh(p * 0.5 + x + C.reconcile_dynamic_axes(C.to_sequence(C.reshape(l, (1, 2))), p))
+            )
+        )(s)
 
-    return {
-        "attention": m_attention,
-        "attention_over_a_window": lambda: m_attention(2, -3),
-        "attention_used_twice": m_both,
-        "unfolded": m_unfold,
-        "unfolded_longer": m_unfold_len,
-        "unfolded_until": m_unfold_until,
-        "from_a_state": m_recfrom,
-        "over_a_slice": m_recslice,
-        "over_chosen_frames": m_recgather,
-        "over_the_ends": m_recwhere,
-        "broadcast_inside": m_recon_in,
-        "constant_reconciled_inside": m_recon_const,
-        "one_frame_reconciled_inside": m_recon_seq,
-    }
+    return dec(*hs(C, 2, 2))
+
+
+MODELS = {
+    "attention": m_attention,
+    "attention_over_a_window": lambda C: m_attention(C, 2, -3),
+    "attention_used_twice": m_both,
+    "unfolded": m_unfold,
+    "unfolded_longer": m_unfold_len,
+    "unfolded_until": m_unfold_until,
+    "from_a_state": m_recfrom,
+    "over_a_slice": m_recslice,
+    "over_chosen_frames": m_recgather,
+    "over_the_ends": m_recwhere,
+    "broadcast_inside": m_recon_in,
+    "constant_reconciled_inside": m_recon_const,
+    "one_frame_reconciled_inside": m_recon_seq,
+}
+"""Name -> function of the library that builds a model over ``h`` (encoder) and ``s`` (decoder)."""
 
 
 def initialize(model):

@@ -8,8 +8,8 @@ import models
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 expected = {}
-for name, build in models.models(cntk).items():
-    model = build()
+for name, build in models.MODELS.items():
+    model = build(cntk)
     models.initialize(model)
     model.save(os.path.join(HERE, name + ".model"))
     expected[name] = models.outcome(cntk, model)
