@@ -37,15 +37,20 @@ def _split(right: TensorType, output_rank: int) -> tuple[Shape, Shape]:
     return right.dims[: right.rank - output_rank], right.dims[right.rank - output_rank :]
 
 
-def _times_shape(left: TensorType, right: TensorType, output_rank: int) -> Shape:
-    inner, outer = _split(right, output_rank)
-    k = len(inner)
-    if k > left.rank:
+def _check_axes(left: TensorType, inner: Shape, output_rank: int) -> None:
+    """Raises ShapeError if the left operand has fewer axes than are summed over."""
+    if len(inner) > left.rank:
         raise ShapeError(
-            f"times: the right operand {text(right.shape)} sums over {k} axes, the left {text(left.shape)} "
+            f"times: the right operand sums over {len(inner)} axes {text(inner)}, the left {text(left.shape)} "
             f"has {left.rank}",
             fix=f"give the right operand {left.rank + output_rank} axes or fewer, or another output_rank",
         )
+
+
+def _times_shape(left: TensorType, right: TensorType, output_rank: int) -> Shape:
+    inner, outer = _split(right, output_rank)
+    k = len(inner)
+    _check_axes(left, inner, output_rank)
     have = left.dims[left.rank - k :]
     for x, w in zip(have, inner, strict=True):
         if x != w and min(x, w) >= 0:
@@ -65,9 +70,16 @@ def _complete(left: TensorType, right: TensorType, output_rank: int, infer_input
     if INFERRED not in inner:
         return {"right": right.dims, "left": (*left.dims[: left.rank - len(inner)], *inner)}
     if infer_input_rank_to_map == TIMES_NO_INFERRED_INPUT_RANK:
+        _check_axes(left, inner, output_rank)
         have = left.dims[left.rank - len(inner) :]
         filled = tuple(h if d == INFERRED else d for d, h in zip(inner, have, strict=False))
         return {"right": filled + outer}
+    if infer_input_rank_to_map >= left.rank:
+        raise AttributeValueError(
+            f"times: infer_input_rank_to_map is {infer_input_rank_to_map}, the left operand {text(left.shape)} has "
+            f"{left.rank} axes: none is left to sum over",
+            fix=f"give a number below {left.rank}; a layer calls it map_rank",
+        )
     return {"right": left.dims[infer_input_rank_to_map:] + outer}
 
 

@@ -19,7 +19,7 @@ def per_axis(value: Any, rank: int, what: str, fill: Any) -> tuple[Any, ...]:
     """A setting for each of the last ``rank`` axes: one value counts for all, missing ones in front are ``fill``.
 
     Raises:
-        AttributeValueError: if there are more values than axes.
+        AttributeValueError: if there are no values, or more than axes.
 
     Example:
         >>> per_axis((2,), 3, "strides", 1), per_axis((2, 3), 3, "strides", 1)
@@ -28,9 +28,7 @@ def per_axis(value: Any, rank: int, what: str, fill: Any) -> tuple[Any, ...]:
     values = tuple(value) if isinstance(value, Sequence) or hasattr(value, "__iter__") else (value,)
     if len(values) == 1:
         return values * rank
-    if len(values) > rank:
-        if all(v == fill for v in values[: len(values) - rank]):
-            return values[len(values) - rank :]
+    if not 0 < len(values) <= rank:
         raise AttributeValueError(
             f"{what} has {len(values)} values {values}, there are {rank} axes", fix=f"give {rank} values or one"
         )

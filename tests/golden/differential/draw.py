@@ -6,6 +6,7 @@ import sys
 import draw_criteria  # noqa: F401
 import draw_models  # noqa: F401
 import draw_tensors  # noqa: F401
+import draw_uses  # noqa: F401
 from drawing import FAMILIES, draw
 
 

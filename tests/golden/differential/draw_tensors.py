@@ -83,6 +83,7 @@ def operands(p, r):
         lambda: p.let("C.constant", r.choice((1, 2.5)), {"t": p.shape()}), lambda: p.let("C.Constant", 2.0, {"t": p.shape()}),
         lambda: p.let("C.parameter", {"t": p.shape()}, init=0.5), lambda: p.let("C.constant", 3),
     ]  # fmt: skip
+    p.type = "f4"
     first = r.choice(choices)()
     what = r.randrange(8)
     if what < 3:

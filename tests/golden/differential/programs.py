@@ -169,9 +169,9 @@ def flat(result, outputs=None):
         if outputs is not None and all(o in result for o in outputs):
             parts = [flat(result[o]) for o in outputs]
         else:
-            parts = [flat(r) for r in result.values()]
+            parts = [flat(r) for _, r in sorted(result.items(), key=lambda kv: getattr(kv[0], "name", "") or "")]
         return "{" + ",".join(p[0] for p in parts) + "}", [a for p in parts for a in p[1]]
-    if isinstance(result, list):
+    if isinstance(result, (list, tuple)):
         parts = [flat(r) for r in result]
         return "[" + ",".join(p[0] for p in parts) + "]", [a for p in parts for a in p[1]]
     if scipy.sparse.issparse(result):
@@ -239,6 +239,25 @@ def see_numbers(run, name, times=TIMES):
     yield Seen(text, arrays)
 
 
+def see_call(run, what, times=TIMES):
+    """What a call gives, as often as asked: how data may be given, which results may be asked for."""
+    for _ in range(times):
+        called, args, keywords = what
+        result = run.call(called, [run.value(a) for a in args], dict((k, run.value(v)) for k, v in keywords.items()))
+        text, arrays = flat(result)
+        yield Seen(text, arrays)
+
+
+def see_back(run, what, times=TIMES):
+    """Forward, then backward from a root gradient: what comes out of both."""
+    for _ in range(times):
+        f, data, root, wrt = [run.value(w) for w in what]
+        state, values = f.forward(data, [f.output], set([f.output]))
+        gradients = f.backward(state, {f.output: root}, set(wrt))
+        text, arrays = flat([values[f.output]] + [gradients[w] for w in wrt])
+        yield Seen(text, arrays)
+
+
 def see_file(run, name, times=TIMES):
     """The function saved and loaded again: by CNTK while recording, here from CNTK's own bytes."""
     folder = tempfile.mkdtemp()
@@ -285,7 +304,7 @@ def see_train(run, plan, times=TIMES):
 
 SEES = {
     "value": see_value, "grad": see_grad, "shape": see_shape, "graph": see_graph, "text": see_text, "str": see_str,
-    "numbers": see_numbers, "file": see_file, "train": see_train,
+    "numbers": see_numbers, "call": see_call, "back": see_back, "file": see_file, "train": see_train,
 }  # fmt: skip
 
 
