@@ -67,6 +67,11 @@ def _times_shape(left: TensorType, right: TensorType, output_rank: int) -> Shape
 def _complete(left: TensorType, right: TensorType, output_rank: int, infer_input_rank_to_map: int) -> dict[str, Shape]:
     """The shape of a weight whose first dimension is inferred from the left operand."""
     inner, outer = _split(right, output_rank)
+    if INFERRED in outer:
+        raise AttributeValueError(
+            f"times: the dimensions {text(outer)} of the result come from the right operand and cannot be inferred",
+            fix="give the number of outputs; only what is summed over can be inferred",
+        )
     if INFERRED not in inner:
         return {"right": right.dims, "left": (*left.dims[: left.rank - len(inner)], *inner)}
     if infer_input_rank_to_map == TIMES_NO_INFERRED_INPUT_RANK:

@@ -408,11 +408,14 @@ def mutated(p, r):
     names = ("elementwise", "reductions", "products", "shaping", "indexing", "filters", "normalisation", "criteria", "sequences", "recurrences", "layers", "sparse")
     function, _, _ = FAMILIES[r.choice(names)]
     function(p, r)
+    p.steps = [s for s in p.steps if s[1] != "fill" or s[2][0] == p.seen[0][1]]
     step = r.choice(p.steps)
     for _ in range(6):
         if any(_changeable(a) for a in step[2]) or step[3]:
             break
         step = r.choice(p.steps)
+    if step[1] == "fill":
+        step = p.steps[0]
     places = [(step[2], i) for i in range(len(step[2])) if _changeable(step[2][i])]
     places += [(step[3], k) for k in step[3] if k not in ("dtype", "name", "needs_gradient", "is_sparse", "init")]
     if places:

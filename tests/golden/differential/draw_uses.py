@@ -128,16 +128,17 @@ def functions(p, r):
         p.see("graph", f)
         z = p.let(f, *r.sample([x, y], 2))
     elif kind == 1:
-        f = p.let("C.Function", {"f": [["a"], [["d", "C.layers.Dense", [3], {}], ["z", "$d", ["$a"], {}]], "$z"]})
+        d = p.let("C.layers.Dense", 3)
+        f = p.let("C.Function", {"f": [["a"], [["s", "C.sin", ["$a"], {}], ["z", d, ["$s"], {}]], "$z"]})
         z = p.let(f, x)
     elif kind == 2:
-        z = p.let(p.let("C.layers.BlockFunction", "Own", "own"), body) if p.chance(0.0) else p.let("C.Function", body)
-        z = p.let(z, x, p.parameter(shape))
+        z = p.let(p.let("C.Function", body), x, p.parameter(shape))
     elif kind == 3:
         d = p.let("C.layers.Dense", 3, activation="C.tanh")
         z = p.let("+", p.let(d, x), p.let(d, p.let("C.sin", x)))
     elif kind == 4:
         d = p.let(dense(p, r, 3), x)
+        p.let("fill", d, p.seed())
         z = p.let(d + ".clone", "C.CloneMethod." + r.choice(("share", "clone", "freeze")), {"m": [[x, y]]})
     elif kind == 5:
         f, g = dense(p, r, 3), p.let("C.layers.Sequential", ["C.tanh", dense(p, r, 2)])

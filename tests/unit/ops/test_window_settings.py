@@ -37,3 +37,8 @@ def test_a_weight_cannot_be_inferred_from_no_axis():
 def test_a_weight_cannot_sum_over_more_axes_than_there_are():
     with pytest.raises(ShapeError, match="sums over 3 axes"):
         C.layers.Dense(3, input_rank=3)(MATRIX)
+
+
+def test_the_number_of_outputs_cannot_be_inferred():
+    with pytest.raises(AttributeValueError, match="cannot be inferred"):
+        C.layers.Dense(-1)(MATRIX)
