@@ -49,6 +49,7 @@ from cntk_lab.device import (
     DeviceKind,
     all_devices,
     cpu,
+    get_gpu_properties,
     gpu,
     set_excluded_devices,
     try_set_default_device,
@@ -99,7 +100,8 @@ _MODULES = {
     "io": "io", "layers": "layers", "learners": "learners", "logging": "logging", "losses": "losses",
     "metrics": "metrics", "misc": "misc", "random": "random", "train": "train", "trainer": "train.trainer",
     "utils": "utils", "datasets": "datasets", "widgets": "widgets", "events": "events", "settings": "settings",
-    "formats": "formats", "errors": "errors",
+    "formats": "formats", "errors": "errors", "contrib": "contrib", "sample_installer": "sample_installer",
+    "tests": "tests",
 }  # fmt: skip
 """Names of modules in this namespace -> where they are."""
 
@@ -126,7 +128,7 @@ _NAMES = {
     "metrics": "classification_error edit_distance_error ndcg_at_1",
     "ops": "UserFunction native_user_function register_native_user_function user_function",
     "widgets": "GraphView GraphComposer TrainingMonitor ReaderPreview",
-    "tutorials": "install_samples",
+    "sample_installer": "install_samples",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 """Names in this namespace that load with their package -> the package."""

@@ -4,6 +4,9 @@ Every import of ``cntk`` or ``cntk.x.y`` is answered with ``cntk_lab`` or ``cntk
 object, not a copy, so that classes and the state of the process are the same under both names. ``_cntk_py`` is
 ``cntk_lab.cntk_py``.
 
+CNTK's modules also show what they import themselves, and programs take that from there (``from cntk.layers import *``
+brings Constant, splice and np): from this import on the modules of this package show the same (``cntk_lab._leaked``).
+
 Programs ask ``cntk.__version__`` for the version of the *interface* (Keras reads it as a number and wants 2.2 or more).
 From this import on, ``__version__`` therefore says "2.7", the version of CNTK whose interface this is; the version of
 this package stays in ``package_version`` and in its metadata.
@@ -21,6 +24,7 @@ from types import ModuleType
 from typing import Any
 
 import cntk_lab
+from cntk_lab import _leaked, contrib
 from cntk_lab.errors import NotAvailableError
 from cntk_lab.ops import alias as _operator
 
@@ -44,11 +48,17 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self,
         fullname: str,
-        path: Sequence[str] | None = None,  # noqa: ARG002
-        target: ModuleType | None = None,  # noqa: ARG002
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
     ) -> importlib.machinery.ModuleSpec | None:
+        if fullname.startswith("cntk_lab."):
+            return _with_leaked_names(fullname, path, target)
         own = _own_name(fullname)
-        if own is None or importlib.util.find_spec(own) is None:
+        if own is None:
+            return None
+        if (part := fullname.removeprefix("cntk.contrib.").split(".")[0]) in contrib.NOT_BUILT and part != fullname:
+            contrib.refuse(part)
+        if importlib.util.find_spec(own) is None:
             return None
         return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
 
@@ -68,6 +78,23 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                 setattr(module, name, self._kept[name])
             elif name in vars(module):
                 delattr(module, name)
+
+
+def _with_leaked_names(
+    name: str, path: Sequence[str] | None, target: ModuleType | None
+) -> importlib.machinery.ModuleSpec | None:
+    """How a module of this package is found, and completed when it has run."""
+    spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+    if spec is None or spec.loader is None or name.removeprefix("cntk_lab.") not in _leaked.NAMES:
+        return spec
+    run = spec.loader.exec_module
+
+    def run_and_complete(module: ModuleType) -> None:
+        run(module)
+        _leaked.complete(module)
+
+    spec.loader.exec_module = run_and_complete  # type: ignore[method-assign]
+    return spec
 
 
 _finder = _Finder()
@@ -96,6 +123,8 @@ def install() -> None:
         )
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
+    for module in [m for name, m in sys.modules.items() if name.partition(".")[0] == "cntk_lab"]:
+        _leaked.complete(module)
     cntk_lab.__version__ = CNTK_VERSION
 
 
@@ -114,6 +143,8 @@ def remove() -> None:
         sys.meta_path.remove(_finder)
     for name in [n for n in sys.modules if _own_name(n) is not None]:
         del sys.modules[name]
+    for module in [m for name, m in sys.modules.items() if name.partition(".")[0] == "cntk_lab"]:
+        _leaked.restore(module)
     cntk_lab.__version__ = cntk_lab.package_version
 
 

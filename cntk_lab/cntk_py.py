@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable
+from types import FunctionType
 from typing import Any
 
 from cntk_lab import settings
@@ -83,9 +84,9 @@ _switches: dict[str, Any] = {}
 def __getattr__(name: str) -> Any:
     if name in _ELSEWHERE:
         return getattr(importlib.import_module(f"cntk_lab.{_ELSEWHERE[name]}"), name)
-    ops = importlib.import_module("cntk_lab.ops")
-    if name in ops.__all__:
-        return getattr(ops, name)
+    found = None if name.startswith("_") else getattr(importlib.import_module("cntk_lab.ops"), name, None)
+    if isinstance(found, FunctionType):
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from cntk_lab import _changes
 from cntk_lab.errors import DeviceError
@@ -42,6 +43,45 @@ class DeviceDescriptor:
     def is_locked(self) -> bool:
         """Whether another process keeps this device to itself: never, devices are shared here."""
         return False
+
+    @staticmethod
+    def cpu_device() -> DeviceDescriptor:
+        """The CPU; see :func:`cpu`."""
+        return cpu()
+
+    @staticmethod
+    def gpu_device(device_id: int) -> DeviceDescriptor:
+        """One GPU; see :func:`gpu`."""
+        return gpu(device_id)
+
+    @staticmethod
+    def all_devices() -> tuple[DeviceDescriptor, ...]:
+        """Every device that can be used; see :func:`all_devices`."""
+        return all_devices()
+
+    @staticmethod
+    def use_default_device() -> DeviceDescriptor:
+        """The device that computes unless another is named; see :func:`use_default_device`."""
+        return use_default_device()
+
+    @staticmethod
+    def try_set_default_device(new_default_device: DeviceDescriptor, acquire_device_lock: bool = False) -> bool:
+        """Make a device the default; see :func:`try_set_default_device`."""
+        return try_set_default_device(new_default_device, acquire_device_lock)
+
+    @staticmethod
+    def set_excluded_devices(excluded: list[DeviceDescriptor]) -> None:
+        """Never choose these devices as the default; see :func:`set_excluded_devices`."""
+        set_excluded_devices(excluded)
+
+    @staticmethod
+    def get_gpu_properties(device: DeviceDescriptor) -> NoReturn:
+        """Refuses; see :func:`get_gpu_properties`."""
+        get_gpu_properties(device)
+
+    def as_string(self) -> str:
+        """The device in words."""
+        return str(self)
 
     def __str__(self) -> str:
         return "CPU" if self.kind == 0 else f"GPU[{self.number}] {self.title}".rstrip()
@@ -82,6 +122,17 @@ def gpu(device_id: int) -> DeviceDescriptor:
             fix="use cpu(), or see `cntk-lab doctor` for what is missing",
         )
     return DeviceDescriptor(DeviceKind.GPU, device_id, names[device_id])
+
+
+def get_gpu_properties(device: DeviceDescriptor) -> NoReturn:
+    """Refuses: the cores and the memory of a GPU cannot be asked for here yet.
+
+    Raises:
+        DeviceError: always; for the CPU as in CNTK.
+    """
+    if device.kind == DeviceKind.CPU:
+        raise DeviceError("GPU properties cannot be obtained for a CPU device", fix="ask for a GPU")
+    raise DeviceError(f"the properties of {device} cannot be asked for here yet", fix="run nvidia-smi")
 
 
 def all_devices() -> tuple[DeviceDescriptor, ...]:

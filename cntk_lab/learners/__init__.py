@@ -19,6 +19,12 @@ from cntk_lab.learners._builders import (
     set_default_unit_gain_value,
     sgd,
 )
+from cntk_lab.learners._inferred import (  # noqa: F401  (learners outside this package ask for them)
+    _infer_learning_parameter_schedule,
+    _infer_learning_rate_schedule_and_ref_minibatch_size,
+    _verify_learning_rate_type,
+    _verify_momentum_type,
+)
 from cntk_lab.learners._learner import Learner
 from cntk_lab.learners._schedules import (
     IGNORE,

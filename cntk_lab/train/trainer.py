@@ -95,6 +95,12 @@ class Trainer:
 
     # --- parts
 
+    @staticmethod
+    def _get_loss_metric(criterion: Any) -> tuple[Function, Function | None]:
+        """Loss and metric as functions; programs that write their own training loops ask for it."""
+        made = criterion_of(criterion)
+        return function_of(made.loss), None if made.metric is None else function_of(made.metric)
+
     @property
     def model(self) -> Any:
         """The network."""

@@ -84,3 +84,68 @@ def test_packages_above_the_graph_load_when_they_are_named():
     """)
         == "[] ['layers', 'learners'] True"
     )
+
+
+def test_star_imports_bring_what_programs_of_cntk_take_from_them():
+    assert run_python("""
+        import cntk_lab.alias
+        from cntk import *
+        first = (np.float32(2), learning_parameter_schedule(.1)[0], UnitType.sample.name, Evaluator.__name__,
+                 training_session.__name__, CheckpointConfig.__name__, data_parallel_distributed_learner.__name__)
+        from cntk.layers import *
+        z = Sequential([Dense(3), sigmoid])(C.input_variable(2))
+        print(*first, z.shape, Constant(1).shape, InferredDimension, Record(a=1).a, glorot_uniform is C.glorot_uniform)
+    """).split() == [
+        "2.0", "0.1", "sample", "Evaluator", "training_session", "CheckpointConfig",
+        "data_parallel_distributed_learner", "(3,)", "()", "-1", "1", "True",
+    ]  # fmt: skip
+
+
+def test_old_programs_find_the_device_of_test_machines():
+    assert (
+        run_python("""
+        import os
+        import cntk_lab.alias
+        import cntk as C
+        import cntk.tests.test_utils
+        cntk = C
+        cntk.tests.test_utils.set_device_from_pytest_env()
+        os.environ["TEST_DEVICE"] = "cpu"
+        cntk.tests.test_utils.set_device_from_pytest_env()
+        from cntk.ops.tests.ops_test_utils import cntk_device
+        print(C.use_default_device(), cntk_device(-1), C.DeviceDescriptor.try_set_default_device(C.cpu()))
+        os.environ["TEST_DEVICE"] = "gpu"
+        try:
+            cntk.tests.test_utils.set_device_from_pytest_env()
+        except ValueError as error:
+            print(str(error).splitlines()[0])
+    """)
+        == "CPU CPU True\ngpu(0): there are 0 usable GPUs"
+    )
+
+
+def test_parts_of_contrib_that_are_not_built_say_so():
+    assert run_python("""
+        import cntk_lab.alias, cntk.contrib
+        import cntk as C
+        def tell(act):
+            try:
+                act()
+            except ImportError as error:
+                print(str(error).splitlines()[0])
+        tell(lambda: __import__("cntk.contrib.netopt.quantization"))
+        tell(lambda: C.contrib.deeprl)
+        tell(lambda: __import__("cntk.contrib.crosstalkcaffe"))
+    """).splitlines() == [
+        f"cntk.contrib.{part} is not part of this package yet" for part in ("netopt", "deeprl", "crosstalkcaffe")
+    ]
+
+
+def test_without_the_alias_modules_show_their_own_names_only():
+    assert (
+        run_python("""
+        import cntk_lab.layers
+        print(hasattr(cntk_lab.layers, "np"), hasattr(cntk_lab.layers, "Constant"), "Dense" in cntk_lab.layers.__all__)
+    """)
+        == "False False True"
+    )
