@@ -8,7 +8,7 @@
 * A product whose result is added to a value that nobody else needs is added onto it.
 
 Works on the plan alone, before formulas are fused. Backends say which steps are slices, pieces or transposes
-(``backends/cpu/rows.shaping``); knows no operator by name. Idea: views in Halide and tinygrad's ShapeTracker.
+(``engine/shaping``); knows no operator by name. Idea: views in Halide and tinygrad's ShapeTracker.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from cntk_lab.tensor.shape import FREE, Shape
 class Shaping:
     """What a step on whole arrays does to places only.
 
-    ``kind`` is ``slice`` (along ``axis`` from ``begin``), ``unslice`` (its gradient), ``join`` (along ``axis``),
-    ``unjoin`` (the piece that is number ``begin``), ``transpose`` (``order``) or ``untranspose``. Negative axes count
-    from the end.
+    ``kind`` is ``cut`` (along ``axis`` from ``begin``), ``uncut`` (its gradient), ``join`` (along ``axis``),
+    ``unjoin`` (the piece that is number ``begin``), ``order`` (``order``) or ``unorder``. Negative axes count from the
+    end.
     """
 
     kind: str
@@ -113,7 +113,7 @@ class _Pass:
             if (
                 not isinstance(s, Call)
                 or what is None
-                or not what.kind.endswith("transpose")
+                or not what.kind.endswith("order")
                 or not self._letters(s, what)
             ):
                 result.append(s)
@@ -121,7 +121,7 @@ class _Pass:
 
     def _letters(self, s: Call, what: Shaping) -> bool:
         """Take a transpose into the products around it; whether that could be done."""
-        forward = what.kind == "transpose"
+        forward = what.kind == "order"
         moved = s.writes[0] if forward else s.reads[0]
         stays = s.reads[0] if forward else s.writes[0]
         around = self.readers.get(moved, []) if forward else [self.writer.get(moved)]
@@ -190,7 +190,7 @@ class _Pass:
             what = self.says(c) if isinstance(c, Call) else None
             if (
                 what is None
-                or what.kind != "unslice"
+                or what.kind != "uncut"
                 or not isinstance(c, Call)
                 or len(self.readers[r]) != 1
                 or r in self.kept
@@ -238,10 +238,10 @@ class _Pass:
             what = self.says(s) if isinstance(s, Call) else None
             if what is None or not isinstance(s, Call):
                 result.append(s)
-            elif what.kind in ("slice", "unjoin") and self._is_part(s, what):
-                source, target = s.reads[s.names.index("x" if what.kind == "slice" else "dy")], s.writes[0]
+            elif what.kind in ("cut", "unjoin") and self._is_part(s, what):
+                source, target = s.reads[s.names.index("x" if what.kind == "cut" else "dy")], s.writes[0]
                 axis = what.axis % len(self._shape(source))
-                begin = what.begin if what.kind == "slice" else self._offset(s, what)
+                begin = what.begin if what.kind == "cut" else self._offset(s, what)
                 after = [] if self._free(target) else [self._copy(self._like(target), target)]
                 part = after[0].reads[0] if after else target
                 self._lie_in(part, source, axis, begin)
@@ -267,7 +267,7 @@ class _Pass:
         return copies
 
     def _is_part(self, s: Call, what: Shaping) -> bool:
-        name = "x" if what.kind == "slice" else "dy"
+        name = "x" if what.kind == "cut" else "dy"
         if name not in s.names:
             return False
         source, target = s.reads[s.names.index(name)], s.writes[0]

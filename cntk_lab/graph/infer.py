@@ -134,16 +134,11 @@ def _output_types(node: Node, *, hopeful: int) -> list[TensorType]:
     sparse = False
     if op.dtype is not None:
         dtype = apply(op.dtype, scope_of(node, types))
-    if op.sparse_operands and any(t.sparse for t in types) and op.name in _KEEPS_SPARSE:
-        sparse = True
-    if op.sparse is not None and not any(t.shape is None for t in types):
+    if op.sparse is not None and any(t.shape is None for t in types):
+        sparse = bool(op.sparse_operands) and any(t.sparse for t in types)  # until shapes are known
+    elif op.sparse is not None:
         sparse = bool(apply(op.sparse, scope_of(node, types)))
     return [TensorType(s, dtype, axes, sparse) for s in shapes]
-
-
-_KEEPS_SPARSE = frozenset(
-    {"reshape", "alias", "sequence_first", "sequence_last", "sequence_slice", "sequence_gather", "stop_gradient"}
-)
 
 
 def scope_of(node: Node, types: Iterable[TensorType]) -> dict[str, Any]:

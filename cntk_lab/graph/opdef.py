@@ -147,6 +147,24 @@ class Contraction:
 
 
 @dataclass(frozen=True, slots=True)
+class Moves:
+    """What an operator does that only moves elements; its gradient does the opposite.
+
+    Args:
+        kind: ``cut`` (a part along ``axis`` from ``begin``), ``join`` (put together along ``axis``) or ``order`` (the
+            axes of an array, rows included, in the order ``order``).
+        axis: static axis; a negative one counts from the end.
+        begin: first element of a part.
+        order: positions of the axes.
+    """
+
+    kind: str
+    axis: int = 0
+    begin: int = 0
+    order: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class OpParameter:
     """One parameter of the operator's Python signature."""
 
@@ -181,6 +199,9 @@ class OpDef:
     updates: Mapping[str, Rule] = field(default_factory=dict)
     views: Rule | None = None
     """Operand -> static shape under which a formula reads it, where that is not its own."""
+    moves: Rule | None = None
+    """What it does, if it only moves elements (:class:`Moves`), else None; asked when its operands' shapes are known.
+    """
     body: Rule | None = None
     outputs: tuple[str, ...] = ("y",)
     count: Rule | None = None

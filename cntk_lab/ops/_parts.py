@@ -17,7 +17,7 @@ from cntk_lab.graph import ports
 from cntk_lab.graph.compose import combine
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
-from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType
+from cntk_lab.graph.opdef import CntkRule, Moves, OnnxRule, Sample, TensorType
 from cntk_lab.graph.operand import bind_symbol
 from cntk_lab.graph.variable import Variable
 from cntk_lab.ops._shaping import static_axis
@@ -99,11 +99,19 @@ def _slice_gradient(xp: Any, dy: Any, x: Any, cuts: Any) -> Any:
     return result
 
 
+def _slice_moves(cuts: Any) -> Moves | None:
+    if len(cuts) != 1:
+        return None
+    axis, begin, _, stride = cuts[0]
+    return Moves("cut", axis, begin) if stride == 1 and begin >= 0 else None
+
+
 @tensor_op(
     shape=lambda out: out,
     resolve=_slice_resolve,
     forward=lambda xp, x, cuts: xp.ascontiguousarray(x[_window(x, cuts)]),
     gradient={"x": _slice_gradient},
+    moves=_slice_moves,
     operands=("x",),
     cntk=CntkRule(
         "Slice",
@@ -258,6 +266,7 @@ def _one_is_itself(several: Any) -> Any:
     resolve=_splice_resolve,
     forward=_splice_forward,
     gradient={"inputs": _splice_gradient},
+    moves=lambda along: Moves("join", along),
     cntk=CntkRule("Splice", id=43, attributes={"axis": "axis"}),
     onnx=OnnxRule("Concat", since=4, attributes={"axis": "axis"}),
     samples=(

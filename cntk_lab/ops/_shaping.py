@@ -13,7 +13,7 @@ from cntk_lab.axis import Axis
 from cntk_lab.errors import AxisError, ShapeError, SignatureError
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
-from cntk_lab.graph.opdef import EVERY, CntkRule, OnnxRule, Sample, TensorType, Trait
+from cntk_lab.graph.opdef import EVERY, CntkRule, Moves, OnnxRule, Sample, TensorType, Trait
 from cntk_lab.tensor.shape import FREE, INFERRED, Shape, as_shape, size, text
 
 Operand = Any
@@ -131,6 +131,7 @@ def _view_gradient(dy: Any, x: Any) -> Any:
     operands=("x",),
     traits=[Trait.VIEW],
     sparse_operands=("x",),
+    sparse=lambda x: x.sparse,
     cntk=CntkRule("Reshape", id=16, attributes={"shape": "newShape", "begin_axis": "beginAxis", "end_axis": "endAxis"}),
     onnx=OnnxRule("Reshape", since=5),
     samples=(
@@ -340,6 +341,7 @@ def _inverse(order: Sequence[int]) -> list[int]:
     resolve=_transpose_resolve,
     forward=lambda xp, x, order: _move(xp, x, order),
     gradient={"x": lambda xp, dy, order: _move(xp, dy, _inverse(order))},
+    moves=lambda order: Moves("order", order=tuple(order)),
     operands=("x",),
     cntk=CntkRule("TransposeAxes", id=12, where={"axes": "several"}, attributes={"perm": "axisVec"}),
     onnx=OnnxRule("Transpose", since=1, attributes={"perm": "perm"}),
@@ -382,6 +384,7 @@ def _swap_resolve(x: TensorType, axis1: Any, axis2: Any) -> dict[str, Any]:
     resolve=_swap_resolve,
     forward=lambda xp, x, order: _move(xp, x, order),
     gradient={"x": lambda xp, dy, order: _move(xp, dy, order)},
+    moves=lambda order: Moves("order", order=tuple(order)),
     operands=("x",),
     cntk=CntkRule("TransposeAxes", id=12, where={"axes": "two"}, attributes={"axis1": "axis1", "axis2": "axis2"}),
     onnx=OnnxRule("Transpose", since=1),

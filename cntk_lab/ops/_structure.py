@@ -254,6 +254,7 @@ def BlockFunction(op_name: str, name: str = "") -> Callable[[Callable[..., Any]]
     partial=lambda x: x.shape,
     traits=[Trait.STRUCTURAL],
     sparse_operands=("x",),
+    sparse=lambda x: x.sparse,
     cntk=CntkRule("NoOp", id=62),
     onnx=OnnxRule("Identity"),
     samples=(Sample(((2, 3),)),),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from cntk_lab.graph import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "cntk_lab"
@@ -116,4 +119,23 @@ def test_dom_is_never_built_from_strings() -> None:
         for path in sorted(SOURCE.rglob("*.ts*"))
         if "generated" not in path.name and re.search(from_strings, path.read_text("utf-8"))
     ]
+    assert offenders == []
+
+
+FORMULA_WORDS = {"sum", "sigmoid", "tanh", "relu"}
+"""Names of operators that are words of the formula language, and of oneDNN, too."""
+SYMBOLS = {("graph/signature.py", "alias")}
+"""Operators that the graph asks its ports for (a name that the user gives to a function becomes a node)."""
+
+
+def test_neither_engine_nor_graph_names_an_operator() -> None:
+    importlib.import_module("cntk_lab")
+    names = {name for op in registry.all_ops() for name in (op.name, op.name.lstrip("_"))} - FORMULA_WORDS
+    offenders = []
+    for path in sorted([*(PACKAGE / "engine").rglob("*.py"), *(PACKAGE / "graph").rglob("*.py")]):
+        where = path.relative_to(PACKAGE).as_posix()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            word = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+            if word.split(".")[0] in names and (where, word) not in SYMBOLS:
+                offenders.append(f"{where}:{node.lineno} names {word!r}")
     assert offenders == []

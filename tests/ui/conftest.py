@@ -27,10 +27,9 @@ CHROME_ARGUMENTS = [
 ]  # fmt: skip
 READY = """async () => {
     await jupyterapp.restored; const p = jupyterapp.shell.currentWidget;
-    await p.context.ready; await p.sessionContext.ready; await p.sessionContext.session.kernel.info;
-    await new Promise(r => setTimeout(r, 500)); }"""
-"""Without it the first run of a cell is lost."""
-
+    await p.context.ready; await p.sessionContext.ready; await p.sessionContext.session.kernel.info; }"""
+IDLE = "() => jupyterapp.shell.currentWidget.sessionContext.kernelDisplayStatus === 'idle'"
+"""Before the session says so, the first run of a cell is lost."""
 
 NOTEBOOKS_OWN_ERROR = "Cannot read properties of undefined (reading 'schema')"
 """Thrown by Notebook 7.6 itself while it loads its settings, also where CNTK Lab is not installed."""
@@ -172,6 +171,7 @@ def open_notebook(lab: Lab, page: Any) -> Iterator[Callable[[str, list[str]], An
         page.goto(f"{lab.url}lab/workspaces/e2e-{name.replace('.', '-')}/tree/{name}?token={lab.token}&reset")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         page.evaluate(READY)
+        page.wait_for_function(IDLE)
         return page
 
     yield go
@@ -187,6 +187,7 @@ def open_in_notebook_7(notebook_app: Lab, page: Any) -> Iterator[Callable[[str, 
         page.goto(f"{notebook_app.url}notebooks/{name}?token={notebook_app.token}")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         page.evaluate(READY)
+        page.wait_for_function(IDLE)
         page.errors[:] = [error for error in page.errors if error != NOTEBOOKS_OWN_ERROR]
         return page
 
@@ -196,14 +197,20 @@ def open_in_notebook_7(notebook_app: Lab, page: Any) -> Iterator[Callable[[str, 
 
 @pytest.fixture
 def run_cell() -> Callable[[Any, int], None]:
-    """run_cell(page, i) starts cell i and does not wait for it."""
+    """run_cell(page, i) starts cell i: returns when it waits its turn or runs, not when it is done."""
 
     def go(page: Any, index: int) -> None:
         # never let evaluate() see a command's result: serialising it can hang Playwright for ever
         page.evaluate(
             """i => { const nb = jupyterapp.shell.currentWidget.content;
+               globalThis.prompt_before = nb.widgets[i].model.executionCount;
                nb.activeCellIndex = i; jupyterapp.commands.execute('notebook:run-cell'); }""",
             index,
+        )
+        page.wait_for_function(
+            """i => { const cell = jupyterapp.shell.currentWidget.content.widgets[i].model;
+               return cell.executionState === 'running' || cell.executionCount !== globalThis.prompt_before; }""",
+            arg=index,
         )
 
     return go

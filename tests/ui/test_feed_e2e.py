@@ -37,7 +37,6 @@ def shown(open_notebook, run_cell):
     def go(name, *cells):
         page = open_notebook(name, [START, *cells])
         run_cell(page, 0)
-        page.wait_for_timeout(100)
         run_cell(page, 1)
         page.locator(".cntk-lab[data-ready] .cntk-node").first.wait_for(timeout=60_000)
         return page

@@ -37,7 +37,6 @@ def training(open_notebook, run_cell):
     def go(name, *cells, start=BUSY):
         page = open_notebook(name, [MODEL, start, *cells])
         run_cell(page, 0)
-        page.wait_for_timeout(100)
         run_cell(page, 1)
         page.locator(".cntk-monitor").wait_for(timeout=60_000)
         return page

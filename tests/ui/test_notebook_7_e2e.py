@@ -31,7 +31,6 @@ def ran(open_in_notebook_7, run_cell):
     def go(name, *cells):
         page = open_in_notebook_7(name, [START, *cells])
         run_cell(page, 0)
-        page.wait_for_timeout(100)
         run_cell(page, 1)
         return page
 

@@ -66,7 +66,6 @@ def shown(open_notebook, run_cell):
     def go(name, *cells):
         page = open_notebook(name, [START, *cells])
         run_cell(page, 0)
-        page.wait_for_timeout(100)
         run_cell(page, 1)
         page.locator(".cntk-preview[data-number='0']").wait_for(timeout=60_000)
         return page
