@@ -85,11 +85,11 @@ def test_large_weights_are_packed_for_slabs_of_few_rows_and_not_for_many(count):
                     np.testing.assert_allclose(native[p] / scale, gradients[p] / scale, atol=1e-5)
                 for got, want in zip(native[x], gradients[x], strict=True):
                     np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
+            plan = plan_for(Wanted(gradients=(*parameters, x), roots=(out.output,), training=True))
+            found = execute.native_of(plan)
+            packed = [own._bound._packed for own in found.steps if isinstance(own, LoopStep)]
     finally:
         threads.set_num_threads(before)
-    plan = plan_for(Wanted(gradients=(*parameters, x), roots=(out.output,), training=True))
-    found = execute.native_of(plan)
-    packed = [own._bound._packed for own in found.steps if isinstance(own, LoopStep)]
     assert len(packed) == 2
     assert all(packed)
 
