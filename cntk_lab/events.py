@@ -6,12 +6,12 @@ layer never names a listener. An event that nobody listens to costs one dictiona
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from cntk_lab import _changes
+from cntk_lab._turn import new_lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class EventBus:
     """Carries events to listeners by type. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._listeners: dict[type[Event], tuple[Callable[[Event], None], ...]] = {}
 
     def subscribe(self, kind: type[E], listener: Callable[[E], None]) -> Callable[[], None]:

@@ -133,7 +133,7 @@ class Program:
         of_update = ((b.id, *_split_name(b.name)) for b in self.plan.buffers_of("state"))
         self._states = [(n, self.updates[position].state[name]) for n, position, name in of_update]
         self._shortcuts: dict[int, _Shortcut] = {}
-        self._cut: _Shortcut | None = None
+        self.cut: _Shortcut | None = None
         """What ran last, if it was one table."""
         self._literals = [(v.storage, version) for v, version in self.plan.literals if isinstance(v, _Valued)]
 
@@ -190,12 +190,11 @@ class Program:
             commit: called before anything changes that outlives the step, unless ``cut_off`` can tell about it.
         """
         with TURN:
-            self._cut = None
             return self._step(bound, scalars, commit)
 
     def cut_off(self, samples: int) -> Totals | None:
-        """The totals of the last step if it was done, though an interrupt kept :meth:`run` from returning them."""
-        cut = self._cut
+        """The totals of a step done since ``cut`` was None, if an interrupt kept :meth:`run` from returning them."""
+        cut = self.cut
         return None if cut is None or cut.mark.value else Totals(samples, *cut.totals(), {})
 
     def _step(
@@ -205,7 +204,8 @@ class Program:
         shortcut = self._shortcuts.get(count)
         if shortcut is not None:
             if shortcut.current:
-                self._cut, shortcut.mark.value = shortcut, 1
+                shortcut.mark.value = 1
+                self.cut = shortcut
                 loss, metric = shortcut.step([bound.rows[id(v)] for v in self.arguments], scalars)
                 return Totals(count, loss, metric, {})
             del self._shortcuts[count]

@@ -6,7 +6,6 @@ sequence of theirs is needed, and kept while there is room. Knows no format.
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cntk_lab._turn import new_lock
 from cntk_lab.errors import AttributeValueError, ReaderError
 from cntk_lab.io._declare import Chunk, Keys, Lying, Reader
 from cntk_lab.io._defects import Defects
@@ -152,7 +152,7 @@ class _Table:
         self._samples: dict[int, IndexVector] = {}
         self._loaded: OrderedDict[int, Chunk] = OrderedDict()
         self._bytes, self.memory = 0, 0
-        self._lock = threading.Lock()  # chunks are loaded by a thread, and by who needs them sooner
+        self._lock = new_lock()  # chunks are loaded by a thread, and by who needs them sooner
         self._order = np.argsort(flat, kind="stable")
         self._sorted = flat[self._order]
 

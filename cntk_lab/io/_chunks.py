@@ -7,6 +7,7 @@ rows out of what is loaded is not (``_deal``). Knows no format and no minibatch.
 from __future__ import annotations
 
 import contextlib
+import os
 import weakref
 from collections import OrderedDict, deque
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -39,6 +40,7 @@ class Chunks:
         self._looked = 0
         """How many sequences lie between the place of the last block and where nobody has looked yet."""
         self._pool: ThreadPoolExecutor | None = None
+        self._process = os.getpid()
 
     def get(self, number: int) -> Chunk:
         """A chunk that is in memory."""
@@ -46,6 +48,7 @@ class Chunks:
 
     def load(self, number: int) -> Chunk:
         """A chunk, read if it is not there; others make room."""
+        self._stay()
         found = self._kept.pop(number, None)
         if found is None:
             coming = self._coming.pop(number, None) or (self._submit(number) if self._pool is not None else None)
@@ -95,6 +98,7 @@ class Chunks:
             place: where the next block begins.
             passed: how many sequences were picked since the last call.
         """
+        self._stay()
         if not self._ahead or len(self._kept) + len(self._coming) >= self._reader.chunk_count():
             return
         self._looked -= passed
@@ -128,6 +132,12 @@ class Chunks:
             weakref.finalize(self, self._pool.shutdown, wait=False, cancel_futures=True)
         return self._pool.submit(self._reader.load, number)
 
+    def _stay(self) -> None:
+        """A forked child has no such thread, and will not see what it loads."""
+        if self._process != os.getpid():
+            self._process, self._pool = os.getpid(), None
+            self._coming = {}
+
     def forget(self) -> None:
         """The place has changed: what was seen ahead is of no use."""
         self._looked = 0
@@ -136,6 +146,7 @@ class Chunks:
     def clear(self) -> None:
         """Give the memory back."""
         self.forget()
+        self._stay()
         coming, self._coming = self._coming, {}
         for future in coming.values():
             future.cancel()

@@ -6,10 +6,10 @@ so); the next one ends reading with an error. Knows no format.
 
 from __future__ import annotations
 
-import threading
 import warnings
 from dataclasses import dataclass
 
+from cntk_lab._turn import new_lock
 from cntk_lab.errors import LabWarning, ReaderError
 
 WIDEST = 96
@@ -91,7 +91,7 @@ class Defects:
         self.all: list[Defect] = []
         self._known: set[tuple[str, int, int, str]] = set()
         self._warned: set[tuple[str, str]] = set()
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self.silent = False
 
     def tell(self, defect: Defect) -> None:

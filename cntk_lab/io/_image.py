@@ -154,7 +154,8 @@ class _MapReader(Reader):
         self._bad: set[int] = set()
         wanted = settings.number("threads") or os.cpu_count() or 1
         threads = 1 if description.get("multiThreaded") is False else min(wanted, 16)
-        self._pool = ThreadPoolExecutor(threads, "cntk-lab-image") if threads > 1 else None
+        self._workers = threads
+        self._made: tuple[int, ThreadPoolExecutor] | None = None
 
     # --- the map
 
@@ -267,7 +268,7 @@ class _MapReader(Reader):
     def twin(self, defects: Defects, fine: bool) -> Reader:  # noqa: ARG002  (a chunk is a few lines already)
         """A reader with the same map."""
         made = copy.copy(self)
-        made.defects, made._bad, made._pool = defects, set(), None
+        made.defects, made._bad, made._workers = defects, set(), 1
         return made
 
     def steps(self, chunk: int, number: int, seed: int) -> Mapping[str, Sequence[_pixels.Step]]:
@@ -291,12 +292,19 @@ class _MapReader(Reader):
             except Exception as error:  # noqa: BLE001  (decoders raise anything)
                 self._spoilt(item, error)
 
-        if self._pool is None or len(jobs) < 2:
+        if self._workers < 2 or len(jobs) < 2:
             for job in jobs:
                 work(job)
         else:
-            for _ in self._pool.map(work, jobs):
+            for _ in self._pool().map(work, jobs):
                 pass
+
+    def _pool(self) -> ThreadPoolExecutor:
+        """The threads that decode; a forked child makes its own."""
+        made, process = self._made, os.getpid()
+        if made is None or made[0] != process:
+            made = self._made = process, ThreadPoolExecutor(self._workers, "cntk-lab-image")
+        return made[1]
 
     def _put(self, name: str, image: Any, place: int, count: int, out: dict[str, Any], entry: _Entry) -> None:
         size = _pixels.size_of(image)

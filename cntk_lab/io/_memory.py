@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cntk_lab._turn import new_lock
 from cntk_lab.errors import AttributeValueError, ReaderError
 from cntk_lab.io._ragged import Ragged, from_lists
 from cntk_lab.io._streams import FULL_DATA_SWEEP, INFINITELY_REPEAT, MinibatchData, StreamInformation
@@ -59,6 +60,7 @@ class MinibatchSourceFromData(UserMinibatchSource):
         if self._limit == FULL_DATA_SWEEP:
             self._limit = int(self._total[-1])
         self._cursor = self._delivered = 0
+        self._turn = new_lock()
         super().__init__()
 
     def _add(self, number: int, name: str, data: Any, kind: Any) -> None:
@@ -101,6 +103,12 @@ class MinibatchSourceFromData(UserMinibatchSource):
             {stream: MinibatchData}; empty at the end.
         """
         del device
+        with self._turn:
+            return self._next(num_samples, number_of_workers, worker_rank)
+
+    def _next(
+        self, num_samples: int, number_of_workers: int, worker_rank: int
+    ) -> dict[StreamInformation, MinibatchData]:
         room = min(num_samples, self._limit - self._delivered)
         if room <= 0:
             return {}

@@ -7,6 +7,7 @@ that turns out not to be wanted is simply dropped. Knows no data.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import weakref
 from collections import deque
@@ -34,6 +35,10 @@ class Ahead(Generic[Result, Where, Request]):
 
     def __init__(self, make: Callable[[Where, Request], tuple[Result, Where | None]], depth: int = 2) -> None:
         self._make, self._depth = make, depth
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._queue: deque[Future[tuple[Result, Where | None] | None]] = deque()
         self._at: tuple[Where | None, Request | None] = (None, None)
         self._lock = threading.Lock()
@@ -43,6 +48,8 @@ class Ahead(Generic[Result, Where, Request]):
         """The result at a place, and the place after it."""
         if self._depth == 0:
             return self._make(place, request)
+        if self._process != os.getpid():  # a forked child has no such thread, and will not see what it made
+            self._begin()
         if self._at != (place, request):
             self.clear()
         found = self._queue.popleft().result() if self._queue else None

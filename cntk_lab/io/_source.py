@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from cntk_lab._turn import new_lock
 from cntk_lab.errors import AttributeValueError, ReaderError
 from cntk_lab.graph.record import Record
 from cntk_lab.io._bundle import Bundle, gather
@@ -139,6 +140,7 @@ class MinibatchSource:
 
     def _start(self, config: MinibatchSourceConfig, memory: int, prefetch: int) -> None:
         config.check()
+        self._turn = new_lock()  # threads may share a source: each minibatch goes to one of them
         if not config.deserializers:
             raise AttributeValueError("there is no deserializer", fix="give at least one")
         self._config = config
@@ -235,7 +237,13 @@ class MinibatchSource:
             raise AttributeValueError(
                 f"partition {index} of {parts} does not exist", fix=f"0 <= partition_index < {parts}"
             )
-        request = (size, parts, index)
+        with self._turn:
+            found = self._next((size, parts, index))
+        if input_map is None or not found:
+            return dict(found)
+        return {key: found[info] for key, info in input_map.items()}
+
+    def _next(self, request: tuple[int, int, int]) -> Minibatch:
         deals = self._reader.plain and not self._config.truncation_length
         found, after = (self._dealer if deals else self._ahead).get(self._place, request)
         if after is None:
@@ -243,9 +251,7 @@ class MinibatchSource:
             self._dealer.clear()
         else:
             self._place = after
-        if input_map is None or not found:
-            return dict(found)
-        return {key: found[info] for key, info in input_map.items()}
+        return found
 
     def get_next_minibatch(self, *args: Any) -> dict[Any, MinibatchData]:
         """The next minibatch, by CNTK's lower-level name: (samples) or (sequences, samples)."""

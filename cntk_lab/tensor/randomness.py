@@ -11,7 +11,6 @@ Nothing here knows graphs, operators or devices. Idea of seeds in program order:
 
 from __future__ import annotations
 
-import threading
 from types import ModuleType
 from typing import Final, Protocol
 
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cntk_lab import settings
+from cntk_lab._turn import new_lock
 from cntk_lab.tensor.mersenne import MersenneTwister64, Numbers
 from cntk_lab.tensor.philox import CounterStream, counter_words, philox, threshold
 
@@ -47,7 +47,7 @@ class _Seeds:
     """The counter behind ``next_seed``: counts up, or stands still once a fixed seed is set."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._value, self._fixed = 0, False
 
     def next(self) -> int:

@@ -70,7 +70,9 @@ class Steady:
             return None
         if values != self._values:
             of_learners = zip(values, self._learners, strict=True)
-            self._values, self._scalars = values, [v or {} for v, x in of_learners for _ in x.parameters]
+            self._values = []  # of no step, should an interrupt come
+            self._scalars = [v or {} for v, x in of_learners for _ in x.parameters]
+            self._values = values
         before, latest = [learner.seen for learner in self._learners], self._counts.latest
         shortcut.mark.value = 1
         try:

@@ -195,6 +195,7 @@ class Stepper:
         users = any(isinstance(learner, UserLearner) for learner in self.learners)
         if users:
             whole.begin()
+        program.cut = None
         try:
             totals = program.run(bound, scalars, whole.begin)
             updated = self._count(before, active, totals, sweep_end)

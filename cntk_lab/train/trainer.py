@@ -34,12 +34,6 @@ _SUMS = ("aggregateLoss", "aggregateEvalMetric")
 """Names of the sums of loss and metric over a minibatch in the model file of a checkpoint; CNTK asks for them."""
 
 
-def _tell(left: list[Writer], totals: Totals) -> None:
-    """Tell writers of a step, each once."""
-    while left:
-        left.pop(0).update_training(totals.samples, totals.loss, totals.metric)
-
-
 class Trainer:
     """Trains a model: each minibatch changes the parameters a little so that the loss falls.
 
@@ -163,16 +157,19 @@ class Trainer:
         if not wanted and not sweep_end and self._stepper.steady(arguments) is not None:
             return True
         with self._telling, Whole() as whole:
-            counts, left = self._stepper.counts, list(self._writers)
+            counts, told = self._stepper.counts, False
             number = counts.latest[0]
             try:
                 done = self._stepper.train(arguments, wanted, sweep_end, whole)
-                _tell(left, done.totals)
+                if self._writers:
+                    whole.begin()
+                    told = True
+                    self._tell(done.totals)
             except BaseException:
                 after, totals = counts.latest
-                if after != number and totals is not None:  # the step was done before an interrupt came
+                if after != number and totals is not None and not told:  # it was done before an interrupt came
                     whole.begin()
-                    _tell(left, totals)
+                    self._tell(totals)
                 raise
         if not wanted:
             return done.updated
@@ -376,6 +373,10 @@ class Trainer:
         return int(learners[0]["sample_count"]) if learners else 0
 
     # --- inside
+
+    def _tell(self, totals: Totals) -> None:
+        for writer in self._writers:
+            writer.update_training(totals.samples, totals.loss, totals.metric)
 
     def _previous(self) -> Totals:
         last = self._stepper.counts.latest[1]
