@@ -1,10 +1,10 @@
 """The process that compiles kernels: at most one for each user of the machine, gone with the process that started it.
 
 Whoever needs a kernel first asks the compiling process that is there already, by a socket in a folder that only the
-user may enter; where there is none it starts one, as a child of its own. The child holds a file lock for as long as it
-lives, so two are never at work for the same environment, and ends when its parent does, however that ends. Those who
-waited for it then start another one. Where there are no such sockets every process has its own child, and where no
-child can be started a thread compiles.
+user may enter; where there is none it starts one, as a child of its own. The child inherits a file lock and holds it
+for as long as it lives, so two are never at work for the same environment, and ends when its parent does, however that
+ends. Those who waited for it then start another one. Where there are no such sockets every process has its own child,
+and where no child can be started a thread compiles.
 
 Requests and answers are lines of JSON. Knows neither what is compiled nor who asks.
 """
@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Final
 
 from cntk_lab import _child
+from cntk_lab._turn import new_lock
 
 if sys.platform != "win32":
     import fcntl
@@ -121,6 +122,8 @@ class Compiler:
         self._here, self._answered, self._serve = here, answered, serve
         self._path = _meeting_place(environment)
         self._wire: _Wire | None = None
+        self._begun: _Wire | None = None
+        """The own child that was started last."""
         self._gone: list[_Wire] = []
         """Ways to compilers that are gone, still to be closed by the thread that writes."""
         self._waiting: dict[str, _Waiting] = {}
@@ -144,15 +147,16 @@ class Compiler:
     def close(self) -> None:
         """End the own child, if there is one, at once."""
         self._closed = True
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            wire.end()
+        self._wire = None
+        if self._begun is not None:
+            self._begun.end()
 
     def in_child(self) -> None:
         """Begin anew in a forked child: threads and compiler are its parent's. What was waited for is forgotten."""
-        if self._wire is not None:
-            self._wire.leave()
-            self._gone.append(self._wire)
+        for wire in {self._wire, self._begun} - {None}:
+            assert wire is not None
+            wire.leave()
+            self._gone.append(wire)
         self._wire, self._waiting = None, {}
         self._begin()
 
@@ -215,36 +219,42 @@ class Compiler:
         end = time.monotonic() + _PATIENCE
         while self._path and found is None and time.monotonic() < end:
             found = _connected(self._path)
-            if found is None and _is_free(self._path):
-                found = self._started(self._path)
+            lock = None if found is not None else _locked(self._path)
+            if lock is not None:
+                found = self._started(self._path, lock)
             if found is None:
                 time.sleep(0.03)
         if found is None:
-            found = self._started("")
+            found = self._started("", None)
         if found is not None:
             self._wire = found
             threading.Thread(target=self._listen, args=(found,), daemon=True, name="cntk-lab-kernels").start()
         return found
 
-    def _started(self, path: str) -> _Wire | None:
-        """The way to a child of our own; None if it cannot be, or another one was quicker."""
-        try:
-            child = subprocess.Popen(  # noqa: S603  (this Python, our own module)
-                _child.command(*self._serve, path),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                bufsize=0,
-                cwd=_child.NOWHERE,
-                env=_child.environment(),
-                start_new_session=True,  # an interrupt of the notebook does not end it
-            )
-        except (OSError, ValueError):
-            self._path = ""
-            return None
-        assert child.stdin is not None
-        assert child.stdout is not None
-        wire = _Wire(child.stdout.fileno(), child.stdin.fileno(), child)
+    def _started(self, path: str, lock: int | None) -> _Wire | None:
+        """The way to a child of our own, which inherits the lock; None if it cannot be."""
+        with _starting:
+            try:
+                child = subprocess.Popen(  # noqa: S603  (this Python, our own module)
+                    _child.command(*self._serve, path),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    bufsize=0,
+                    cwd=_child.NOWHERE,
+                    env=_child.environment(),
+                    start_new_session=True,  # an interrupt of the notebook does not end it
+                    pass_fds=() if lock is None else (lock,),
+                )
+            except (OSError, ValueError):
+                self._path = ""
+                return None
+            finally:
+                if lock is not None:
+                    os.close(lock)
+            assert child.stdin is not None
+            assert child.stdout is not None
+            wire = self._begun = _Wire(child.stdout.fileno(), child.stdin.fileno(), child)
         if next(wire.lines(), "") == _READY:
             return wire
         wire.end()
@@ -252,6 +262,7 @@ class Compiler:
         return None
 
 
+_starting = new_lock(over_fork=True)  # a fork in between would keep the lock and the pipes open
 _READY: Final = '{"ready": true}'
 
 
@@ -267,8 +278,8 @@ def _meeting_place(environment: str) -> str:
         return ""
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         return ""  # somebody else's
-    path = str(folder / hashlib.sha256(f"{environment}\0{_child.PACKAGE}".encode()).hexdigest()[:16])
-    return path if len(path) < 90 else ""  # the system allows 100 or so
+    path = str(folder / hashlib.sha256(f"{environment}\0{_child.PACKAGE}".encode()).hexdigest()[:12])
+    return path if len(os.fsencode(path)) < 104 else ""  # no system allows more
 
 
 def _connected(path: str) -> _Wire | None:
@@ -286,23 +297,17 @@ def _locked(path: str) -> int | None:
     """The open lock file, locked; None while somebody has it."""
     if sys.platform == "win32":
         return None
-    number = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(number)
-        return None
-    return number
-
-
-def _is_free(path: str) -> bool:
-    try:
-        number = _locked(path)
-    except OSError:
-        return False
-    if number is not None:
-        os.close(number)
-    return number is not None
+    with _starting:
+        try:
+            number = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(number)
+            return None
+        return number
 
 
 # ---- in the child
@@ -318,19 +323,23 @@ def serve(path: str, compile_job: Compile) -> None:
     own = _Wire(0, os.dup(1), None)
     os.dup2(2, 1)  # what libraries print must not disturb the answers
     if path:
-        if _locked(path) is None:
-            return
         listener = _listener(path)
     own.send(_READY)
     with contextlib.suppress(OSError, AttributeError):
         os.nice(5)
     jobs: queue.SimpleQueue[tuple[_Wire, Job]] = queue.SimpleQueue()
 
+    def end() -> None:
+        """The parent is gone: nobody waits for a compiler in the middle of its work."""
+        with contextlib.suppress(OSError):
+            os.unlink(path)  # noqa: PTH108  (the lock is still held: it is no other one's)
+        os._exit(0)
+
     def read(wire: _Wire) -> None:
         for line in wire.lines():
             jobs.put((wire, json.loads(line)))
         if wire is own:
-            os._exit(0)  # the parent is gone: nobody waits, and a compiler in the middle of its work would take long
+            end()
 
     def accept() -> None:
         while True:
@@ -340,7 +349,7 @@ def serve(path: str, compile_job: Compile) -> None:
     def watch(parent: int) -> None:
         while os.getppid() == parent:  # a forked child of the parent may hold the other end of the pipe open
             time.sleep(1.0)
-        os._exit(0)
+        end()
 
     threading.Thread(target=read, args=(own,), daemon=True).start()
     if path:
