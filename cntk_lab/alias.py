@@ -7,6 +7,9 @@ object, not a copy, so that classes and the state of the process are the same un
 CNTK's modules also show what they import themselves, and programs take that from there (``from cntk.layers import *``
 brings Constant, splice and np): from this import on the modules of this package show the same (``cntk_lab._leaked``).
 
+Random operators and dropout draw the numbers that CNTK drew (the setting ``cntk_random``), unless it was said
+otherwise: programs that compare with numbers of theirs, or of books, find them.
+
 Programs ask ``cntk.__version__`` for the version of the *interface* (Keras reads it as a number and wants 2.2 or more).
 From this import on, ``__version__`` therefore says "2.7", the version of CNTK whose interface this is; the version of
 this package stays in ``package_version`` and in its metadata.
@@ -24,7 +27,7 @@ from types import ModuleType
 from typing import Any
 
 import cntk_lab
-from cntk_lab import _leaked, contrib
+from cntk_lab import _leaked, contrib, settings
 from cntk_lab.errors import NotAvailableError
 from cntk_lab.ops import alias as _operator
 
@@ -111,6 +114,7 @@ def install() -> None:
         >>> import cntk, cntk_lab
         >>> cntk is cntk_lab, cntk.__version__
         (True, '2.7')
+        >>> remove()
 
     Source: this project.
     """
@@ -125,6 +129,7 @@ def install() -> None:
         sys.meta_path.insert(0, _finder)
     for module in [m for name, m in sys.modules.items() if name.partition(".")[0] == "cntk_lab"]:
         _leaked.complete(module)
+    settings.set_default("cntk_random", True)
     cntk_lab.__version__ = CNTK_VERSION
 
 
@@ -132,10 +137,10 @@ def remove() -> None:
     """Undo :func:`install`: ``cntk`` is no name of this package any more.
 
     Example:
+        >>> install()
         >>> remove()
         >>> "cntk" in __import__("sys").modules
         False
-        >>> install()
 
     Source: this project.
     """
@@ -145,6 +150,7 @@ def remove() -> None:
         del sys.modules[name]
     for module in [m for name, m in sys.modules.items() if name.partition(".")[0] == "cntk_lab"]:
         _leaked.restore(module)
+    settings.set_default("cntk_random", None)
     cntk_lab.__version__ = cntk_lab.package_version
 
 

@@ -58,6 +58,8 @@ OPTIONS: tuple[Option, ...] = (
 )
 _BY_NAME = {o.name: o for o in OPTIONS}
 _set: dict[str, object] = {}
+_defaults: dict[str, object] = {}
+"""Defaults of this process where they are not those of the table."""
 _numbers: dict[str, int] = {}
 _flags: dict[str, bool] = {}
 """Numbers and flags as they are now: steps ask several, and each look into the environment costs a microsecond."""
@@ -69,7 +71,24 @@ def get(name: str) -> object:
         return _set[name]
     option_ = _BY_NAME[name]
     text = os.environ.get(option_.variable)
-    return option_.default if text is None else _parse(option_, text)
+    return _defaults.get(name, option_.default) if text is None else _parse(option_, text)
+
+
+def set_default(name: str, value: object) -> None:
+    """Say what a switch is in this process unless the user or the environment says otherwise; None: as in the table.
+
+    Raises:
+        KeyError: if there is no such switch.
+    """
+    if name not in _BY_NAME:
+        raise KeyError(f"no option {name!r}; there are: {', '.join(_BY_NAME)}")
+    if value is None:
+        _defaults.pop(name, None)
+    else:
+        _defaults[name] = value
+    _flags.pop(name, None)
+    _numbers.pop(name, None)
+    _changes.note()
 
 
 def set_option(name: str, value: object) -> None:

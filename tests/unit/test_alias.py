@@ -149,3 +149,17 @@ def test_without_the_alias_modules_show_their_own_names_only():
     """)
         == "False False True"
     )
+
+
+def test_random_operators_draw_the_numbers_of_cntk_unless_asked_otherwise(monkeypatch):
+    draw = """
+        import cntk_lab.alias
+        import cntk as C
+        print(round(float(C.random.uniform((2, 3), seed=98052).eval()[0, 0]), 6))
+        cntk_lab.alias.remove()
+        print(cntk_lab.settings.flag("cntk_random"))
+    """
+    monkeypatch.delenv("CNTK_LAB_CNTK_RANDOM", raising=False)
+    assert run_python(draw).split() == ["0.931785", "False"]
+    monkeypatch.setenv("CNTK_LAB_CNTK_RANDOM", "0")
+    assert run_python(draw).split()[0] != "0.931785"
