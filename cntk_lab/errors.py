@@ -59,8 +59,8 @@ class DataError(LabError, ValueError):
     """Data given for a variable does not fit it."""
 
 
-class SequenceError(LabError, RuntimeError):
-    """Sequences cannot be combined or built as asked (for example an empty sequence)."""
+class SequenceError(LabError, ValueError, RuntimeError):
+    """Sequences cannot be combined or built as asked, for example an empty one (CNTK raised either type)."""
 
 
 class TrainingError(LabError, ValueError, RuntimeError):

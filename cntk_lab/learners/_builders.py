@@ -97,7 +97,7 @@ class _Common:
         self.additions = Additions(
             l1=float(arguments["l1_regularization_weight"]),
             l2=float(arguments["l2_regularization_weight"]),
-            noise=None if noise == 0 else TrainingParameterSchedule(noise, IGNORE, self.epoch_size),
+            noise=None if noise == 0 else self._noise(noise),
             clip=float(clip),
             truncate=bool(arguments["gradient_clipping_with_truncation"]),
         )
@@ -112,6 +112,11 @@ class _Common:
         if not made.is_minibatch_size_explicitly_specified and self.minibatch_size is not None:
             made.minibatch_size = self.minibatch_size
         return made
+
+    def _noise(self, value: Schedulable) -> TrainingParameterSchedule:
+        if isinstance(value, TrainingParameterSchedule):
+            return value.copy()
+        return TrainingParameterSchedule(value, IGNORE, self.epoch_size)
 
     def _learning_rate(self, value: Schedulable) -> TrainingParameterSchedule:
         made = self.schedule(value, "lr")

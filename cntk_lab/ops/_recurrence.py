@@ -9,7 +9,7 @@ from cntk_lab.errors import AttributeValueError, AxisError
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, Sample, TensorType, Trait
-from cntk_lab.tensor.shape import Shape, broadcast
+from cntk_lab.tensor.shape import INFERRED, Shape, broadcast, fill_inferred
 
 Operand = Any
 
@@ -22,7 +22,14 @@ def _shape(x: TensorType, initial_state: TensorType) -> Shape:
 
 def _partial(x: TensorType, initial_state: TensorType, hopeful: int) -> Shape | None:
     """Around a cycle the least that it can be is assumed: the shape of the state before the first frame."""
-    return initial_state.shape if x.shape is None and hopeful > 2 else x.shape
+    if x.shape is None and hopeful > 2 and INFERRED not in (initial_state.shape or ()):
+        return initial_state.shape
+    return x.shape
+
+
+def _complete(x: TensorType, initial_state: TensorType) -> dict[str, Shape]:
+    """An initial state to be inferred has the shape of what is delayed."""
+    return {"initial_state": fill_inferred(initial_state.dims, x.dims)}
 
 
 def _axes(x: TensorType) -> Any:
@@ -47,6 +54,7 @@ _FACTS: dict[str, Any] = {
     "shape": _shape,
     "axes": _axes,
     "partial": _partial,
+    "complete": _complete,
     "operands": ("x", "initial_state"),
     "traits": [Trait.RECURRENT],
     "samples": (

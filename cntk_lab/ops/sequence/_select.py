@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from cntk_lab.axis import Axis
-from cntk_lab.errors import AttributeValueError, AxisError, SequenceError, ShapeError
+from cntk_lab.errors import AttributeValueError, SequenceError, ShapeError
 from cntk_lab.graph import walk
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
@@ -314,27 +316,46 @@ def _gather_axes(
 
 def _gather_shape(seq: TensorType, condition: TensorType) -> Shape:
     _scalar(condition, "sequence.gather")
-    _same_axes("sequence.gather", seq, condition)
     return seq.dims
 
 
-def _same_axes(what: str, a: TensorType, b: TensorType) -> None:
-    if a.axes is not None and b.axes is not None and a.axes != b.axes:
-        raise AxisError(
-            f"{what}: the operands run along different sequences: {a.axes[-1].name} and {b.axes[-1].name}",
-            fix="give both the same axis",
+def _gathered(condition: Any, layouts: Any) -> tuple[Any, Any]:
+    """The layout of the chosen frames, and for each the row of the operand.
+
+    The condition may run along another axis than the operand, as in CNTK: only the frames it chooses must be there.
+
+    Raises:
+        SequenceError: if a chosen frame lies behind the end of its sequence.
+    """
+    have, along = layouts
+    new, rows = f.chosen(condition, along)
+    if have == along:
+        return new, rows
+    if have.count != along.count:
+        raise SequenceError(
+            f"sequence.gather: {have.count} sequences and conditions for {along.count}",
+            fix="give a condition for every sequence",
         )
+    sequence, position = along.sequence[rows], along.position[rows]
+    if (late := position >= have.lengths[sequence]).any():
+        worst = int(np.flatnonzero(late)[0])
+        raise SequenceError(
+            f"sequence.gather: the condition chooses frame {position[worst]} of sequence {sequence[worst]}, which has "
+            f"{have.lengths[sequence[worst]]}",
+            fix="choose frames that the operand has",
+        )
+    return new, have.row(sequence, position)
 
 
 def _gather_forward(seq: Any, condition: Any, layouts: Any, target: Any) -> Any:
-    new, rows = f.chosen(condition, layouts[1])
+    new, rows = _gathered(condition, layouts)
     if "," not in target.rows:
         return seq[f.single(new, rows, "sequence.gather")]
     return seq[rows], new
 
 
 def _gather_gradient(xp: Any, dy: Any, seq: Any, condition: Any, layouts: Any) -> Any:
-    _, rows = f.chosen(condition, layouts[1])
+    _, rows = _gathered(condition, layouts)
     result = xp.zeros((layouts[0].rows, *seq.shape[1:]), dy.dtype)
     f.add_rows(xp, result, rows, dy)
     return result
@@ -368,7 +389,7 @@ def sequence_gather(
         Function along a new sequence axis.
 
     Raises:
-        SequenceError: when run, if no frame of a sequence is chosen.
+        SequenceError: when run, if no frame of a sequence is chosen, or one behind its end.
 
     Example:
         >>> import cntk_lab as C
