@@ -9,7 +9,9 @@ from __future__ import annotations
 import fnmatch
 import gzip
 import io
+import lzma
 import shutil
+import struct
 import subprocess
 import tarfile
 import zipfile
@@ -19,11 +21,16 @@ from pathlib import Path
 from typing import IO
 
 from cntk_lab.datasets._record import Record
-from cntk_lab.errors import FormatError, NotAvailableError
+from cntk_lab.errors import FormatError, LabError, NotAvailableError
 
 Opener = Callable[[], IO[bytes]]
 AR_MAGIC = b"!<arch>\n"
 AR_HEADER = 60
+_UNREADABLE = (
+    OSError, EOFError, ValueError, KeyError, RuntimeError, OverflowError, zlib.error, struct.error, lzma.LZMAError,
+    zipfile.BadZipFile, tarfile.TarError,
+)  # fmt: skip
+"""What Python's readers raise on damaged archives."""
 BUNDLE_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -40,7 +47,9 @@ def members(archive: Path, record: Record, wanted: Mapping[str, str]) -> dict[st
     """
     try:
         return collect(_entries(archive), record, wanted, str(archive.name))
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except LabError:
+        raise
+    except _UNREADABLE as error:
         raise FormatError(
             f"{archive.name}: the archive cannot be read: {error}", where=str(archive), fix="load the data set again"
         ) from error
@@ -136,7 +145,10 @@ def _deb_data(archive: Path) -> IO[bytes]:
         if stream.read(len(AR_MAGIC)) != AR_MAGIC:
             raise tarfile.ReadError("no Debian package")
         while len(header := stream.read(AR_HEADER)) == AR_HEADER:
-            name, size = header[:16].decode("ascii", "replace").strip(" /"), int(header[48:58])
+            name, length = header[:16].decode("ascii", "replace").strip(" /"), header[48:58].strip()
+            if not length.isdigit():
+                raise tarfile.ReadError(f"a part of the Debian package has the length {length!r}")
+            size = int(length)
             if name.startswith("data.tar"):
                 data = stream.read(size)
                 return _unzstd(data) if name.endswith(".zst") else io.BytesIO(data)

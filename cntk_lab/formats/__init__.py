@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from cntk_lab._foreign import HEAD, is_cntk, is_onnx, refuse
 from cntk_lab.errors import FormatError, NotAvailableError
 from cntk_lab.graph import walk
 from cntk_lab.graph.function import Function
@@ -31,6 +32,9 @@ class ModelFormat(enum.IntEnum):
     CNTKv2 = 0
     ONNX = 1
     CNTKv1 = 2
+
+
+_WORDS = {ModelFormat.CNTKv2: "CNTK", ModelFormat.ONNX: "ONNX", ModelFormat.CNTKv1: "CNTK"}
 
 
 def save(
@@ -74,6 +78,8 @@ def load(model: Any, device: Any = None, format: Any = None) -> Function:
     """
     if not isinstance(model, (str, os.PathLike, bytes, bytearray, memoryview)):
         raise FormatError(f"cannot load a model from a {type(model).__name__}", fix="give a file's name or its bytes")
+    from cntk_lab.formats.cntk import legacy, read
+
     source = "bytes"
     if isinstance(model, (str, os.PathLike)):
         source = str(os.fspath(model))
@@ -81,18 +87,34 @@ def load(model: Any, device: Any = None, format: Any = None) -> Function:
             raise FormatError(f"there is no model file {source!r}", fix="give the name of a file, or the file's bytes")
         if format is None and source.lower().endswith(".onnx"):
             format = ModelFormat.ONNX
-    if _format(format) is ModelFormat.ONNX:
+    wanted = _format(format)
+    head = _head(model)
+    if wanted is ModelFormat.ONNX and (is_cntk(head) or legacy.is_legacy(head)):
+        raise FormatError(
+            "this is no ONNX model but a CNTK model",
+            source,
+            "load it with format=ModelFormat.CNTKv2, or name it .model",
+        )
+    if not legacy.is_legacy(head):
+        refuse(head, source, f"{_WORDS[wanted]} model", is_onnx if wanted is ModelFormat.ONNX else is_cntk)
+    if wanted is ModelFormat.ONNX:
         raise NotAvailableError(
             "an ONNX file cannot be loaded as a Function yet",
             fix="look at its graph: double-click it in JupyterLab's file browser",
         )
-    from cntk_lab.formats.cntk import legacy, read
-
-    loaded = read.build(legacy.read(model), source) if legacy.is_legacy(model) else read.load(model)
+    loaded = read.build(legacy.read(model), source) if legacy.is_legacy(head) else read.load(model)
     if device is not None:
         for variable in (*loaded.parameters, *loaded.constants):
             variable.device = device  # type: ignore[attr-defined]
     return loaded
+
+
+def _head(model: Any) -> bytes:
+    """The first bytes of a model's file, or of its bytes."""
+    if not isinstance(model, (str, os.PathLike)):
+        return bytes(model[:HEAD])
+    with Path(model).open("rb") as file:
+        return file.read(HEAD)
 
 
 def restore(function: Function, filename: Any) -> None:

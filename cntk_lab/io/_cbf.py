@@ -20,7 +20,7 @@ import numpy as np
 from cntk_lab._files import atomic_file
 from cntk_lab.errors import FormatError, ReaderError
 from cntk_lab.io._declare import Chunk, Deserializer, Keys, MemoryChunk, Reader, deserializer
-from cntk_lab.io._defects import Defect, Defects
+from cntk_lab.io._defects import Defect, Defects, refuse_foreign
 from cntk_lab.io._ragged import Ragged
 from cntk_lab.io._streams import StreamInformation
 from cntk_lab.tensor.layout import IndexVector, concatenate_ranges
@@ -108,6 +108,7 @@ class _CBFReader(Reader):
     def _read_header(self, file: BinaryIO) -> None:
         magic, version = self._take(file, _PREFIX, "the beginning")
         if magic != MAGIC:
+            refuse_foreign(self.path)
             self._fail(0, "the file does not begin like a CBF file", f"{magic:#018x}", f"{MAGIC:#018x}")
         if version != VERSION:
             self._fail(8, "the version is not known", str(version), str(VERSION))

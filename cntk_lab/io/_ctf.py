@@ -25,7 +25,7 @@ from cntk_lab.io._ctf_index import index_of
 from cntk_lab.io._ctf_lines import BadLine, Field
 from cntk_lab.io._ctf_lines import parse as parse_line
 from cntk_lab.io._declare import Chunk, Deserializer, Keys, MemoryChunk, Reader, deserializer
-from cntk_lab.io._defects import Defect, Defects
+from cntk_lab.io._defects import Defect, Defects, refuse_foreign
 from cntk_lab.io._ragged import Ragged, join
 from cntk_lab.io._streams import LONGEST_SEQUENCE, StreamConfiguration, StreamInformation
 from cntk_lab.tensor.layout import IndexVector
@@ -113,6 +113,7 @@ class _CTFReader(Reader):
             StreamInformation(name, k, i["format"], np.float32, i["dim"], i["definesMBSize"])
             for k, (name, i) in enumerate(description["input"].items())
         )
+        refuse_foreign(self.path)
         inputs = description["input"]
         self.fields = [
             Field(str(i["alias"]).encode(), name, size(as_shape(i["dim"])), i["format"] == "sparse")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 
+from cntk_lab._foreign import look
 from cntk_lab._turn import new_lock
 from cntk_lab.errors import LabWarning, ReaderError
 
@@ -70,6 +71,17 @@ class Defect:
         if self.expected:
             lines.append(f"  expected: {self.expected}")
         return "\n".join(lines)
+
+
+def refuse_foreign(file: str) -> None:
+    """Return if a file may be what a reader wants: neither a page nor an archive nor another program's file.
+
+    Raises:
+        ReaderError: if it is one of those; says which, and what to do.
+    """
+    kind = look(file)
+    if kind is not None:
+        raise ReaderError(f"'{file}' is {kind.what}", fix=kind.fix)
 
 
 class Defects:

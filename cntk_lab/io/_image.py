@@ -23,10 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cntk_lab import settings
+from cntk_lab._foreign import look
 from cntk_lab.errors import AttributeValueError, ReaderError
 from cntk_lab.io import _pixels, transforms
 from cntk_lab.io._declare import Chunk, Deserializer, Keys, LeftOut, Reader, deserializer
-from cntk_lab.io._defects import Defect, Defects
+from cntk_lab.io._defects import Defect, Defects, refuse_foreign
 from cntk_lab.io._ragged import Ragged
 from cntk_lab.io._streams import StreamInformation
 from cntk_lab.tensor.layout import IndexVector
@@ -166,6 +167,7 @@ class _MapReader(Reader):
             raise ReaderError(
                 f"Cannot open file '{self.path}'", error.strerror or str(error), "give a readable map file"
             ) from error
+        refuse_foreign(self.path)
         keys: list[str] = []
         for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
             text = line.removesuffix(b"\r").decode("utf-8", "replace")
@@ -336,6 +338,8 @@ class _MapReader(Reader):
         self._bad.add(item)
         # Pillow names the buffer it was given by its address, which says nothing
         found = "no known format" if type(error).__name__ == "UnidentifiedImageError" else str(error)
+        kind = None if self.encoded or "@" in entry.what else look(self._place(entry.what))
+        found = found if kind is None or "image" in kind.what else f"{kind.what}; {kind.fix}"
         self._tell(entry.line, shown, 1, cause, f"{type(error).__name__}: {found}"[:300], expected, name)
 
     def _content(self, entry: _Entry) -> bytes:

@@ -18,10 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cntk_lab.errors import ReaderError
-from cntk_lab.io._defects import Defect, Defects
+from cntk_lab.io._defects import Defect, Defects, refuse_foreign
 
 UNITS_PER_FRAME: Final = 100_000
 MARK: Final = "#!MLF!#"
+MOST_FRAMES = 1 << 22
+"""Frames of an utterance (11 hours) beyond which a file is thought to be damaged, rather than given memory."""
+_DIGITS = 19
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ def read_states(file: str, dim: int, stream: str) -> dict[str, int]:
         raise ReaderError(
             f"Cannot open file '{file}'", error.strerror or str(error), "give one state name a line"
         ) from error
+    refuse_foreign(file)
     while names and not names[-1]:
         names.pop()
     if len(names) > dim:
@@ -73,6 +77,7 @@ def read_mlf(
         raise ReaderError(
             f"Cannot open file '{file}'", error.strerror or str(error), "give a readable label file"
         ) from error
+    refuse_foreign(file)
     _TextReader(file, states, stream, defects, labels).run(text)
 
 
@@ -138,7 +143,7 @@ class _TextReader:
     def _run(self, number: int, line: str, words: list[str]) -> None:
         if self._bad:
             return
-        if len(words) < 3 or not (words[0].isdigit() and words[1].isdigit()):
+        if len(words) < 3 or not all(w.isdecimal() and len(w) < _DIGITS for w in words[:2]):
             self._tell(number, line, "this is no label", repr(line.strip()[:40]), "start end state, in units of 100 ns")
             return
         first, last = (round(int(w) / UNITS_PER_FRAME) for w in words[:2])
@@ -150,6 +155,9 @@ class _TextReader:
                 f"frames {first} to {last}",
                 f"start at frame {self._end}, end after it",
             )
+            return
+        if last > MOST_FRAMES:
+            self._tell(number, line, "an utterance is too long", f"{last} frames", f"at most {MOST_FRAMES} frames")
             return
         if words[2] not in self._states:
             self._tell(
@@ -217,6 +225,7 @@ def read_binary_mlf(file: str, dim: int, stream: str, defects: Defects, labels: 
         return struct.unpack_from(form, data, at)
 
     if data[:3] != b"MLF":
+        refuse_foreign(file)
         fail(0, "the file does not begin like a binary label file", repr(data[:3]), "b'MLF'")
     (version,) = take("<h", 3, "the version")
     if version not in {1, 2}:
@@ -244,6 +253,8 @@ def read_binary_mlf(file: str, dim: int, stream: str, defects: Defects, labels: 
                 f"{int(pairs[:, 1].sum())} in {count} runs",
                 f"{frames}",
             )
+        if frames > MOST_FRAMES:
+            fail(start, f"utterance '{name}' is too long", f"{frames} frames", f"at most {MOST_FRAMES} frames")
         if int(pairs[:, 0].max()) >= dim:
             fail(
                 start,

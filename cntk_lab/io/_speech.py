@@ -20,21 +20,20 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cntk_lab._foreign import look
 from cntk_lab.errors import AttributeValueError, NotAvailableError, ReaderError
 from cntk_lab.io._declare import Chunk, Deserializer, Keys, MemoryChunk, Reader, deserializer
-from cntk_lab.io._defects import Defect, Defects
-from cntk_lab.io._mlf import Labels, read_binary_mlf, read_mlf, read_states
+from cntk_lab.io._defects import Defect, Defects, refuse_foreign
+from cntk_lab.io._mlf import MOST_FRAMES, Labels, read_binary_mlf, read_mlf, read_states
 from cntk_lab.io._ragged import Ragged
 from cntk_lab.io._streams import StreamInformation
 from cntk_lab.tensor.layout import IndexVector
 from cntk_lab.tensor.shape import as_shape, size
 
 FRAMES_PER_CHUNK: Final = 90_000
-_BELIEVED: Final = 2**24
-"""A range that ends before this frame is looked up in its file only when it is read."""
 _HEADER: Final = struct.Struct(">iihH")
 _COMPRESSED: Final = 0o2000
-_LINE: Final = re.compile(r"(?:(?P<key>[^=]+)=)?(?P<path>.+?)(?:\[(?P<first>\d+),(?P<last>\d+)\])?")
+_LINE: Final = re.compile(r"(?:(?P<key>[^=]+)=)?(?P<path>.+?)(?:\[(?P<first>\d{1,18}),(?P<last>\d{1,18})\])?")
 
 
 def HTKFeatureDeserializer(streams: Mapping[str, Any]) -> Deserializer:
@@ -280,6 +279,7 @@ class _HTKReader(_Utterances):
                 raise ReaderError(
                     f"Cannot open file '{file}'", error.strerror or str(error), "give a readable script file"
                 ) from error
+            refuse_foreign(file)
             for number, line in enumerate(text.split("\n"), start=1):
                 if not line.strip():
                     continue
@@ -305,7 +305,7 @@ class _HTKReader(_Utterances):
 
     def _length(self, place: _Place) -> int:
         """Frames of an utterance: from the script's range, or from the file; 0 if it is bad and that is tolerated."""
-        if 0 <= place.last < _BELIEVED:
+        if 0 <= place.last < MOST_FRAMES:  # else its file is asked, before memory is
             return place.last - place.first + 1
         header = self._header(place, 0)
         if header is not None and place.last >= header[0]:
@@ -326,12 +326,12 @@ class _HTKReader(_Utterances):
         try:
             with Path(place.path).open("rb") as file:
                 head, total = file.read(_HEADER.size), os.fstat(file.fileno()).st_size
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a character that no path has
             self._tell(
                 place,
                 stream,
                 "Cannot open a feature file",
-                error.strerror or str(error),
+                getattr(error, "strerror", None) or str(error),
                 "a path from the working folder, or .../ from the script's",
             )
             return None
@@ -344,7 +344,9 @@ class _HTKReader(_Utterances):
         offset = 8 * values if packed else 0
         frames -= 4 if packed else 0
         if width < 1 or frames < 1 or _HEADER.size + offset + frames * width > total:
+            kind_found = look(place.path)
             found = f"{frames} frames of {width} bytes in {total} bytes"
+            found = found if kind_found is None else f"{kind_found.what}; {kind_found.fix}"
             wanted = "a big-endian HTK file that holds the frames its header promises"
             self._tell(place, stream, "a feature file is damaged or cut off", found, wanted)
             return None

@@ -7,6 +7,8 @@ sparse. Packages are imported only where a file needs them; what is given is rec
 from __future__ import annotations
 
 import os
+import zipfile
+import zlib
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
@@ -27,6 +29,12 @@ from cntk_lab.tensor.sparse import from_one_hot
 
 ROWS_PER_CHUNK: Final = 1 << 16
 ITEMS_PER_CHUNK: Final = 1024
+_UNREADABLE: Final = (
+    OSError, EOFError, ValueError, KeyError, RuntimeError, OverflowError, MemoryError, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
+"""What Python's and NumPy's readers raise on damaged archives."""
+_DEFLATED: Final = 1100
+"""No zip holds more than so many times its own bytes (deflate reaches 1032)."""
 
 
 def TableDeserializer(table: Any, streams: Mapping[str, Any]) -> Deserializer:
@@ -348,14 +356,37 @@ class _DatasetReader(_RowReader):
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
-    """The arrays of a NumPy archive; such that hold Python objects are refused."""
+    """The arrays of a NumPy archive; such that hold Python objects are refused, and such that are larger than it."""
     try:
+        _check_sizes(path)
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError) as error:
+    except _UNREADABLE as error:
         raise ReaderError(
             f"cannot read '{path}': {error}", fix="give a file written by np.savez, without object arrays"
         ) from error
+
+
+def _check_sizes(path: Path) -> None:
+    """Look at what the arrays of a NumPy archive say of themselves before memory is given to them.
+
+    Raises:
+        ValueError: if one says that it is larger than what the file can hold.
+    """
+    most = path.stat().st_size * _DEFLATED
+    with zipfile.ZipFile(path) as stored:
+        for info in stored.infolist():
+            with stored.open(info) as member:
+                version = np.lib.format.read_magic(member)
+                read_header = np.lib.format.read_array_header_1_0 if version[0] == 1 else _header_2_0
+                shape, _, dtype = read_header(member)
+            claimed = size(shape) * dtype.itemsize
+            if claimed > min(info.file_size, most):
+                raise ValueError(f"array '{info.filename}' claims {claimed} bytes, it has {info.file_size}")
+
+
+def _header_2_0(member: Any) -> Any:
+    return np.lib.format.read_array_header_2_0(member)
 
 
 def _open_parquet(path: Path) -> Any:

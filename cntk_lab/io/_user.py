@@ -190,6 +190,10 @@ class _UserReader(Reader):
             raise ReaderError(
                 f"{name}.get_chunk({chunk}) raised {type(error).__name__}: {error}", fix="see the error above this one"
             ) from error
+        if not isinstance(data, Mapping):
+            raise ReaderError(
+                f"{name}.get_chunk({chunk}) gave a {type(data).__name__}", fix="return {stream name: data}"
+            )
         missing = [s.m_name for s in self.streams if s.m_name not in data]
         if missing:
             raise ReaderError(

@@ -20,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from cntk_lab._files import atomic_file
+from cntk_lab._foreign import look
 from cntk_lab.errors import FormatError
 from cntk_lab.train._control import KINDS, Change
 
@@ -230,21 +231,29 @@ def read(path: str | os.PathLike[str]) -> History:
         History.
 
     Raises:
-        FormatError: if the file is too large, of another format, or a line in it is damaged.
+        FormatError: if the file cannot be read, is too large, of another format, or a line in it is damaged.
     """
     file = Path(path)
-    size = file.stat().st_size
-    if size > LARGEST:
-        raise FormatError(f"the file has {size} bytes, at most {LARGEST} are read", where=str(file))
-    with file.open(encoding="utf-8") as lines:
-        return _read(lines, str(file))
+    try:
+        size = file.stat().st_size
+        if size > LARGEST:
+            raise FormatError(f"the file has {size} bytes, at most {LARGEST} are read", where=str(file))
+        kind = look(file)
+        if kind is not None:
+            raise FormatError(f"this is no run but {kind.what}", str(file), kind.fix)
+        with file.open("rb") as lines:
+            return _read(lines, str(file))
+    except OSError as error:
+        raise FormatError(
+            f"the run cannot be read: {error.strerror or error}", str(file), "give a file that a run wrote"
+        ) from error
 
 
-def _read(lines: Iterable[str], where: str) -> History:
+def _read(lines: Iterable[bytes], where: str) -> History:
     history: History | None = None
     for number, line in enumerate(lines, 1):
         try:
-            entry = json.loads(line)
+            entry = json.loads(line.decode("utf-8"))
             if history is None:
                 if entry.get("format") != FORMAT or entry.get("version") != VERSION:
                     raise FormatError(
@@ -255,10 +264,10 @@ def _read(lines: Iterable[str], where: str) -> History:
                 )
             else:
                 _take(history, entry)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             if isinstance(error, FormatError):
                 raise
-            if not line.endswith("\n"):
+            if not line.endswith(b"\n"):
                 break  # the writer was cut short
             raise FormatError(f"line {number} is damaged: {error!r}", where, "give a file that a run wrote") from error
     if history is None:

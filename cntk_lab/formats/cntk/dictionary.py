@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cntk_lab._files import atomic_file
+from cntk_lab._foreign import HEAD, is_cntk, refuse
 from cntk_lab.errors import FormatError
 from cntk_lab.formats.cntk._decode import DAMAGED, Decoder
 from cntk_lab.formats.cntk._encode import blocks, file_pieces, value_pieces
@@ -73,6 +74,7 @@ def read(path: str | os.PathLike[str], limits: Limits = DEFAULT_LIMITS) -> Dicti
             raise FormatError("the file is empty: it has 0 bytes", str(name), DAMAGED)
         # Not closed by hand: an error's traceback may still look at it. It closes when the last reference goes.
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    refuse(mapped[:HEAD], str(name), "CNTK file", is_cntk)
     return decode(mapped, str(name), limits)
 
 

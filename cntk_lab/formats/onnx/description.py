@@ -12,6 +12,7 @@ import math
 import struct
 from typing import Any, ClassVar, Final
 
+from cntk_lab._foreign import HEAD, is_onnx, refuse
 from cntk_lab.formats._wire import BYTES, FIXED32, FIXED64, VARINT, Schema, Wire
 from cntk_lab.formats.onnx import tensors
 from cntk_lab.formats.onnx.records import (
@@ -114,6 +115,7 @@ def read(data: bytes | bytearray | memoryview, source: str = "bytes", limits: Li
 
     Source: ONNX IR specification, ``ModelProto``.
     """
+    refuse(bytes(data[:HEAD]), source, "ONNX model", is_onnx)
     return _Reader(memoryview(data).cast("B"), source, limits).model()
 
 
