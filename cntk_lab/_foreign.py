@@ -50,6 +50,7 @@ _BEGINS: Final[tuple[tuple[bytes, Kind], ...]] = (
 )
 _LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\s.*?size (\d{1,20})", re.DOTALL)
 _HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.DOTALL | re.IGNORECASE)
+_TENSORFLOW: Final = (b"VarHandleOp", b"Placeholder", b"PartitionedCall", b"saved_model", b"tensorflow", b"NoOp")
 _TEXT = re.compile(r"[\t\n\r\x20-\x7e\u00a0-\uffff]*")
 _ONNX_VERSIONS = range(3, 32)
 
@@ -186,7 +187,7 @@ def _of_protobuf(head: bytes) -> Kind | None:
         return Kind("an ONNX model", "name it .onnx; its graph opens in JupyterLab")
     if is_cntk(head):
         return None
-    if head[:2] == b"\x08\x01" and head[2:3] == b"\x12" and (b"saved_model" in head or b"tensorflow" in head):
+    if head[:3] == b"\x08\x01\x12" and any(word in head for word in _TENSORFLOW):
         return Kind("a TensorFlow SavedModel", f"in TensorFlow, {_CONVERT}")
     if head[:1] == b"\x0a" and any(op in head for op in (b"\x12\x0bPlaceholder", b"\x12\x05Const", b"tensorflow")):
         return Kind("a TensorFlow graph", f"in TensorFlow, {_CONVERT}")
@@ -211,5 +212,7 @@ def _entry_key(data: bytes) -> bytes | None:
     at += 1
     if data[at : at + 1] != b"\x0a" or at + 1 >= len(data):
         return None
-    key = data[at + 2 : at + 2 + data[at + 1]]
-    return key if key and all(0x20 < c < 0x7F for c in key) else None
+    end = at + 2 + data[at + 1]
+    key = data[at + 2 : end]
+    plain = bool(key) and all(0x20 < c < 0x7F for c in key)
+    return key if plain and data[end : end + 1] in (b"\x12", b"") else None  # a value follows

@@ -141,13 +141,14 @@ def _deb_data(archive: Path) -> IO[bytes]:
 
     Source: deb(5), ar(5): 60-byte headers, name at 0..15, decimal size at 48..57, members padded to even length.
     """
+    whole = archive.stat().st_size
     with archive.open("rb") as stream:
         if stream.read(len(AR_MAGIC)) != AR_MAGIC:
             raise tarfile.ReadError("no Debian package")
         while len(header := stream.read(AR_HEADER)) == AR_HEADER:
             name, length = header[:16].decode("ascii", "replace").strip(" /"), header[48:58].strip()
-            if not length.isdigit():
-                raise tarfile.ReadError(f"a part of the Debian package has the length {length!r}")
+            if not length.isdigit() or int(length) > whole:  # memory is given before bytes are read
+                raise tarfile.ReadError(f"a part of the Debian package has the length {length!r}, the file {whole}")
             size = int(length)
             if name.startswith("data.tar"):
                 data = stream.read(size)

@@ -22,6 +22,8 @@ from cntk_lab.io._streams import StreamInformation, check_streams
 from cntk_lab.tensor.layout import IndexVector
 
 _KEPT = 8
+_SHOWN = 4
+"""Ids that a message shows."""
 
 
 class Bundle(Reader):
@@ -73,6 +75,22 @@ class Bundle(Reader):
                 )
             known = self._partners[chunk] = (kept, [(c[kept], n[kept]) for c, n in places])
         return known
+
+    def apart(self) -> str:
+        """Some ids of every reader in words, if each has sequences, but none has a partner in all others."""
+        words = []
+        for reader in (self._first, *self._others):
+            found: list[Any] = []
+            for chunk in range(reader.chunk_count()):
+                found += reader.keys(chunk)[: _SHOWN + 1].tolist()
+                if len(found) > _SHOWN:
+                    break
+            if not found:
+                return ""
+            more = ", ..." if len(found) > _SHOWN else ""
+            names = ", ".join(s.m_name for s in reader.streams)
+            words.append(f"stream {names} has the ids {', '.join(map(repr, found[:_SHOWN]))}{more}")
+        return "; ".join(words)
 
     def chunk_count(self) -> int:
         """Number of chunks of the first reader."""
@@ -292,6 +310,13 @@ def _renumber(streams: Sequence[StreamInformation]) -> tuple[StreamInformation, 
     )
 
 
-def no_sequences(files: str) -> ReaderError:
-    """The error for data without a single sequence."""
-    return ReaderError("the data hold no sequence", files, "give data, or see io.check(source) for what was left out")
+def no_sequences(reader: Reader) -> ReaderError:
+    """The error for data without a single sequence: perhaps because no id is in every file."""
+    apart = reader.apart() if isinstance(reader, Bundle) else ""
+    if apart:
+        return ReaderError(
+            "no sequence id is in every file, so there is nothing to put together",
+            apart,
+            "give the sequences that belong together the same id: in text files the number before the first |",
+        )
+    return ReaderError("the data hold no sequence", fix="give data, or see io.check(source) for what was left out")

@@ -47,6 +47,8 @@ class MinibatchSourceFromData(UserMinibatchSource):
         self._infos: dict[str, StreamInformation] = {}
         self._frames: dict[str, bool] = {}
         for number, (name, given) in enumerate(data_streams.items()):
+            if isinstance(given, tuple) and len(given) != 2:
+                raise AttributeValueError(f"stream '{name}': a tuple of {len(given)}", fix="give data, or (data, type)")
             data, kind = given if isinstance(given, tuple) else (given, None)
             self._add(number, name, data, kind)
         counts = {n: r.count for n, r in self._data.items()}

@@ -243,7 +243,7 @@ class Timeline:
             if not sweep.complete(place.position):
                 break
             if place.position == 0:
-                raise no_sequences("")
+                raise no_sequences(self._reader)
             place, ends = replace(place, sweep=place.sweep + 1, position=0), True
             if taken >= room or (limits.sweeps is not None and place.sweep >= limits.sweeps):
                 break

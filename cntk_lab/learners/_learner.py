@@ -23,7 +23,7 @@ from cntk_lab.formula.print_numpy import numpy_function
 from cntk_lab.graph.variable import Parameter
 from cntk_lab.learners._declare import COMMON, Formulas, Moment, Rule, Scalar, TouchedRows, Update, Whole, scalars_of
 from cntk_lab.learners._schedules import IGNORE, SchedulingError, TrainingParameterSchedule
-from cntk_lab.learners._smoothed import stacked, unstacked
+from cntk_lab.learners._smoothed import check_writer, stacked, unstacked, written_by
 from cntk_lab.tensor.arrays import NDArrayView, Storage, array_module, to_device
 from cntk_lab.tensor.mersenne import MersenneTwister64
 from cntk_lab.tensor.randomness import next_seed
@@ -384,6 +384,7 @@ class Learner:
 
     def _checkpoint(self) -> dict[str, Any]:
         made: dict[str, Any] = {
+            "learner": self.rule.name,
             "learnig_rate_schedule": self._learning_rate_schedule.to_dictionary(),
             "master_parameter_updated": True,
             "minibatchCount": self.seen[1],
@@ -418,9 +419,10 @@ class Learner:
             rate = TrainingParameterSchedule.from_dictionary(checkpoint["learnig_rate_schedule"])
         except (KeyError, TypeError, ValueError) as error:
             raise TrainingError(
-                f"checkpoint: the state of learner {self.rule.name} cannot be read: {error!r}",
+                f"checkpoint: the state of learner {self.rule.name} cannot be read: {error!r}{written_by(checkpoint)}",
                 fix="use a checkpoint of the same learner that was written completely",
             ) from error
+        check_writer(checkpoint, self.rule, [s.update.parameter for s in self._states], stacks)
         if len(stacks) != len(self._states):
             raise TrainingError(
                 f"checkpoint: it holds the state of {len(stacks)} parameters, learner {self.rule.name} has "

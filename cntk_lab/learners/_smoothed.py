@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cntk_lab.errors import TrainingError
+from cntk_lab.errors import LabWarning, TrainingError
 from cntk_lab.graph.variable import Parameter
 from cntk_lab.learners._declare import Rule
 from cntk_lab.tensor.arrays import Storage, to_host
+from cntk_lab.tensor.shape import size
 
 
 def stacked(parameter: Parameter, arrays: Mapping[str, Storage], names: Sequence[str]) -> NDArray[Any]:
@@ -23,6 +25,43 @@ def stacked(parameter: Parameter, arrays: Mapping[str, Storage], names: Sequence
         return np.array(found[0])
     width = parameter.shape[-1] if parameter.shape else 1
     return np.concatenate([a.reshape(-1, width) for a in found])
+
+
+def written_by(checkpoint: Mapping[str, Any]) -> str:
+    """Words that say which learner wrote a checkpoint; empty if it does not say so, as CNTK's do not."""
+    name = checkpoint.get("learner")
+    return f"; it was written by {name}" if name else ""
+
+
+def check_writer(
+    checkpoint: Mapping[str, Any], rule: Rule, parameters: Sequence[Parameter], stacks: Sequence[NDArray[Any]]
+) -> None:
+    """Return if a checkpoint's state is that of a learner, or can be taken for it (then with a warning).
+
+    Args:
+        checkpoint: dictionary of a learner's checkpoint.
+        rule: of the learner that is to go on.
+        parameters: of that learner.
+        stacks: for each of them, its state in the checkpoint.
+
+    Raises:
+        TrainingError: if another learner wrote it, which keeps other numbers.
+    """
+    name, keeps = str(checkpoint.get("learner") or ""), len(rule.state)
+    if name == rule.name:
+        return
+    # a number alone may be one state of a scalar, or none
+    found = {s.size / size(p.shape) if s.ndim else 0 for p, s in zip(parameters, stacks, strict=True) if p.shape}
+    if len(found) == 1 and found != {keeps} and next(iter(found)) == int(next(iter(found))):
+        who = name or f"a learner that keeps {int(next(iter(found)))} arrays for each parameter"
+        raise TrainingError(
+            f"checkpoint: it was written by {who}; {rule.name} keeps {keeps}",
+            fix=f"restore with {name}" if name else "restore with the learner that it was saved with",
+        )
+    if name:
+        warnings.warn(
+            f"the checkpoint was written by {name}; {rule.name} takes its state over as its own", LabWarning, 3
+        )
 
 
 def unstacked(

@@ -63,6 +63,8 @@ def read(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) -> tup
         )
     if is_csr(data) or (isinstance(data, (list, tuple)) and data and is_csr(data[0])):
         return _from_csr(type_, data, begins, name)
+    if isinstance(data, (list, tuple)) and not data:
+        raise DataError(f"the list of data for '{name}' is empty", fix="give at least one sample or sequence")
     if type_.sparse and not _is_index_list(data):
         raise DataError(
             f"Dense input data supplied for sparse input Variable '{name}'",
@@ -97,11 +99,31 @@ def _dense(data: Any, type_: Any, name: str) -> np.ndarray[Any, Any]:
             fix="give a variable with a sequence axis, or equal shapes",
         ) from None
     if array.dtype == object:
-        raise DTypeError(
-            f"dtype object is not supported for data of '{name}'", fix="give numbers, all samples of one shape"
-        )
+        raise _no_numbers(data, name)
     dtypes.convertible(array.dtype)
     return array.astype(type_.dtype, copy=False)
+
+
+def _no_numbers(data: Any, name: str) -> DTypeError:
+    """The error for data that hold something else than numbers; says what."""
+    first = data
+    while isinstance(first, (list, tuple)) and first:
+        first = first[0]
+    if isinstance(first, np.ndarray) and first.dtype == object and first.size:
+        first = first.flat[0]
+    kind = type(first).__name__
+    if hasattr(first, "root_function") and hasattr(first, "eval"):
+        return DTypeError(
+            f"data for '{name}' are a Function, which has no numbers until it is evaluated",
+            fix="give its value: .eval(), with its own data if it has arguments; or clone the model with it in place "
+            "of the input",
+        )
+    if hasattr(first, "is_placeholder"):
+        return DTypeError(f"data for '{name}' are a variable ({kind}), not numbers", fix="give an array")
+    return DTypeError(
+        f"dtype object is not supported for data of '{name}': a {kind} is among them",
+        fix="give numbers, all samples of one shape",
+    )
 
 
 def _fits(have: Sequence[int], want: Shape) -> bool:
@@ -194,6 +216,9 @@ def _sequences(type_: Any, data: Any, begins: Sequence[bool] | None, name: str) 
         else:
             _check(array.shape, shape, type_, name)
             parts = []
+    if not parts:
+        raise DataError(f"there is no sequence for '{name}'", fix="give at least one")
+    parts = [p.reshape((0, *shape)) if p.shape == (0,) else p for p in parts]  # [] is a sequence without a frame
     parts = [p[None] if p.ndim == rank and _fits(p.shape, shape) else p for p in parts]
     if size([abs(d) for d in shape]) == 1:
         # one number for each frame may be given without its axis of length 1

@@ -24,6 +24,7 @@ class Journal:
         self._path = None if path is None else Path(path)
         self._file: TextIO | None = None
         self._done = 0
+        self._early = 1
 
     def write(self, history: History, line: str) -> None:
         """Add a line; before it the steps that are not written yet."""
@@ -37,6 +38,12 @@ class Journal:
             self._steps(history)
             if self._file is not None:
                 self._file.flush()
+
+    def early(self, history: History) -> None:
+        """Write the first steps soon, the second one, the fourth and so on: a run that is killed leaves what it did."""
+        if history.step == self._early:
+            self._early *= 2
+            self.flush(history)
 
     def cut(self, history: History, line: str) -> None:
         """Add the line that takes back what came after the present step."""
@@ -65,6 +72,7 @@ class Journal:
             self._file = self._path.open("w" if fresh else "a", encoding="utf-8")
             if fresh:
                 self._file.write(history.head())
+                self._file.flush()
                 self._done = 0
         return self._file
 

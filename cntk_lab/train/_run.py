@@ -393,8 +393,7 @@ class Run:
             self._shelf.add(self._moment())
         self._journal.flush(self.history)
         self._note_rates()
-        clock = time.perf_counter
-        next_tell = clock() + TELL_SECONDS
+        clock, next_tell = time.perf_counter, time.perf_counter() + TELL_SECONDS
         while True:
             if control.paused:
                 self._idle()
@@ -427,6 +426,7 @@ class Run:
         self._samples += trainer.previous_minibatch_sample_count
         self._seconds += time.perf_counter() - started
         self.history.append(self._samples, trainer.previous_minibatch_loss_average, metric, self._seconds)
+        self._journal.early(self.history)
 
     def _over(self) -> bool:
         return bool(

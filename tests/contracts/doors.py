@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import base64
 import io
-import json
 import signal
 import struct
 import sys
@@ -17,8 +16,8 @@ import tarfile
 import tempfile
 import threading
 import time
-import tracemalloc
 import traceback
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -64,7 +63,10 @@ STREAMS = StreamDefs(a=StreamDef(field="a", shape=3), b=StreamDef(field="b", sha
 def drain(deserializers: object, **options: object) -> None:
     """Read all that a source gives."""
     source = MinibatchSource(deserializers, max_sweeps=1, **options)
-    while minibatch := source.next_minibatch(5):
+    for _ in range(100):
+        minibatch = source.next_minibatch(5)
+        if not minibatch:
+            break
         for data in minibatch.values():
             data.as_sequences()
 
@@ -382,7 +384,7 @@ DAMAGE = (cut, flipped, bytes_changed, no_text, huge_number, emptied, noise, rep
 # ---- trying
 
 
-class TookTooLong(Exception):
+class TakesTooLongError(Exception):
     """Reading has not ended in time."""
 
 
@@ -394,7 +396,7 @@ def within(seconds: float) -> Iterator[None]:
         return
 
     def late(*_: object) -> None:
-        raise TookTooLong
+        raise TakesTooLongError
 
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -429,7 +431,7 @@ def attempt(name: str, seed: int, memory: bool = False) -> str:
         except LabError as error:
             if not error.what or not str(error).strip():
                 return f"{what}: an error without words"
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
             return (

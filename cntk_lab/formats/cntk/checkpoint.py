@@ -23,6 +23,7 @@ from cntk_lab.formats.cntk.values import Dictionary, SizeT, Value
 
 CHECKPOINT_VERSION, LEARNER_VERSION, SCHEDULE_VERSION = 1, 3, 2
 _SCHEDULE_KEY = "learnig_rate_schedule"
+RULE_KEY = "learner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class LearnerRecord:
     smoothed_count: float | None = None
     """Number of updates, or their weight, for learners that count them."""
     master_updated: bool = True
+    rule: str = ""
+    """Which learner it is, as files of this package say; CNTK's do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,7 @@ def _learner(entries: Entries) -> LearnerRecord:
         noise_seed=int(entries.get("noise_injection_seed", int, 0)),
         smoothed_count=count,
         master_updated=entries.get("master_parameter_updated", bool, True),
+        rule=entries.get(RULE_KEY, str, ""),
     )
 
 
@@ -234,4 +238,6 @@ def _learner_entries(record: LearnerRecord) -> Dictionary:
     }
     if record.smoothed_count is not None:
         result["smoothed_count"] = float(record.smoothed_count)
+    if record.rule:
+        result[RULE_KEY] = record.rule
     return result

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cntk_lab.formats.cntk.checkpoint import (
+    RULE_KEY,
     SCHEDULE_VERSION,
     CheckpointRecord,
     LearnerRecord,
@@ -68,6 +69,7 @@ def _record(entries: Mapping[str, Any]) -> LearnerRecord:
         noise_seed=int(entries["noise_injection_seed"]),
         smoothed_count=entries.get("smoothed_count"),
         master_updated=bool(entries.get("master_parameter_updated", True)),
+        rule=str(entries.get(RULE_KEY, "")),
     )
 
 
@@ -91,4 +93,6 @@ def _entries(record: LearnerRecord) -> dict[str, Any]:
     }
     if record.smoothed_count is not None:
         entries["smoothed_count"] = record.smoothed_count
+    if record.rule:
+        entries[RULE_KEY] = record.rule
     return entries

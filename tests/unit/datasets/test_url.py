@@ -1,11 +1,13 @@
 """Downloads from the user's own address: resumed, unpacked, limited, and refused in words."""
 
+import contextlib
 import gzip
 import http.server
 import threading
 
 import pytest
 
+from cntk_lab.datasets import _url
 from cntk_lab.datasets._fetch import fetch
 from cntk_lab.errors import AttributeValueError, NotAvailableError
 from tests.unit.datasets.tiny import FIRST, SECOND, in_cache
@@ -21,7 +23,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     ranges: list[str]
     sized = True
 
+    faults: dict[str, int]
+    told = None
+    slow = ""
+
     def do_GET(self):
+        if self.path in self.faults:
+            self.send_error(self.faults[self.path])
+            return
         content = self.files.get(self.path)
         if content is None:
             self.send_error(404)
@@ -32,12 +41,26 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if begin >= len(content):
             self.send_error(416)
             return
+        if self.slow == "head":
+            self.trickle(b"HTTP/1.0 200 OK\r\nX-Filler: " + b"x" * 10**4)
+            return
         self.send_response(206 if asked else 200)
         if self.sized:
-            self.send_header("Content-Length", str(len(content) - begin))
+            self.send_header("Content-Length", str(len(content) - begin) if self.told is None else self.told)
         self.end_headers()
+        if self.slow == "body":
+            self.trickle(content)
+            return
         end = self.breaks.pop(0) if self.breaks else len(content)
         self.wfile.write(content[begin:end])
+
+    def trickle(self, content):
+        """A byte now and then, until the client has gone."""
+        with contextlib.suppress(OSError):
+            for byte in content:
+                self.wfile.write(bytes([byte]))
+                if self.gone.wait(0.005):
+                    break
 
     def log_message(self, *_):
         pass
@@ -45,7 +68,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server():
-    handler = type("TestHandler", (Handler,), {"files": {}, "breaks": [], "ranges": []})
+    handler = type("TestHandler", (Handler,), {"files": {}, "breaks": [], "ranges": [], "faults": {}})
+    handler.gone = threading.Event()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -116,7 +140,7 @@ def test_a_missing_file_is_named(record, server):
     with pytest.raises(NotAvailableError) as caught:
         fetch(record, url=server.url, verbose=False)
     assert str(caught.value).splitlines() == [
-        f"first could not be downloaded: {server.url}/first.gz answered 404 Not Found",
+        f"first could not be downloaded: {server.url}/first answered 404 Not Found",
         f"  where: url={server.url}",
         "  fix:   give the folder that holds first (or first.gz)",
     ]
@@ -137,3 +161,50 @@ def test_other_schemes_are_refused(record):
         "  where: datasets(url=...)",
         "  fix:   give the folder that holds the files as https://..., http://... or file:///...",
     ]
+
+
+def test_a_server_s_error_is_told_though_the_packed_file_is_not_there(record, server):
+    server.files = {"/first": FIRST}
+    server.faults = {"/first": 503}
+    with pytest.raises(NotAvailableError) as error:
+        fetch(record, url=server.url, verbose=False)
+    assert f"first could not be downloaded: {server.url}/first answered 503" in str(error.value)
+
+
+@pytest.mark.parametrize("told", ["abc", "-5", "1e3", "", "9" * 400, "\u0661"])
+def test_a_size_that_is_none_is_not_believed(record, server, told):
+    server.files = {"/first": FIRST, "/second": SECOND}
+    server.told = told.encode("utf-8").decode("latin-1")
+    assert fetch(record, url=server.url, verbose=False) == BOTH
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[::1",
+        "http://[::1]:x/",
+        "http://",
+        "https:///data",
+        "http://host:99999/",
+        "http://ho st/",
+        "http://h\n/",
+        5,
+    ],
+)
+def test_what_is_no_address_is_refused_before_anything_is_opened(record, url):
+    with pytest.raises(AttributeValueError, match="url: "):
+        fetch(record, url=url, verbose=False)
+
+
+@pytest.mark.parametrize("slow", ["head", "body"])
+def test_a_server_that_trickles_does_not_hold_the_folder_for_ever(record, server, monkeypatch, slow):
+    monkeypatch.setattr(_url, "TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(_url, "SLOWEST", 10**6)
+    server.files = {"/first": FIRST}
+    server.slow = slow
+    with pytest.raises(NotAvailableError, match="first could not be downloaded"):
+        fetch(record, url=server.url, verbose=False)
+    server.gone.set()
+    monkeypatch.undo()
+    server.slow, server.files = "", {"/first": FIRST, "/second": SECOND}
+    assert fetch(record, url=server.url, verbose=False) == BOTH

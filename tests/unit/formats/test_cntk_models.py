@@ -212,7 +212,11 @@ def test_user_functions_are_never_imported_by_a_file(monkeypatch: pytest.MonkeyP
     [
         ("nowhere.model", None, "there is no model file 'nowhere.model'"),
         (3, None, "cannot load a model from a int"),
-        (b"garbage that is no model", None, "this is no CNTK model but a text, which begins 'garbage that is no model'"),
+        (
+            b"garbage that is no model",
+            None,
+            "this is no CNTK model but a text, which begins 'garbage that is no model'",
+        ),
         (b"B\0C\0N\0\0\0B\0V\0", None, "no text ends within 4096 characters"),
         (b"", "Keras", "there is no model format 'Keras'"),
     ],

@@ -344,3 +344,17 @@ def test_each_sweep_has_every_sample_once_in_an_order_of_its_own() -> None:
     sweeps = [[i for _ in range(4) for i in feed.next(3).arguments["x"].tolist()] for _ in range(3)]
     assert [sorted(s) for s in sweeps] == [list(range(10))] * 3
     assert sweeps[0] != sweeps[1] != sweeps[2]
+
+
+def test_a_run_that_is_killed_at_once_leaves_its_first_steps(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(_run, "TELL_SECONDS", 1e9)  # as if everything happened within no time
+    file, on_disk = tmp_path / "short.jsonl", []
+
+    class Watching(Arrays):
+        def next(self, size):
+            on_disk.append(read(file).step)
+            return super().next(size)
+
+    trainer, data = network()
+    Run(trainer, Watching(data), doctor=False, minibatch_size=8, max_steps=10, file=file).start().wait(60)
+    assert on_disk == [0, 1, 2, 2, 4, 4, 4, 4, 8, 8]
