@@ -423,12 +423,6 @@ class Learner:
                 fix="use a checkpoint of the same learner that was written completely",
             ) from error
         check_writer(checkpoint, self.rule, [s.update.parameter for s in self._states], stacks)
-        if len(stacks) != len(self._states):
-            raise TrainingError(
-                f"checkpoint: it holds the state of {len(stacks)} parameters, learner {self.rule.name} has "
-                f"{len(self._states)}",
-                fix="restore with the same learners and parameters as at saving",
-            )
         parts = [
             unstacked(s.update.parameter, s.arrays, self.rule, stack)
             for s, stack in zip(self._states, stacks, strict=True)

@@ -45,8 +45,13 @@ def check_writer(
         stacks: for each of them, its state in the checkpoint.
 
     Raises:
-        TrainingError: if another learner wrote it, which keeps other numbers.
+        TrainingError: if it is of other parameters, or another learner wrote it, which keeps other numbers.
     """
+    if len(stacks) != len(parameters):
+        raise TrainingError(
+            f"checkpoint: it holds the state of {len(stacks)} parameters, learner {rule.name} has {len(parameters)}",
+            fix="restore with the same learners and parameters as at saving",
+        )
     name, keeps = str(checkpoint.get("learner") or ""), len(rule.state)
     if name == rule.name:
         return
