@@ -232,8 +232,9 @@ class Lowering:
         x, y = (self.builder.buffers[r] for r in reads)
         if spec.sizes["a"] == spec.sizes["o"] == 1 and x.rows and y.rows and not (x.sparse or y.sparse):
             # one number per row: a formula, which fuses with its neighbours
-            domain = broadcast(x.shape, y.shape)
-            if FREE not in domain and size(domain) == spec.sizes["k"]:
+            rank = max(len(x.shape), len(y.shape))
+            domain, other = ((1,) * (rank - len(b.shape)) + b.shape for b in (x, y))
+            if FREE not in domain and domain == other and size(domain) == spec.sizes["k"]:
                 dot = e.input_(f"b{reads[0]}") * e.input_(f"b{reads[1]}")
                 total = e.reduce("sum", dot, range(-len(domain), 0))
                 self.builder.emit(map_step(self.builder, {target: total}, reads, (node.uid,)))

@@ -2,9 +2,10 @@
 
 A parameter that is only multiplied from the left by sparse rows (an embedding) gets a gradient of the rows that were
 touched. Learners then change these rows and their states alone, as CNTK does: other rows keep their momentum until they
-are touched again, a step costs what its rows cost, and the mean in adagrad and rmsprop is that of touched rows.
-adadelta, noise, L1 and L2 change every row, and take the whole gradient. (CNTK's nesterov with sparse rows lets the
-momentum of other rows grow without end; here it is the dense formula on touched rows.)
+are touched again, a step costs what its rows cost, the mean in adagrad and rmsprop is that of touched rows, and
+momentum_sgd keeps the rate outside their velocity. adadelta, noise, L1 and L2 change every row, and take the whole
+gradient. (CNTK's nesterov with sparse rows lets the momentum of other rows grow without end; here it is the dense
+formula on touched rows.)
 """
 
 from cntk_lab.learners._builders import (

@@ -11,7 +11,7 @@ import math
 
 from cntk_lab.formula.expr import Expr, absolute, maximum, minimum, not_equal, sqrt, where
 from cntk_lab.formula.expr import sign as sign_of
-from cntk_lab.learners._declare import Formulas, Moment, Whole, learner, number
+from cntk_lab.learners._declare import Formulas, Moment, TouchedRows, Whole, learner, number
 
 
 @learner()
@@ -21,8 +21,14 @@ def sgd(p: Expr, g: Expr, rate: Expr) -> Formulas:
 
 
 @learner(state=("v",), tells_momentum=True)
-def momentum_sgd(p: Expr, g: Expr, v: Expr, rate: Expr, momentum: Expr, gain: Expr) -> Formulas:
-    """Gradient descent with momentum: Polyak (1964)."""
+def momentum_sgd(p: Expr, g: Expr, v: Expr, rate: Expr, momentum: Expr, gain: Expr, whole: Whole) -> Formulas:
+    """Gradient descent with momentum: Polyak (1964).
+
+    Of touched rows CNTK keeps the rate outside the velocity, which stays as it was while the momentum is 0.
+    """
+    if isinstance(whole, TouchedRows):
+        step = momentum * v + gain * g
+        return {"p": p - rate * step, "v": where(not_equal(momentum, 0.0), step, v)}
     v = momentum * v + rate * gain * g
     return {"p": p - v, "v": v}
 
@@ -64,10 +70,13 @@ def fsadagrad(
     gain: Expr,
     root_count: Expr,
 ) -> Formulas:
-    """Adagrad with a decaying sum and momentum: CNTK's predecessor of Adam; a gradient grows tenfold at most."""
+    """Adagrad with a decaying sum and momentum: CNTK's predecessor of Adam; a gradient grows tenfold at most.
+
+    While the momentum is 0 the velocity stays as it was.
+    """
     a = variance_momentum * a + (1 - variance_momentum) * (g * g)
-    v = momentum * v + gain * (g * minimum(root_count / sqrt(a), 10.0))
-    return {"p": p - rate * v, "a": a, "v": v}
+    step = momentum * v + gain * (g * minimum(root_count / sqrt(a), 10.0))
+    return {"p": p - rate * step, "a": a, "v": where(not_equal(momentum, 0.0), step, v)}
 
 
 def _adam_rate(m: Moment) -> float:

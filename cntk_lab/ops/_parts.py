@@ -169,7 +169,7 @@ def _getitem(x: Any, key: Any) -> Any:
             begin, end, step = k.start or 0, k.stop or 0, k.step or 1
             if (begin, end, step) != (0, 0, 1):
                 result = slice(result, axis, begin, end, step)
-        elif isinstance(k, list) and k:
+        elif isinstance(k, list) and k and all(isinstance(i, (int, np.integer)) for i in k):
             picked = [slice(result, axis, int(i), int(i) + 1) for i in k]
             result = splice(*picked, axis=axis) if len(picked) > 1 else picked[0]
         else:
