@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from cntk_lab import _changes
+from cntk_lab._turn import new_lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,17 @@ OPTIONS: tuple[Option, ...] = (
     Option("offline", "CNTK_LAB_OFFLINE", False, "never ask a package registry for data"),
 )
 _BY_NAME = {o.name: o for o in OPTIONS}
+_lock = new_lock()
+_UNSET: Final = object()
+
+
+class _Blocks(threading.local):
+    """The ``with`` blocks that this thread is in: what was set before each of them set something else."""
+
+    inside: tuple[dict[str, object], ...] = ()
+
+
+_blocks = _Blocks()
 _set: dict[str, object] = {}
 _defaults: dict[str, object] = {}
 """Defaults of this process where they are not those of the table."""
@@ -99,7 +113,17 @@ def set_option(name: str, value: object) -> None:
     """
     if name not in _BY_NAME:
         raise KeyError(f"no option {name!r}; there are: {', '.join(_BY_NAME)}")
-    _set[name] = value
+    with _lock:
+        if _blocks.inside:
+            _blocks.inside[-1].setdefault(name, _set.get(name, _UNSET))
+        _put(name, value)
+
+
+def _put(name: str, value: object) -> None:
+    if value is _UNSET:
+        _set.pop(name, None)
+    else:
+        _set[name] = value
     _flags.pop(name, None)
     _numbers.pop(name, None)
     _changes.note()
@@ -107,17 +131,18 @@ def set_option(name: str, value: object) -> None:
 
 @contextlib.contextmanager
 def option(**values: object) -> Iterator[None]:
-    """Switches set inside a ``with`` block and put back afterwards."""
-    before = dict(_set)
+    """Switches set inside a ``with`` block and put back afterwards; those that other threads set meanwhile stay."""
+    before: dict[str, object] = {}
+    _blocks.inside = (*_blocks.inside, before)
     try:
         for name, value in values.items():
             set_option(name, value)
         yield
     finally:
-        _set.clear()
-        _set.update(before)
-        _flags.clear()
-        _numbers.clear()
+        _blocks.inside = _blocks.inside[:-1]
+        with _lock:
+            for name, value in before.items():
+                _put(name, value)
         _changes.note()
 
 
@@ -133,7 +158,8 @@ def flag(name: str) -> bool:
     """A switch that is on or off; the environment is asked once."""
     known = _flags.get(name)
     if known is None:
-        known = _flags[name] = bool(get(name))
+        with _lock:
+            known = _flags[name] = bool(get(name))
     return known
 
 
@@ -141,9 +167,10 @@ def number(name: str) -> int:
     """A switch that is a whole number; the environment is asked once."""
     known = _numbers.get(name)
     if known is None:
-        value = get(name)
-        assert isinstance(value, int)
-        known = _numbers[name] = value
+        with _lock:
+            value = get(name)
+            assert isinstance(value, int)
+            known = _numbers[name] = value
     return known
 
 

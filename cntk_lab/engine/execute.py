@@ -85,7 +85,9 @@ def _folded() -> tuple[object, ...]:
 
 def natives() -> dict[Plan, NativePlan]:
     """The plans that are on the native tier now: what watches and tests look at."""
-    return {p: made for p in sorted(_bound, key=lambda p: p.number) if (made := p.made.get("native")) is not None}
+    with TURN:
+        plans = list(_bound)
+    return {p: made for p in sorted(plans, key=lambda p: p.number) if (made := p.made.get("native")) is not None}
 
 
 def new_run(device: DeviceDescriptor | None, state: State, *, training: bool) -> Run:
@@ -151,9 +153,10 @@ def _on_device(plan: Plan, run: Run) -> None:
 
 def state_of(root: Any) -> State:
     """The random streams and carried frames of a function's root node; every composite of a root shares them."""
-    if root not in _states:
-        _states[root] = State()
-    return _states[root]
+    with TURN:
+        if root not in _states:
+            _states[root] = State()
+        return _states[root]
 
 
 class Bound:

@@ -57,5 +57,5 @@ def use(name: str) -> Any:
             raise NotAvailableError(
                 f"nothing is plugged in for {name!r}", fix="import cntk_lab as a whole: import cntk_lab as C"
             )
-        _sockets[name] = _later[name]()
+        _sockets.setdefault(name, _later[name]())  # one for all threads that are the first
     return _sockets[name]
