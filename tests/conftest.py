@@ -2,6 +2,7 @@
 
 ``--native-first``: machine code from the first run on, compiled in the foreground; so every number that a test looks at
 comes from the tier that users reach after some runs. A session in this mode in which nothing ran natively fails.
+In every mode each plan is looked at after each pass of the compiler, in child processes too.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # before any worker starts, so that all draw the same
     os.environ.setdefault(SEED, str(int(time.time()) % 10**8))
+    os.environ.setdefault("CNTK_LAB_CHECK_PLANS", "1")
     if config.getoption("--native-first"):
         os.environ.update(CNTK_LAB_NATIVE_AFTER="0", CNTK_LAB_BACKGROUND="0")
         _count_native_runs()

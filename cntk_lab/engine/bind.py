@@ -16,6 +16,7 @@ import numpy as np
 
 from cntk_lab import settings
 from cntk_lab.backends.cpu import executor as executors
+from cntk_lab.engine import check
 from cntk_lab.engine.delays import carry
 from cntk_lab.engine.guards import Guards
 from cntk_lab.engine.memory import slots_of, source_of
@@ -77,12 +78,11 @@ class NativePlan:
         """What it still owes: a comparison with NumPy."""
         self._source = source_of(plan)
         self.guards = Guards() if settings.flag("checked") else None
-        self._slots = slots_of(
-            plan,
-            plan.steps,
-            share=self.guards is None,
-            written_at={t: i for i, s in enumerate(self.steps) if s for t in s.writes_early()},
-        )
+        written = {t: i for i, s in enumerate(self.steps) if s for t in s.writes_early()}
+        self._slots = slots_of(plan, plan.steps, share=self.guards is None, written_at=written)
+        if check.wanted():
+            biases = {r: i for i, s in reversed(list(enumerate(self.steps))) if s for r in s.reads_early()}
+            check.check_memory(plan, self._slots, written, biases)
         self._slot_of = {b: i for i, slot in enumerate(self._slots) for b in slot.buffers}
         self._arena: list[Any] = [np.empty(0, np.uint8)] * len(self._slots)
         self._homes: dict[int, Any] = {}

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from cntk_lab import device as devices
 from cntk_lab import settings
 from cntk_lab.backends.cpu import onednn
+from cntk_lab.engine import check
 from cntk_lab.engine.backward import Backward, filled
 from cntk_lab.engine.channels import channels_last
 from cntk_lab.engine.fuse import fuse, without_dead
@@ -174,14 +175,33 @@ def make_plan(wanted: Wanted, *, fused: bool, images: bool = False) -> Plan:
         assignments=len(lowering.assignments),
         literals=lowering.literals,
     )
+    return _improved(plan, fused=fused, images=images)
+
+
+def _improved(plan: Plan, *, fused: bool, images: bool) -> Plan:
+    """The plan after all passes; each leaves a legal plan behind."""
+    looked = check.wanted()
+
+    def legal(plan: Plan, after: str, *, placed: bool = images) -> None:
+        if looked:
+            (check.check_placed if placed else check.check)(plan, after)
+
+    legal(plan, "lowering", placed=False)
     if images:
         plan.steps = without_dead(plan, plan.steps, set(plan.outputs.values()))
+        legal(plan, "dropping what nobody needs", placed=False)
         plan = use_parts(plan, shaping)
+        legal(plan, "parts")
         plan = channels_last(plan, images_of)
+        legal(plan, "channels last")
     if not fused or not _sizes_follow(plan):
         return plan
     plan = fuse(plan, lambda kernel: supported(canonical(kernel)) is None)
-    return share_sums(plan) if images else plan
+    legal(plan, "fusing")
+    if images:
+        plan = share_sums(plan)
+        legal(plan, "sharing sums")
+    return plan
 
 
 def _sizes_follow(plan: Plan) -> bool:

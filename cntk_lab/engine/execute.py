@@ -61,14 +61,16 @@ def waiting_of(plan: Plan) -> Interpreter:
 def native_of(plan: Plan) -> NativePlan | None:
     """The plan on the native tier, kept as long as the plan; None where that cannot run it."""
     known: NativePlan | None = plan.made.get("native")
+    made_for: _Switches = plan.made.setdefault("switches", _Switches())
     at = _changes.count()
-    if plan.made.get("native at") == at:
+    if made_for.at == at:
         return known
-    plan.made["native at"] = at
-    folded = _folded()
-    if plan.made.get("native for") != folded:
-        plan.made["native for"] = folded
-        plan.made.pop("waiting", None)
+    made_for.at = at
+    switches = _switches()
+    if made_for.values != switches:
+        if made_for.values:
+            plan.made.pop("waiting", None)  # its primitives were made for others
+        made_for.values = switches
         fits = why_not_native(plan) is None and jit.available()
         if fits:
             draws.serve()
@@ -77,10 +79,18 @@ def native_of(plan: Plan) -> NativePlan | None:
     return known
 
 
-def _folded() -> tuple[object, ...]:
-    """The switches that a native plan is made for."""
-    switches = [settings.flag(name) for name in ("native", "onednn", "checked")]
-    return (*switches, threads.get_num_threads())
+class _Switches:
+    """The switches that a native plan is made for, and how much had changed when they were looked at."""
+
+    def __init__(self) -> None:
+        self.at = -1
+        self.values: tuple[object, ...] = ()
+
+
+def _switches() -> tuple[object, ...]:
+    """The switches as they are now."""
+    flags = [settings.flag(name) for name in ("native", "onednn", "checked")]
+    return (*flags, threads.get_num_threads())
 
 
 def natives() -> dict[Plan, NativePlan]:

@@ -182,6 +182,10 @@ class CallStep(NativeStep):
         """Where the result goes, if a formula is absorbed."""
         return () if self.target == self.step.writes[0] else (self.target,)
 
+    def reads_early(self) -> tuple[int, ...]:
+        """The bias, if a formula is absorbed."""
+        return () if self.bias is None else (self.bias,)
+
     def request(self, rows: Mapping[str, int]) -> Request:
         """What the backend is asked for."""
         shapes = {name: self._shape(r, rows) for r, name in zip(self.step.reads, self.step.names, strict=True)}

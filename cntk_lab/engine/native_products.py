@@ -154,6 +154,10 @@ class GemmStep(NativeStep):
         """Where the result goes, if a formula is absorbed."""
         return () if self.target == self.step.writes[0] else (self.target,)
 
+    def reads_early(self) -> tuple[int, ...]:
+        """The bias, if a formula is absorbed."""
+        return () if self.bias is None else (self.bias,)
+
     def usable(self) -> bool:
         """Whether a library for products is there."""
         return (self.itemsize == 4 and onednn.available()) or (

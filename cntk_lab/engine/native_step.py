@@ -58,6 +58,10 @@ class NativeStep:
         """Buffers of absorbed steps that this step writes."""
         return ()
 
+    def reads_early(self) -> tuple[int, ...]:
+        """What this step reads for the steps that it does along the way."""
+        return ()
+
     def rows(self, binder: Binder) -> list[list[int]]:  # noqa: ARG002  (some steps need no row)
         """The rows for a binding."""
         return []
