@@ -60,6 +60,26 @@ def test_values_that_users_write_count_from_the_next_run_on(dtype):
         np.testing.assert_array_equal(out.grad({x: ONES.astype(dtype)}, wrt=[x])[0], [i, i])
 
 
+@pytest.mark.parametrize(
+    ("shape", "make"),
+    [
+        ((1, 3), lambda x: C.reduce_sum(C.reshape(x, (1, 3, 3)), axis=2, keepdims=False)),
+        ((3,), lambda x: C.reduce_sum(x, axis=1, keepdims=False)),
+        ((3, 1), lambda x: C.reduce_sum(x, axis=1)),
+        ((1, 3), lambda x: C.reduce_sum(C.transpose(x, (1, 0)), axis=0)),
+        ((3,), lambda x: C.reshape(C.reduce_sum(x, axis=1), (3,))),
+    ],
+)
+def test_values_with_axes_of_length_one_can_be_assigned(shape, make):
+    x = C.input_variable((3, 3), dynamic_axes=[])
+    kept = C.parameter(shape, init=0)
+    up = C.assign(kept, make(x))
+    for i in range(1, 5):
+        up.eval({x: i * np.arange(9, dtype=np.float32).reshape(3, 3)})
+        assert kept.value.shape == shape
+        assert kept.value.ravel().tolist() == [3 * i, 12 * i, 21 * i]
+
+
 def test_a_constant_of_another_element_type_cannot_be_assigned_to():
     with pytest.raises(DTypeError, match="different element types"):
         C.assign(C.Constant(1.0, dtype=np.float32), C.Constant(1.0, dtype=np.float64) * 2)
