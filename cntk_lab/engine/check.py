@@ -202,7 +202,9 @@ def _operand_fits(b: Buffer, o: Operand, s: Map) -> Wrong:
         yield f"{describe(s)} sees {b} as {o.dtype}, it is {b.dtype}"
     if len(o.shape) != len(domain) or any(n not in (1, d, FREE) for n, d in zip(o.shape, domain, strict=True)):
         yield f"{describe(s)} sees {b} as {o.shape}, which does not lie in the domain {domain}"
-    if _static(o.shape, b.shape) and [n for n in o.shape if n != 1] != [n for n in b.shape if n != 1]:
+    alike = [n for n in o.shape if n != 1] == [n for n in b.shape if n != 1]
+    # what stands in memory of its own may be written under another shape of as many elements
+    if _static(o.shape, b.shape) and not (alike or (b.role != "temporary" and size(o.shape) == size(b.shape))):
         yield f"{describe(s)} sees {b} as {o.shape}"
 
 

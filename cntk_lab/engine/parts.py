@@ -110,12 +110,7 @@ class _Pass:
         result = []
         for s in steps:
             what = self.says(s) if isinstance(s, Call) else None
-            if (
-                not isinstance(s, Call)
-                or what is None
-                or not what.kind.endswith("order")
-                or not self._letters(s, what)
-            ):
+            if not isinstance(s, Call) or what is None or not what.kind.endswith("order") or not self._letters(s, what):
                 result.append(s)
         return result
 

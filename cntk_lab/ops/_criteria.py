@@ -300,10 +300,23 @@ def _weighted(output: e.Expr, target: e.Expr, weight: e.Expr, along: Any) -> e.E
     return count * e.reduce("sum", weight * loss, along) / e.reduce("sum", weight, along)
 
 
+def _weighted_shape(output: TensorType, target: TensorType, weight: TensorType) -> Shape:
+    for name, other in (("target", target), ("weight", weight)):
+        if output.rank != other.rank or any(
+            a != b and min(a, b) >= 0 for a, b in zip(output.dims, other.dims, strict=True)
+        ):
+            raise ShapeError(
+                f"weighted_binary_cross_entropy: the output has the shape {text(output.dims)}, the {name} "
+                f"{text(other.dims)}",
+                fix="give all three the same shape",
+            )
+    return ()
+
+
 @elementwise(
     formula=_weighted,
     resolve=_everything,
-    shape=lambda output: (),
+    shape=_weighted_shape,
     axes=lambda output: (),
     domain={"output": _PROBABILITY, "target": reals(0.0, 1.0), "weight": reals(0.5, 2.0)},
     cntk=CntkRule("Logistic", id=48),
@@ -319,6 +332,9 @@ def weighted_binary_cross_entropy(output: Operand, target: Operand, weight: Oper
 
     Returns:
         Function of shape () without dynamic axes: N * sum(weight * loss) / sum(weight).
+
+    Raises:
+        ShapeError: if the shapes differ.
 
     Example:
         >>> import cntk_lab as C

@@ -167,3 +167,11 @@ def test_inferred_weights_have_a_column_for_each_hidden_unit_as_in_cntk() -> Non
 def test_weights_of_another_number_are_told() -> None:
     with pytest.raises(ShapeError, match=r"\[5 x 4\] do not hold 128 numbers"):
         C.optimized_rnnstack(C.sequence.input_variable(2), C.parameter((5, 4)), 4, 1)
+
+
+@pytest.mark.parametrize(
+    "shapes", [((3,), (3, 3), (3, 3)), ((3, 3), (3,), (3, 3)), ((3,), (3,), (1,)), ((3,), (3,), ())]
+)
+def test_a_weighted_cross_entropy_of_different_shapes_is_refused_while_it_is_built(shapes):
+    with pytest.raises(ShapeError, match="weighted_binary_cross_entropy: the output has the shape"):
+        C.weighted_binary_cross_entropy(*map(C.input_variable, shapes))
