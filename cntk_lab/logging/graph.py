@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cntk_lab._words import LONGEST, in_dot, shown
 from cntk_lab.errors import AttributeValueError, SignatureError
 from cntk_lab.graph import ports, walk
 from cntk_lab.graph.function import Function
@@ -236,22 +237,16 @@ def _dot(outputs: list[Variable]) -> str:
         if id(thing) not in number:
             number[id(thing)] = f"n{len(number)}"
             kind = thing.op_name if isinstance(thing, Node) else thing.kind
-            words = f"{thing.name}\n{kind}" if thing.name else kind
+            words = f"{shown(thing.name)}\n{kind}" if thing.name else kind
             look = "" if isinstance(thing, Node) else " shape=ellipse"
-            out.append(f"  {number[id(thing)]} [label={_quoted(words)}{look}];")
+            out.append(f"  {number[id(thing)]} [label={in_dot(words, 2 * LONGEST)}{look}];")
         return number[id(thing)]
 
     for node in walk.nodes(outputs):
         target = place(node)
         for operand in node.inputs:
             shape = " x ".join(map(str, operand.shape)) or "scalar"
-            out.append(f"  {place(_owner(operand))} -> {target} [label={_quoted(shape)}];")
+            out.append(f"  {place(_owner(operand))} -> {target} [label={in_dot(shape)}];")
     for output in outputs:
         place(_owner(output))
     return "\n".join([*out, "}", ""])
-
-
-def _quoted(text: str) -> str:
-    """Text as a Graphviz string, whatever is in it."""
-    plain = "".join(c if c == "\n" or c.isprintable() else "?" for c in text)
-    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'

@@ -8,11 +8,13 @@ Idea: anywidget's ESM per widget, with the module shared through a widget model 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,9 +22,11 @@ import anywidget
 import traitlets
 from ipywidgets import widget_serialization
 
+from cntk_lab._words import told, traced
 from cntk_lab.errors import LabError, NotAvailableError
 from cntk_lab.widgets import _messages as messages
 
+_log = logging.getLogger("cntk_lab.widgets")
 STATIC: Final = Path(__file__).parent / "static"
 
 _LOADER: Final = """
@@ -94,12 +98,27 @@ class LabWidget(anywidget.AnyWidget):
         return {}
 
     def _handle_request(self, _widget: object, content: Any, _buffers: object) -> None:
-        number, request = messages.read_request(content)
+        """Answer whatever came from the browser: it waits for a reply, also where something unforeseen is raised."""
+        with self.answering(messages.number_of(content)):
+            number, request = messages.read_request(content)
+            self.send(messages.envelope(number, self.answer(request)))
+
+    @contextlib.contextmanager
+    def answering(self, number: int | None = None) -> Iterator[None]:
+        """A block that works for the browser: what it raises is told there, and what was not foreseen is logged.
+
+        Args:
+            number: of the request that is answered; None where none waits.
+        """
         try:
-            reply = self.answer(request)
-        except LabError as error:
-            reply = messages.Failed("failed", str(error))
-        self.send(messages.envelope(number, reply))
+            yield
+        except BaseException as error:
+            if not isinstance(error, LabError):
+                _log.error("%s, asked by the browser:\n%s", type(self).__name__, traced(error))
+            if number is not None:
+                self.send(messages.envelope(number, messages.Failed("failed", told(error))))
+            if not isinstance(error, Exception):  # an interrupt is the kernel's
+                raise
 
     def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         # a dictionary, None, or (from ipywidgets' older bases) a pair with metadata

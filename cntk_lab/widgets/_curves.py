@@ -5,7 +5,6 @@ Takes histories (plain data). The picture of a history is the same text from run
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 from typing import Any, Final
@@ -13,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from cntk_lab._words import in_xml
 from cntk_lab.train._history import History
 
 MOST: Final = 1500
@@ -83,7 +83,7 @@ def svg(histories: Sequence[History], lines: Sequence[str]) -> str:
     charts = ["loss", *(["metric"] if metric else [])]
     head = 8 + 17 * len(lines)
     width, height = (LEFT + WIDTH) * len(charts) + 16, head + TOP + HEIGHT + BOTTOM + 8
-    label = html.escape(" ".join(lines), quote=True)
+    label = in_xml(" ".join(lines), 1000)
     start = (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{label}" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" style="background:#fff;max-width:100%;height:auto" '
@@ -92,7 +92,7 @@ def svg(histories: Sequence[History], lines: Sequence[str]) -> str:
     out = [start]
     for i, line in enumerate(lines):
         weight = ' font-weight="bold"' if i == 0 else ""
-        out.append(f'<text x="10" y="{20 + 17 * i}"{weight}>{html.escape(line[:160])}</text>')
+        out.append(f'<text x="10" y="{20 + 17 * i}"{weight}>{in_xml(line, 160)}</text>')
     for i, kind in enumerate(charts):
         out += _chart(histories, kind, i * (LEFT + WIDTH), head)
     return "\n".join([*out, "</svg>"])

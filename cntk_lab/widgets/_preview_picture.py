@@ -1,13 +1,12 @@
 """A preview without a browser: a page as SVG and as text, for saved notebooks, web pages and ``print``.
 
 Takes what ``_preview_cells`` and ``_preview_numbers`` make. Every name and token is hostile until it is escaped, which
-happens here. The picture of a page is the same text from run to run.
+happens by ``in_xml``. The picture of a page is the same text from run to run.
 """
 
 from __future__ import annotations
 
 import base64
-import html
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from cntk_lab._words import LONGEST_ERROR, in_xml, shown
 from cntk_lab.widgets._preview_numbers import Match, Numbers
 
 WIDTH: Final = 860
@@ -55,7 +55,7 @@ def svg(lines: Sequence[str], content: Mapping[str, Any], matches: Sequence[Matc
     for k, line in enumerate(lines):
         y += ROW
         weight = ' font-weight="bold"' if k == 0 else ""
-        out.append(f'<text x="10" y="{y:.0f}"{weight}>{_escape(line, 130)}</text>')
+        out.append(f'<text x="10" y="{y:.0f}"{weight}>{in_xml(line, 130)}</text>')
     y += 10
     body, y = _grid(content, y) if _is_grid(content) else _rows(content, y)
     out += body
@@ -63,18 +63,13 @@ def svg(lines: Sequence[str], content: Mapping[str, Any], matches: Sequence[Matc
         drawn, y = _joined(matches, y + 8)
         out += drawn
     height = y + 10
-    label = html.escape(" ".join(lines), quote=True)
+    label = in_xml(" ".join(lines), 1000)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{label}" width="{WIDTH}" '
         f'height="{height:.0f}" viewBox="0 0 {WIDTH} {height:.0f}" style="background:#fff;max-width:100%;height:auto" '
         'font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#1b2733">'
     )
     return "\n".join([head, *out, "</svg>"])
-
-
-def _escape(text: str, most: int) -> str:
-    clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return html.escape(clean if len(clean) <= most else clean[: most - 1] + "…")
 
 
 def _is_grid(content: Mapping[str, Any]) -> bool:
@@ -123,7 +118,7 @@ def _rows(content: Mapping[str, Any], y: float) -> tuple[list[str], float]:
 
 
 def _text(x: float, y: float, words: str, most: int, colour: str = "#1b2733") -> str:
-    return f'<text x="{x:.0f}" y="{y:.0f}" font-size="11" fill="{colour}">{_escape(words, most)}</text>'
+    return f'<text x="{x:.0f}" y="{y:.0f}" font-size="11" fill="{colour}">{in_xml(words, most)}</text>'
 
 
 def _picture(cell: Mapping[str, Any], x: float, y: float, width: float, height: float, fill: bool = False) -> str:
@@ -133,7 +128,7 @@ def _picture(cell: Mapping[str, Any], x: float, y: float, width: float, height: 
     keep = "none" if fill else "xMidYMid"
     return (
         f'<image x="{x:.0f}" y="{y:.0f}" width="{width:.0f}" height="{height:.0f}" preserveAspectRatio="{keep}" '
-        f'style="image-rendering:pixelated" href="data:image/png;base64,{data}"><title>{_escape(cell["words"], 200)}'
+        f'style="image-rendering:pixelated" href="data:image/png;base64,{data}"><title>{in_xml(cell["words"], 200)}'
         "</title></image>"
     )
 
@@ -144,7 +139,7 @@ def _curve(cell: Mapping[str, Any], x: float, y: float, width: float, height: fl
     across = x + width * (np.arange(len(pairs)) + 0.5) / len(pairs)
     down = y + height * (1 - (pairs - low) / span)
     points = " ".join(f"{a:.1f},{d:.1f}" for a, both in zip(across, down, strict=True) for d in both)
-    title = f"<title>{_escape(cell['words'], 200)}</title>"
+    title = f"<title>{in_xml(cell['words'], 200)}</title>"
     return f'<polyline points="{points}" fill="none" stroke="#1257b5">{title}</polyline>'
 
 
@@ -160,7 +155,7 @@ def _joined(matches: Sequence[Match], y: float) -> tuple[list[str], float]:
             out.append(
                 f'<rect x="{x}" y="{y + 2:.0f}" width="220" height="32" rx="5" fill="#f4f8fd" stroke="{colour}"/>'
             )
-            out.append(f'<text x="{x + 8}" y="{y + 15:.0f}" font-weight="bold">{_escape(name, 30)}</text>')
+            out.append(f'<text x="{x + 8}" y="{y + 15:.0f}" font-weight="bold">{in_xml(name, 30)}</text>')
             out.append(_text(x + 8, y + 28, words, 38, "#516071"))
         if one.state != "unused":
             dashes = ' stroke-dasharray="5 3"' if one.state == "wrong" else ""
@@ -170,7 +165,7 @@ def _joined(matches: Sequence[Match], y: float) -> tuple[list[str], float]:
             )
             out.append(f'<path d="M630 {y + 18:.0f}l-8 -4v8z" fill="{colour}"/>')
             place = f'x="430" y="{y + 13:.0f}" text-anchor="middle" font-size="11" fill="{colour}"'
-            out.append(f"<text {place}>{_escape(one.problem or 'fits', 62)}</text>")
+            out.append(f"<text {place}>{in_xml(one.problem or 'fits', 62)}</text>")
         if one.fix:
             out.append(_text(238, y + 46, f"fix: {one.fix}", 110, "#516071"))
         y += tall + 6
@@ -194,7 +189,7 @@ def text(lines: Sequence[str], content: Mapping[str, Any], matches: Sequence[Mat
     left = content.get("sequences", 0) - min(len(content.get("items", ())), most)
     if left > 0:
         out.append(f"  and {left} more")
-    out += [m.words() for m in matches]
+    out += [shown(m.words(), LONGEST_ERROR, lines=True) for m in matches]
     return "\n".join(out)
 
 

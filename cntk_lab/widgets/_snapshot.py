@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NotRequired, TypedDict, cast
 
+from cntk_lab._words import shown
 from cntk_lab.errors import FormatError
 
 FORMAT: Final = "cntk-lab-graph"
@@ -20,7 +21,6 @@ KINDS: Final = ("function", "input", "parameter", "constant", "placeholder", "ou
 MOST_NODES: Final = 1_000_000
 MOST_EDGES: Final = 4_000_000
 CHANGES: Final = ("added", "removed", "changed")
-LONGEST_TEXT: Final = 300
 DEEPEST: Final = 100
 
 
@@ -166,11 +166,8 @@ def _check_tree(nodes: Iterable[GraphNode]) -> None:
 
 
 def _text(value: Any) -> str:
-    """Text of a value, at most ``LONGEST_TEXT`` characters, without control characters."""
-    text = "" if value is None else str(value) if not isinstance(value, str) else value
-    text = text[: LONGEST_TEXT + 1]
-    text = "".join(c if c.isprintable() else " " for c in text)
-    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+    """Text of a value that can be shown; none for None."""
+    return "" if value is None else shown(value)
 
 
 def _count(value: Any) -> int:

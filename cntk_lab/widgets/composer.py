@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import traitlets
 
+from cntk_lab._words import all_shown, shown
 from cntk_lab.composer import Code, Composer, Problem, Report, palette
-from cntk_lab.errors import LabError
 from cntk_lab.graph.function import Function
 from cntk_lab.widgets import _messages as messages
 from cntk_lab.widgets import display
@@ -134,10 +134,9 @@ class GraphComposer(LabWidget):
     def static_forms(self) -> dict[str, Any]:
         """The picture, and the code as text."""
         snapshot = self.composer.graph
-        return {
-            "text/plain": f"{self.composer.code}\n{display.text(snapshot)}",
-            "image/svg+xml": display.svg(snapshot, [n["id"] for n in snapshot["nodes"] if n["kind"] == "group"]),
-        }
+        groups = [n["id"] for n in snapshot["nodes"] if n["kind"] == "group"]
+        words = f"{shown(self.composer.code, len(self.composer.code), lines=True)}\n{display.text(snapshot)}"
+        return display.with_picture(words, lambda: display.svg(snapshot, groups))
 
     def answer(self, request: messages.Request) -> messages.Reply:
         """An edit that the browser asks for."""
@@ -205,13 +204,13 @@ class GraphComposer(LabWidget):
         """Send the present state; what repairs the first problem follows, because it takes trying."""
         c = self.composer
         snapshot = check(c.graph)
-        problems = [_plain(p) for p in c.problems[:MOST_SHOWN]]
+        problems = [all_shown(_plain(p)) for p in c.problems[:MOST_SHOWN]]
         known = {n["id"] for n in snapshot["nodes"]}
         if self.selected not in known:
             self.selected = self._neighbour(known)
         with self.hold_sync():
             self.graph, self.source, self.wrong = dict(snapshot), c.code, problems
-            self.told = self._words()[:LONGEST]
+            self.told = shown(self._words(), LONGEST)
             self.spans = c.spans
             self.history = [c.undoable[0] if c.undoable else "", c.redoable[0] if c.redoable else ""]
             self._select()
@@ -230,11 +229,11 @@ class GraphComposer(LabWidget):
         return max(before)[2] if before else ""
 
     def _select(self, _change: object = None) -> None:
-        """Send the parameters of the selected node."""
-        try:
-            self.form_shown = self.composer.form(self.selected) if self.selected else {}
-        except LabError:
-            self.form_shown = {}
+        """Send the parameters of the selected node; none where there is no such node."""
+        form: dict[str, Any] = {}
+        with self.answering():
+            form = self.composer.form(self.selected) if self.selected else {}
+        self.form_shown = form | {key: shown(form[key]) for key in ("title", "name") if key in form}
 
 
 def _plain(problem: Problem) -> dict[str, Any]:

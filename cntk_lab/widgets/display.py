@@ -1,16 +1,17 @@
 """Pictures and texts of a graph without a browser: what a saved notebook, a web page of it and ``print`` show.
 
 Takes snapshots as ``engine.inspect`` writes them; knows no widget and no kernel. The picture of a graph is the same
-text from run to run. Every word of a model is hostile until it is escaped, which happens here and nowhere else.
+text from run to run. Every word of a model is hostile until it is escaped, which ``in_xml`` does.
 """
 
 from __future__ import annotations
 
-import html
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from cntk_lab._words import in_xml
+from cntk_lab.errors import NotAvailableError
 from cntk_lab.widgets._arrange import arrange
 from cntk_lab.widgets._drawing import Drawing, Rectangle, Spline, Words, drawing
 from cntk_lab.widgets._snapshot import MIME, Snapshot, Tree, check
@@ -42,7 +43,7 @@ def svg_of_arranged(arranged: Snapshot, opened: Iterable[str] | None = None) -> 
 def svg_of(picture: Drawing) -> str:
     """A drawing in SVG, labelled for screen readers, on a white ground so that it is readable in dark themes too."""
     width, height = f"{picture.width:.0f}", f"{picture.height:.0f}"
-    label = html.escape(f"Graph of {picture.name or 'a model'}", quote=True)
+    label = in_xml(f"Graph of {picture.name or 'a model'}")
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{label}" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" style="background:#fff;max-width:100%;height:auto" '
@@ -68,7 +69,7 @@ def svg_of(picture: Drawing) -> str:
 
 def _words(words: Words) -> str:
     weight = ' font-weight="bold"' if words.bold else ""
-    parts = "".join(f'<tspan fill="{colour}">{html.escape(text)}</tspan>' for text, colour in words.parts)
+    parts = "".join(f'<tspan fill="{colour}">{in_xml(text)}</tspan>' for text, colour in words.parts)
     place = f'x="{words.x:.1f}" y="{words.y:.1f}" font-size="{words.size:g}"'
     return f'<text {place}{weight} xml:space="preserve">{parts}</text>'
 
@@ -120,6 +121,19 @@ def text_of_arranged(arranged: Snapshot, count: int, depth: int = 1) -> str:
     return "\n".join(lines)
 
 
+def with_picture(words: str, draw: Callable[[], str]) -> dict[str, Any]:
+    """Text and SVG of a graph; where nothing can draw it, text that says why there is no picture.
+
+    Args:
+        words: the text.
+        draw: gives the SVG, or raises NotAvailableError.
+    """
+    try:
+        return {"text/plain": words, "image/svg+xml": draw()}
+    except NotAvailableError as error:
+        return {"text/plain": f"{words}\n(no picture: {error})"}
+
+
 def mimebundle(snapshot: Mapping[str, Any]) -> dict[str, Any]:
     """A graph in every form a notebook keeps: JSON for the live viewer, SVG for web pages, text for everything else."""
     return forms(arrange(check(snapshot)), len(snapshot["nodes"]))
@@ -131,10 +145,7 @@ def forms(arranged: Snapshot, count: int, opened: Iterable[str] | None = None) -
     The JSON of a large graph is left out: it would make the notebook's file grow by megabytes, and Jupyter's server
     drops outputs of more than a megabyte in a second.
     """
-    bundle: dict[str, Any] = {
-        "text/plain": text_of_arranged(arranged, count),
-        "image/svg+xml": svg_of_arranged(arranged, opened),
-    }
+    bundle = with_picture(text_of_arranged(arranged, count), lambda: svg_of_arranged(arranged, opened))
     if len(arranged["nodes"]) + len(arranged["edges"]) <= MOST_KEPT:
         bundle[MIME] = arranged
     return bundle

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from cntk_lab._words import shown
 from cntk_lab.errors import AttributeValueError
 from cntk_lab.events import BUS, RunChanged
 from cntk_lab.graph.function import Function
@@ -239,8 +240,7 @@ def _count_text(count: int | None) -> str:
 
 
 def _short(text: str) -> str:
-    text = "".join(c if c.isprintable() else " " for c in text[: LONGEST_NAME + 1])
-    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
+    return shown(text, LONGEST_NAME)
 
 
 def _monitors() -> list[Any]:

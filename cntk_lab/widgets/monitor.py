@@ -8,6 +8,7 @@ zoom, the step pointed at.
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import weakref
@@ -17,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 import traitlets
 
+from cntk_lab._words import all_shown, shown, told, traced
 from cntk_lab.errors import AttributeValueError, LabError
 from cntk_lab.events import BUS, RunChanged
 from cntk_lab.train._history import History
@@ -25,6 +27,7 @@ from cntk_lab.widgets import _curves
 from cntk_lab.widgets import _messages as messages
 from cntk_lab.widgets._base import LabWidget
 
+_log = logging.getLogger("cntk_lab.widgets")
 ENDS: Final = ("stopped", "finished", "failed")
 MOST_TOLD: Final = 50
 """Findings and changes that are shown of a run."""
@@ -227,6 +230,7 @@ class TrainingMonitor(LabWidget):
         return messages.Done("done", "")
 
     def _slow(self, run: Run, request: messages.Act) -> None:
+        words = ""
         try:
             if request.action == "rewind":
                 run.rewind(request.step)
@@ -239,8 +243,10 @@ class TrainingMonitor(LabWidget):
                 found = run.find_learning_rate()
                 best = found.suggestion
                 words = f"the loss was lowest at the rate {10 * best:.2g}: try the learning rate {best:.2g}"
-        except LabError as error:
-            words = str(error)
+        except Exception as error:  # noqa: BLE001  (the browser waits for the notice)
+            words = told(error)
+            if not isinstance(error, LabError):
+                _log.error("%s of %s:\n%s", request.action, run.name, traced(error))
         self.notice = ""
         self.notice = words
         self._tell()
@@ -298,7 +304,7 @@ class TrainingMonitor(LabWidget):
         histories = [e.history for e in self._entries]
         lines = [e.words() for e in self._entries]
         sparks = [f"  {_curves.spark(h.loss)}" for h in histories]
-        found = [f"  ! {f.words}" for h in histories for f in h.findings[:MOST_TOLD]]
+        found = [f"  ! {shown(f.words)}" for h in histories for f in h.findings[:MOST_TOLD]]
         text = "\n".join([line for pair in zip(lines, sparks, strict=True) for line in pair] + found)
         return {"image/svg+xml": _curves.svg(histories, lines), "text/plain": text}
 
@@ -339,8 +345,8 @@ class _Entry:
         load = history.load[-1] if history.load else None
         return {
             "number": self.number,
-            "name": history.name,
-            "parent": history.parent,
+            "name": shown(history.name),
+            "parent": shown(history.parent),
             "forkedAt": history.forked_at,
             "hasMetric": history.has_metric,
             "steered": run is not None,
@@ -370,7 +376,7 @@ class _Entry:
         return {
             "validation": [[v.step, _finite(v.loss), _finite(v.metric)] for v in chosen],
             "changes": [[c.step, c.kind, c.value] for c in history.changes[-MOST_TOLD:]],
-            "findings": [[f.step, f.kind, f.words, f.node] for f in history.findings[-MOST_TOLD:]],
+            "findings": all_shown([[f.step, f.kind, f.words, f.node] for f in history.findings[-MOST_TOLD:]]),
         }
 
     def _count(self) -> tuple[int, ...]:
@@ -386,7 +392,7 @@ class _Entry:
     def words(self) -> str:
         """The run in one line."""
         history = self.history
-        parts = [f"{history.name}: step {history.step:,}"]
+        parts = [f"{shown(history.name)}: step {history.step:,}"]
         if history.step:
             parts.append(f"loss {history.loss[-1]:.4g}")
             if history.has_metric:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from cntk_lab.errors import AttributeValueError, LabError, NotAvailableError
+from cntk_lab.errors import AttributeValueError, NotAvailableError
 from cntk_lab.graph import walk
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.inspect import graph_snapshot
@@ -119,10 +119,7 @@ def _still(function: Function) -> dict[str, Any]:
         snapshot = snapshot_of(function)
     except NotAvailableError as error:
         return {"text/plain": f"{function}\n(no picture: {error})"}
-    try:
-        return display.mimebundle(snapshot)
-    except LabError as error:
-        return {"text/plain": f"{display.text(snapshot)}\n(no picture: {error})"}
+    return display.mimebundle(snapshot)
 
 
 def _feeding(function: Function) -> Any:

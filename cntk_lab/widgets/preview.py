@@ -16,6 +16,7 @@ import numpy.typing as npt
 import traitlets
 
 from cntk_lab._files import atomic_file
+from cntk_lab._words import all_shown, shown
 from cntk_lab.errors import AttributeValueError, FormatError
 from cntk_lab.io._pages import Page, Pages
 from cntk_lab.io._preview import pages_of
@@ -223,12 +224,12 @@ class ReaderPreview(LabWidget):
         found = cells_of(page, self._pages.streams, self._look) if page is not None else _empty()
         defects = [[d.place, d.cause, d.words()] for d in self._pages.defects[:MOST_DEFECTS]]
         self.traced = {}
-        self.content = {
+        self.content = all_shown({
             **found, "size": self._size, "order": self._pages.order, "total": self._pages.total, "last": False,
             "shuffles": self._pages.shuffles and self._pages.order == Pages.order, "defects": defects,
             "follows": self._pages.follows,
             "steps": [s.m_name for s in self._pages.streams if s.m_name in self._pages.blue_first],
-        }  # fmt: skip
+        })  # fmt: skip
         return number
 
     # --- more about it
@@ -255,7 +256,7 @@ class ReaderPreview(LabWidget):
             )
         found = self._pages.steps(page, sequence)
         streams = [{"name": name, "steps": [step_cell(s) for s in steps]} for name, steps in found.items()]
-        self.traced = {"sequence": sequence, "name": page.names[sequence], "streams": streams}
+        self.traced = all_shown({"sequence": sequence, "name": page.names[sequence], "streams": streams})
         return {name: [(s.kind, s.draws, s.image) for s in steps] for name, steps in found.items()}
 
     def statistics(self, sample: int = SAMPLE) -> Numbers:
@@ -274,7 +275,7 @@ class ReaderPreview(LabWidget):
             named = [[self._look.word(s.name, k), s.classes[k]] for k in sorted(most)]
             entry = {**plain(s), "classes": named, "classCount": len(s.classes), "balance": balance(s.classes)}
             streams.append(entry)
-        self.measured = {**plain(numbers), "streams": streams}
+        self.measured = all_shown({**plain(numbers), "streams": streams})
         return numbers
 
     def check(self, model: Any, streams: Mapping[Any, str] | None = None) -> list[Match]:
@@ -300,7 +301,7 @@ class ReaderPreview(LabWidget):
         page = self._page
         lengths = {name: d.lengths.tolist() for name, d in page.data.items()} if page is not None else {}
         self._matches = matches(inputs, self._pages.streams, lengths, chosen)
-        self.matched = [plain(m) for m in self._matches]
+        self.matched = all_shown([plain(m) for m in self._matches])
         return self._matches
 
     def save(self, path: str | Path) -> Path:
@@ -365,7 +366,7 @@ class ReaderPreview(LabWidget):
                 f"{s['name']}: {s['storage']} {s['dtype']}, {shape_words(s['shape'])}, {spread} samples a sequence"
             )
         if self._numbers is not None:
-            lines += [*self._numbers.words(), f"lengths: {picture.bars(self._numbers)}"]
+            lines += [*map(shown, self._numbers.words()), f"lengths: {picture.bars(self._numbers)}"]
         lines += [f"{place}: {cause}" for place, cause, _ in content["defects"]]
         return lines
 
