@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from cntk_lab import layers, ops
 from cntk_lab.composer._catalog import Entry, catalog
@@ -18,9 +18,12 @@ from cntk_lab.composer._source import Site
 from cntk_lab.composer._trace import Drawn, Trace, count, type_of
 from cntk_lab.composer._values import Broken, Flow, GroupMaker, Kept, LambdaMaker, LayerMaker, Maker
 from cntk_lab.composer._weights import Memory, own_weights
-from cntk_lab.errors import AxisError, DTypeError, LabError, ShapeError, SignatureError
+from cntk_lab.errors import AxisError, DTypeError, GraphError, LabError, ShapeError, SignatureError
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.variable import Variable
+
+MOST_NUMBERS: Final = 1 << 31
+"""Numbers that the weights of one layer are: 8 GB in float32."""
 
 
 class Applier(abc.ABC):
@@ -183,6 +186,10 @@ class Applier(abc.ABC):
                 self.memory.layers.pop(m.uid, None)
             return self._not_built(node, flows, error)
         node.parameters = count(_all_own(kept))
+        if node.parameters > MOST_NUMBERS:
+            self.memory.layers.pop(maker.uid, None)
+            words = f"{maker.title}: its weights would be {node.parameters:,} numbers; the limit is {MOST_NUMBERS:,}"
+            return self._not_built(node, flows, GraphError(words))
         if drawn_inside:  # again: the shapes of the weights are known now
             self._draw_inside(maker, uid)
         return self._flow(node, result)

@@ -8,10 +8,11 @@ depends on it.
 from __future__ import annotations
 
 import ast
+import contextlib
 import contextvars
 import difflib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from cntk_lab.composer import _catalog as known
@@ -23,10 +24,16 @@ from cntk_lab.composer._trace import Drawn, count
 from cntk_lab.composer._values import Broken, Flow, GroupMaker, LambdaMaker, LayerMaker, Maker, Namespace, frozen
 from cntk_lab.composer._weights import Memory
 from cntk_lab.errors import LabError
+from cntk_lab.graph.naming import at_most
 
 MODULES: Final = ("layers", "sequence", "ops", "initializer", "metrics", "losses", "Axis")
 MOST_REPEATS: Final = 1000
-MOST_NODES: Final = 20_000
+TOO_DEEP: Final = "it is nested too deeply, or calls itself"
+MOST_PROBLEMS: Final = 1000
+MOST_MADE: Final = 20_000
+"""Nodes, variables and weights that one building makes."""
+MOST_STEPS: Final = 50_000
+"""Expressions that one building reads, those of functions and repetitions at each use."""
 
 _BINARY: Final[dict[type[ast.operator], tuple[str, Callable[[Any, Any], Any]]]] = {
     ast.Add: ("+", lambda a, b: a + b), ast.Sub: ("−", lambda a, b: a - b), ast.Mult: ("×", lambda a, b: a * b),
@@ -52,8 +59,17 @@ class Builder(Applier):
         self.scope: dict[str, Any] = {}
         self.options: tuple[Any, ...] = ()
         self.results: list[tuple[str, Any]] = []
+        self.steps = 0
+        self.left = [MOST_MADE]
+        """How many nodes, variables and weights may still be made."""
 
     # ---- statements
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """A block that makes no more than it may."""
+        with at_most(MOST_MADE) as self.left:
+            yield
 
     def run(self) -> None:
         """Build everything; problems are in ``self.problems``."""
@@ -65,6 +81,9 @@ class Builder(Applier):
                 self._statement(statement)
             except Stop:
                 continue
+            except RecursionError:
+                start, end = self.program.lines.span(statement)
+                self.problems.append(Problem("", TOO_DEEP, "statement", start=start, end=end))
 
     def _statement(self, s: ast.stmt) -> None:
         match s:
@@ -162,6 +181,13 @@ class Builder(Applier):
         Raises:
             Stop: if it means nothing; the problem has been noted.
         """
+        self.steps += 1
+        if self.steps > MOST_STEPS or self.left[0] < 0:
+            self.left[0] = -1
+            if self.steps <= MOST_STEPS + 1:
+                self.steps = MOST_STEPS + 2
+                self.wrong(node, f"the program makes more than {MOST_STEPS:,} things: a smaller part can be", "repeats")
+            raise Stop
         match node:
             case ast.Constant(value=value) if isinstance(value, (bool, int, float, str, type(None))):
                 return value
@@ -507,6 +533,8 @@ class Builder(Applier):
         at: Site | None = self.program.by_node.get(id(node))
         site = "" if at is None else at.id
         self.problems.append(Problem(site, words, kind, start=start, end=end, facts=dict(facts or {})))
+        if len(self.problems) > MOST_PROBLEMS:
+            self.steps = MOST_STEPS + 2  # enough: the rest is not built
         return Stop()
 
     def failed(self, node: ast.expr, error: Exception, entry: Entry | None = None) -> Stop:
@@ -540,4 +568,4 @@ def nearest(name: str, names: Sequence[str]) -> list[str]:
     return [lower[c] for c in close]
 
 
-__all__ = ["MOST_NODES", "Builder", "Stop", "known", "nearest"]
+__all__ = ["Builder", "Stop", "known", "nearest"]

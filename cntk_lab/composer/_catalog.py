@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from cntk_lab import initializer, layers, ops
+from cntk_lab._words import in_python
 from cntk_lab.axis import Axis
 from cntk_lab.default_options import default_options, is_default_override
 from cntk_lab.graph.function import Function
@@ -133,7 +134,7 @@ def as_code(value: Any) -> str:
     if isinstance(value, Entry):
         return value.code
     if value is None or isinstance(value, (bool, int, float, str)):
-        return repr(value) if not isinstance(value, str) else _quoted(value)
+        return repr(value) if not isinstance(value, str) else in_python(value)
     if isinstance(value, np.generic):
         return repr(value.item())
     if isinstance(value, (tuple, list)):
@@ -161,10 +162,6 @@ def _initializer_code(value: Mapping[str, Any]) -> str:
     scale = value.get("scale", 1.0)
     required = name in ("uniform", "normal")
     return f"C.{name}({scale if required or scale != 1.0 else ''})"
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 def _first_line(target: Any) -> str:

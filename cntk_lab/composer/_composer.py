@@ -17,13 +17,15 @@ from cntk_lab.composer._edits import EMPTY, Code, Edit
 from cntk_lab.composer._fixes import candidates
 from cntk_lab.composer._open import opened
 from cntk_lab.composer._program import Ids, Problem, Program, read
-from cntk_lab.composer._source import Splice, difference, joined
+from cntk_lab.composer._source import Splice, bounded, difference, joined
 from cntk_lab.composer._state import State, build, titles
 from cntk_lab.composer._weights import Memory, Report
 from cntk_lab.errors import AttributeValueError, GraphError, LabError
 from cntk_lab.graph.function import Function
 
 MOST_UNDO = 500
+MOST_TRIED = 100_000
+"""Expressions that are read to find a fix: those of the program, times the edits that are tried."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Composer:
         self._clipboard: list[str] = []
         self._listeners: list[Any] = []
         written = opened(model)
-        program = read(written.source, self._ids)
+        program = read(bounded(written.source), self._ids)
         for node, weights in written.weights(program):
             self._memory.adopt(node, weights)
         self._read = program
@@ -408,7 +410,9 @@ class Composer:
         """
         best: tuple[int, Fix] | None = None
         before = len(self._state.problems)
-        for label, edit in candidates(self._state, problem, self._good.program.source if self._good else EMPTY):
+        found = list(candidates(self._state, problem, self._good.program.source if self._good else EMPTY))
+        tries = max(2, MOST_TRIED // max(1, self._state.work, len(self._read.source) // 10))
+        for label, edit in found if len(found) <= tries else [*found[: tries - 1], found[-1]]:
             after = self._tried(edit)
             if after is None or _still_there(problem, after):
                 continue
@@ -522,7 +526,7 @@ class Composer:
         return sites[0].id if sites else ""
 
     def _advance(self, source: str, splices: list[Splice] | None, hints: dict[str, int] | None, label: str) -> None:
-        base = self._state.program  # the last that could be read
+        base, source = self._state.program, bounded(source)  # the last that could be read
         edits = splices if splices is not None and base is self._read else [difference(base.source, source)]
         program = read(source, self._ids, base, edits, hints)
         self._past.append(_Step(self._read, label))
@@ -533,7 +537,7 @@ class Composer:
     def _show(self, program: Program) -> None:
         self._read = program
         before = self._good
-        if any(p.kind == "syntax" for p in program.problems) and not program.sites:
+        if any(p.kind in ("syntax", "depth") for p in program.problems) and not program.sites:
             # what cannot be read keeps the picture of before
             old = self._state
             self._state = State(old.program, old.trace, list(program.problems), None, old.outputs, old.name, old.scope)

@@ -34,12 +34,12 @@ def candidates(state: State, problem: Problem, good: str) -> Iterator[Candidate]
     """
     if problem.kind == "syntax":
         yield from syntax(problem_source(problem, state), problem)
-    else:
+    elif problem.kind != "depth":
         finder = _Finder(state, problem)
         for make in _BY_KIND.get(problem.kind, ()):
             yield from make(finder)
         yield from finder.take_away()
-    source = state.program.source if problem.kind != "syntax" else problem_source(problem, state)
+    source = state.program.source if problem.kind not in ("syntax", "depth") else problem_source(problem, state)
     yield "go back to the last program that worked", Edit([difference(source, good)])
 
 

@@ -26,11 +26,6 @@ Found = tuple[str, list[Variable], str | None, Variable]
 CELLS: Final[dict[str, Callable[..., Any]]] = {"LSTM": layers.LSTM, "GRU": layers.GRU, "RNNStep": layers.RNNStep}
 
 
-def escaped(text: str) -> str:
-    """A name within quotes."""
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
-
-
 def layer(node: Node) -> Found | None:
     """The call of the layer that a block is, if one is."""
     if node.block is None or not node.block.built or len(node.outputs) != 1 or len(node.block.arguments) != 1:
@@ -307,4 +302,4 @@ def _cell(node: Node, factory: Callable[..., Any]) -> str | None:
     return None
 
 
-__all__ = ["by_target", "call", "escaped", "layer", "own", "recurrence", "same"]
+__all__ = ["by_target", "call", "layer", "own", "recurrence", "same"]

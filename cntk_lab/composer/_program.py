@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ast
 import itertools
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cntk_lab.composer._source import LONGEST, Lines, Site, Splice, carry_ids, difference, sites
+from cntk_lab.composer._source import DEEPEST, Lines, Site, Splice, bounded, carry_ids, depth, difference, sites
 
 OUTPUT_NAMES = ("model", "z", "output", "network")
 """Names that mean the model, where a program assigns them; otherwise it is the last thing assigned."""
@@ -126,15 +127,17 @@ def read(
     """
     problems: list[Problem] = []
     tree = ast.Module([], [])
-    if len(source) > LONGEST:
-        problems.append(Problem("", f"the program has {len(source)} characters; the limit is {LONGEST}", "syntax"))
-    else:
-        try:
-            tree = ast.parse(source)
-        except SyntaxError as error:
-            problems.append(_syntax_problem(source, error))
-        except (RecursionError, MemoryError, ValueError) as error:
-            problems.append(Problem("", f"the program cannot be read: {error}", "syntax"))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of texts that look like a slip, as "\\d" or 1if
+            tree = ast.parse(bounded(source))
+        if depth(tree) > DEEPEST:
+            tree = ast.Module([], [])
+            problems.append(_unreadable(f"the program is nested more than {DEEPEST} levels deep", source))
+    except SyntaxError as error:
+        problems.append(_syntax_problem(source, error))
+    except (RecursionError, MemoryError, ValueError) as error:
+        problems.append(_unreadable(f"the program cannot be read: {error}", source))
     lines = Lines(source)
     found = list(sites(tree, lines))
     if before is None or (problems and not found):
@@ -144,6 +147,10 @@ def read(
         edits = [difference(before.source, source)] if splices is None else splices
         carry_ids(before.sites, found, before.source, source, edits, ids, hints)
     return Program(source, tree, lines, found, problems)
+
+
+def _unreadable(words: str, source: str) -> Problem:
+    return Problem("", words, "depth", facts={"source": source})
 
 
 def _syntax_problem(source: str, error: SyntaxError) -> Problem:

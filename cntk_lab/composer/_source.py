@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cntk_lab.errors import GraphError
+from cntk_lab.errors import AttributeValueError, GraphError
 
-LONGEST: Final = 400_000
-"""Characters of a program; a longer one is refused."""
-DEEPEST: Final = 80
-"""Levels of brackets of a program."""
+LONGEST: Final = 100_000
+"""Characters of a program; a longer one is refused before anything is done with it."""
+DEEPEST: Final = 200
+"""Levels of the syntax tree of a program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,37 @@ class Splice:
     def apply(self, source: str) -> str:
         """The edited text."""
         return source[: self.start] + self.text + source[self.end :]
+
+
+def bounded(source: str) -> str:
+    """The text of a program that can be worked on.
+
+    Args:
+        source: the text.
+
+    Raises:
+        AttributeValueError: if it is too long, or holds halves of characters.
+    """
+    if len(source) > LONGEST:
+        raise AttributeValueError(
+            f"the program would have {len(source):,} characters; the limit is {LONGEST:,}",
+            fix="repeat layers by For, or compose a part of it",
+        )
+    try:
+        source.encode()
+    except UnicodeEncodeError as error:
+        raise AttributeValueError(
+            f"the program holds half of a character at place {error.start}", fix="take it out"
+        ) from error
+    return source
+
+
+def depth(tree: ast.AST) -> int:
+    """Levels of a syntax tree, counted without recursion, as far as :data:`DEEPEST`."""
+    level, found = [tree], 0
+    while level and found <= DEEPEST:
+        level, found = [child for node in level for child in ast.iter_child_nodes(node)], found + 1
+    return found
 
 
 def joined(source: str, splices: Sequence[Splice]) -> Splice:

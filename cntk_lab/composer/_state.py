@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from cntk_lab import ops
 from cntk_lab.composer._arrange import Arranger
-from cntk_lab.composer._build import Builder, Stop
+from cntk_lab.composer._build import MOST_MADE, TOO_DEEP, Builder, Stop
 from cntk_lab.composer._program import Problem, Program
 from cntk_lab.composer._trace import Drawn, Trace
 from cntk_lab.composer._values import Broken, Flow, GroupMaker, LayerMaker, Maker
 from cntk_lab.composer._weights import Memory
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.variable import Variable
+
+MOST_DRAWN: Final = 500
+"""Problems that get a place in the picture."""
 
 
 @dataclass
@@ -31,6 +34,8 @@ class State:
     outputs: tuple[str, ...] = ()
     name: str = "model"
     scope: dict[str, Any] = field(default_factory=dict)
+    work: int = 0
+    """What it takes to build it again, in expressions."""
 
     @property
     def editor(self) -> Arranger:
@@ -57,13 +62,20 @@ def build(program: Program, memory: Memory) -> State:
     """
     memory.begin()
     builder = Builder(program, memory)
-    builder.run()
-    model, outputs, name = _model(builder)
+    with builder.working():
+        builder.run()
+        model, outputs, name = _model(builder)
     memory.end()
     state = State(program, builder.trace, builder.problems, model, outputs, name, builder.scope)
-    for p in state.problems:
+    state.work = max(builder.steps + MOST_MADE - builder.left[0], len(program.source) // 10)
+    drawn: dict[str, Drawn] = {}
+    for node in state.trace.nodes.values():
+        if node.kind != "group":
+            drawn.setdefault(node.site, node)
+            drawn.setdefault(node.application, node)
+    for p in state.problems[:MOST_DRAWN]:
         if not p.node:
-            p.node = _node_at(state, builder, p)
+            p.node = _node_at(state, builder, p, drawn)
     return state
 
 
@@ -108,18 +120,22 @@ def _on_placeholders(builder: Builder, maker: Maker) -> Any:
         return builder.apply(maker, flows, None)
     except Stop:
         return Broken()
+    except RecursionError:
+        builder.problems.append(
+            Problem(maker.site.id, TOO_DEEP, "statement", start=maker.site.start, end=maker.site.end)
+        )
+        return Broken()
 
 
-def _node_at(state: State, builder: Builder, problem: Problem) -> str:
+def _node_at(state: State, builder: Builder, problem: Problem, drawn: dict[str, Drawn]) -> str:
     """The drawn node that a problem of the text belongs to; one is drawn for it where there is none."""
     site = at = state.program.by_id.get(problem.site)
     while at is not None:
-        for node in state.trace.nodes.values():
-            if at.id in (node.site, node.application) and node.kind != "group":
-                if problem.edge is None:
-                    sources = [e.source for e in state.trace.edges if e.target == node.uid]
-                    problem.edge = (sources[0], node.uid) if sources else None
-                return node.uid
+        if (node := drawn.get(at.id)) is not None:
+            if problem.edge is None:
+                source = next((e.source for e in state.trace.edges if e.target == node.uid), None)
+                problem.edge = (source, node.uid) if source is not None else None
+            return node.uid
         at = at.parent
     if site is not None:
         node = builder.stand_in(site)
@@ -129,6 +145,7 @@ def _node_at(state: State, builder: Builder, problem: Problem) -> str:
         uid = f"problem {problem.start}"
         node = Drawn(uid, uid, words or "program", "function", None)
     state.trace.add(node)
+    drawn.setdefault(node.site, node)
     return node.uid
 
 

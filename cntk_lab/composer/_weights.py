@@ -49,7 +49,8 @@ class Memory:
     layers: dict[str, tuple[Any, Kept]] = field(default_factory=dict)
     leaves: dict[str, tuple[Any, Variable]] = field(default_factory=dict)
     results: dict[Any, tuple[Any, tuple[Any, ...]]] = field(default_factory=dict)
-    weights: dict[tuple[Key, tuple[int, ...]], Variable] = field(default_factory=dict)
+    weights: dict[Key, dict[tuple[int, ...], Variable]] = field(default_factory=dict)
+    """By their places, in each shape that they had, the latest last."""
     used: set[Any] = field(default_factory=set)
     fresh: list[tuple[str, tuple[Variable, ...]]] = field(default_factory=list)
     """Layers made in this edit: id and own weights."""
@@ -61,7 +62,8 @@ class Memory:
 
     def scratch(self) -> Memory:
         """A copy to try something out with; this one learns nothing of it."""
-        return Memory(dict(self.layers), dict(self.leaves), dict(self.results), dict(self.weights))
+        weights = {key: dict(shapes) for key, shapes in self.weights.items()}
+        return Memory(dict(self.layers), dict(self.leaves), dict(self.results), weights)
 
     def begin(self) -> None:
         """An edit begins."""
@@ -78,7 +80,7 @@ class Memory:
             return old[1]
         variable = make()
         if variable.is_parameter or variable.is_constant:
-            variable = self.weights.get(((uid, variable.name, 0), _shape(variable)), variable)
+            variable = self.weights.get((uid, variable.name, 0), {}).get(_shape(variable), variable)
             self._own(uid, variable, 0)
         self.leaves[uid] = (key, variable)
         return variable
@@ -116,16 +118,16 @@ class Memory:
 
     def _own(self, uid: str, v: Variable, number: int) -> None:
         key = (uid, v.name, number)
-        self.weights[(key, _shape(v))] = v
+        self.weights.setdefault(key, {})[_shape(v)] = v
         self.owners[id(v)] = (v, key)
 
     def _weight(self, uid: str, v: Variable, number: int) -> Variable | None:
         shape = _shape(v)
-        found = self.weights.get(((uid, v.name, number), shape))
+        shapes = self.weights.get((uid, v.name, number), {})
+        found = shapes.get(shape)
         if found is None and any(d < 0 for d in shape):  # not applied yet: any shape it had will do
-            for (key, known), candidate in reversed(self.weights.items()):
-                fits = len(known) == len(shape) and all(a in (-1, b) for a, b in zip(shape, known, strict=True))
-                if key == (uid, v.name, number) and fits:
+            for known, candidate in reversed(shapes.items()):
+                if len(known) == len(shape) and all(a in (-1, b) for a, b in zip(shape, known, strict=True)):
                     return candidate
         return found
 

@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 
+from cntk_lab._words import in_python, shown
 from cntk_lab.composer import _layer_code as layer_code
 from cntk_lab.composer._catalog import Entry, as_code, catalog
 from cntk_lab.composer._program import Program
@@ -28,6 +29,8 @@ STEP: Final = "    "
 _MARK: Final = re.compile("\x00(\\d+)\x00")
 _INFIX: Final = {"plus": "+", "minus": "-", "element_times": "*", "element_divide": "/"}
 MOST_LITERALS: Final = 16
+LONGEST_TITLE: Final = 60
+"""Characters of the title, and of a variable."""
 
 
 @dataclass
@@ -101,7 +104,7 @@ class _Writer:
             self.lines[-1] = "model = " + self.lines[-1].removeprefix(last)
         else:
             self.lines.append(f"model = {result}")
-        text = re.sub(r'["\\\n]', " ", title)
+        text = re.sub(r'["\\]', " ", shown(title, LONGEST_TITLE))
         return f'"""{text}."""\n\nimport cntk_lab as C\n\n' + "\n".join(self.lines) + "\n"
 
     # ---- the order of things
@@ -148,7 +151,7 @@ class _Writer:
 
     def fresh(self, wanted: str) -> str:
         """A variable name that is not taken."""
-        base = re.sub(r"\W+", "_", wanted).strip("_").lower() or "h"
+        base = re.sub(r"\W+", "_", wanted[:LONGEST_TITLE]).strip("_").lower() or "h"
         if base[0].isdigit() or keyword.iskeyword(base) or base == "l":  # l is too like 1
             base = f"h_{base}"
         name, i = base, 1
@@ -167,7 +170,7 @@ class _Writer:
         """A statement for an input, parameter or constant; its name."""
         if id(v) in self.names:
             return self.names[id(v)]
-        name = f', name="{layer_code.escaped(v.name)}"' if v.name else ""
+        name = f", name={in_python(v.name)}" if v.name else ""
         shape = as_code(tuple(v.type.shape or ())) if len(v.type.shape or ()) != 1 else str(v.type.dims[0])
         if v.is_constant and not v.name and int(np.prod(v.type.shape or ())) <= MOST_LITERALS:
             value = v.value  # type: ignore[attr-defined]
@@ -196,7 +199,7 @@ class _Writer:
         if len(axes) == 1:
             return f"C.input_variable({shape}{sparse}{rest})"
         if len(axes) == 2:
-            axis = "" if axes[1].short == "*" else f', sequence_axis=C.Axis("{layer_code.escaped(axes[1].name)}")'
+            axis = "" if axes[1].short == "*" else f", sequence_axis=C.Axis({in_python(axes[1].name)})"
             return f"C.sequence.input_variable({shape}{sparse}{axis}{rest})"
         return f"C.input_variable({shape}{sparse}, dynamic_axes=[]{rest})"
 
@@ -297,7 +300,7 @@ class _Writer:
     def operator(self, node: Node) -> None:
         """An operator applied to its operands, as a statement or as an item of a chain."""
         entry = _entry(node)
-        name = f'name="{layer_code.escaped(node.name)}"' if node.name else ""
+        name = f"name={in_python(node.name)}" if node.name else ""
         extra = _attributes(node, entry)
         operands = list(node.inputs)
         if len(operands) == 1 and not extra and not name and entry.kind == "op" and len(node.outputs) == 1:

@@ -11,15 +11,44 @@ from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
 
+from cntk_lab.errors import GraphError
+
 _counter = itertools.count()
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + "/"
 _forbidden: ContextVar[str] = ContextVar("forbidden", default="")
+_left: ContextVar[list[int] | None] = ContextVar("left", default=None)
 _layers: ContextVar[tuple[str, ...]] = ContextVar("layers", default=())
 
 
 def new_uid(kind: str) -> str:
-    """A name that nothing else in this process has: the kind and a running number."""
+    """A name that nothing else in this process has: the kind and a running number.
+
+    Raises:
+        GraphError: if more is made than :func:`at_most` allows.
+    """
+    if (left := _left.get()) is not None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise GraphError(f"it makes more than {left[1]:,} nodes, variables and weights", fix="ask for fewer")
     return f"{kind}{next(_counter)}"
+
+
+@contextlib.contextmanager
+def at_most(count: int) -> Iterator[list[int]]:
+    """While this holds, no more than so many nodes, variables and weights can be made: for programs from anywhere.
+
+    Args:
+        count: how many.
+
+    Yields:
+        How many are left (below 0: more were asked for), and ``count``.
+    """
+    left = [count, count]
+    token = _left.set(left)
+    try:
+        yield left
+    finally:
+        _left.reset(token)
 
 
 def user_line() -> str:

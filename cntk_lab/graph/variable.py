@@ -24,7 +24,7 @@ from cntk_lab.graph.opdef import TensorType
 from cntk_lab.graph.operand import Operable, constant_array, symbol
 from cntk_lab.tensor import dtype as dtypes
 from cntk_lab.tensor.arrays import NDArrayView, Storage
-from cntk_lab.tensor.shape import UNKNOWN_SHAPE, Shape, as_shape, is_known, text
+from cntk_lab.tensor.shape import UNKNOWN_SHAPE, Shape, as_shape, is_known, size, text
 
 if TYPE_CHECKING:
     from cntk_lab.graph.node import Node
@@ -185,6 +185,10 @@ class Variable(Operable):
     __eq__ = object.__eq__
 
 
+MOST_AT_ONCE = 1 << 16
+"""Numbers that are filled in when a parameter is made; what is only looked at shall not take gigabytes."""
+
+
 class _Valued(Variable):
     """A variable that holds numbers: what parameters and constants share."""
 
@@ -238,13 +242,14 @@ class _Valued(Variable):
         return tuple(array.shape)
 
     def _init_array(self, array: np.ndarray[Any, Any]) -> None:
-        if is_known(self.type.shape):
+        """Take the numbers; one number for very many places fills them when they are first asked for."""
+        if is_known(self.type.shape) and (array.ndim or size(self.type.dims) <= MOST_AT_ONCE):
             full = np.broadcast_to(array, self.type.dims)
             self._storage = Storage(
                 np.array(full, self.type.dtype, order="C"), self.device or devices.use_default_device()
             )
         else:
-            self._init = array  # filled in when the shape is known
+            self._init = array
 
     def harden(self, dtype: str) -> None:
         """Take the element type of the other operands. Called by inference, for soft constants and parameters."""

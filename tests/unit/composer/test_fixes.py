@@ -133,9 +133,9 @@ def test_no_python_is_run():
     assert isinstance(C.relu, object)
 
 
-def test_a_program_too_deep_or_too_long_is_a_problem_not_a_crash():
-    for text in ("model = " + "(" * 300 + "x" + ")" * 300, "x" * 500_000, "model = " + "-" * 3000 + "1\n",
-                 "\x00", "model = 9 ** 9 ** 9"):  # fmt: skip
+def test_a_program_too_deep_is_a_problem_not_a_crash():
+    for text in ("model = " + "(" * 300 + "x" + ")" * 300, "model = " + "-" * 3000 + "1\n", "\x00",
+                 "model = 9 ** 9 ** 9"):  # fmt: skip
         assert Composer(text).problems
 
 
