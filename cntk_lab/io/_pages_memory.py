@@ -17,7 +17,7 @@ from cntk_lab.io._user import UserMinibatchSource
 from cntk_lab.tensor import dtype as dtypes
 from cntk_lab.tensor.layout import IndexVector
 from cntk_lab.tensor.shape import Shape
-from cntk_lab.tensor.sparse import is_csr
+from cntk_lab.tensor.sparse import Csr, is_csr
 
 _ALL: Final = 2**62
 
@@ -282,5 +282,7 @@ def _frames(data: Any, info: StreamInformation) -> _Single:
     count = int(data.shape[0]) if np.ndim(data) else 0
     if not count:
         raise ReaderError(f"stream '{info.m_name}' holds no sample", fix="give an array (samples x shape)")
+    if is_csr(data):
+        Csr.checked(data, f"stream '{info.m_name}'")
     rows = data if is_csr(data) else data.reshape((count, *info.sample_shape))
     return _Single(rows, info.sample_shape)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cntk_lab.errors import DataError
+from cntk_lab.tensor.sparse import is_sparse_matrix
 
 
 def _is_tensor(data: Any) -> bool:
@@ -40,6 +41,12 @@ def sequence_to_cntk_text_format(seq_idx: int, alias_tensor_map: Mapping[str, An
 
     Source: CNTK 2.7 ``io.sequence_to_cntk_text_format``.
     """
+    for alias, frames in alias_tensor_map.items():
+        if not hasattr(frames, "__len__") or is_sparse_matrix(frames):
+            raise DataError(
+                f"'{alias}' is a {type(frames).__name__}",
+                fix="give an array (dense) or a list of {index: value} (sparse)",
+            )
     lines = []
     for t in range(max((len(frames) for frames in alias_tensor_map.values()), default=0)):
         parts = []

@@ -167,6 +167,11 @@ class Csr:
         return Csr(self.data[places], self.indices[places], pointers, self.width, False)
 
 
+def _whose(name: str) -> str:
+    """A variable's name in quotes; words that name something themselves as they are."""
+    return name if "'" in name or " " in name else f"'{name}'"
+
+
 def _arrays_of(matrix: Any, name: str, part: str) -> Csr:
     """The arrays of a SciPy matrix, what it stores beyond its last row left out."""
     data, columns, starts = matrix.data, matrix.indices, matrix.indptr
@@ -176,20 +181,21 @@ def _arrays_of(matrix: Any, name: str, part: str) -> Csr:
         if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind not in kinds:
             found = f"{array.ndim}-d, {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
             raise DataError(
-                f"sparse data for '{name}': {word} is {found}",
+                f"sparse data for {_whose(name)}: {word} is {found}",
                 part,
                 f"give a vector of {'numbers' if word == 'data' else 'whole numbers'}",
             )
     if len(starts) != rows + 1:
         raise DataError(
-            f"sparse data for '{name}': indptr has {len(starts)} elements, the matrix {rows} rows",
+            f"sparse data for {_whose(name)}: indptr has {len(starts)} elements, the matrix {rows} rows",
             part,
             f"give {rows + 1}: where each row starts, and how many values are stored",
         )
     stored = int(starts[-1])
     if len(data) != len(columns) and min(len(data), len(columns)) < stored:
         raise DataError(
-            f"sparse data for '{name}': {len(data)} values, {len(columns)} columns, {stored} stored elements in indptr",
+            f"sparse data for {_whose(name)}: {len(data)} values, {len(columns)} columns, {stored} stored elements in "
+            "indptr",
             part,
             "give a value and a column for each stored element",
         )
@@ -207,7 +213,7 @@ def _misplaced(held: Csr, name: str, part: str) -> DataError:
     if rows < 0 or int(starts[0]) != 0 or int(starts[-1]) != stored or len(data) != stored:
         ends = "is empty" if rows < 0 else f"goes from {int(starts[0])} to {int(starts[-1])}"
         return DataError(
-            f"sparse data for '{name}': indptr {ends}, but {len(data)} values and {stored} columns are stored",
+            f"sparse data for {_whose(name)}: indptr {ends}, but {len(data)} values and {stored} columns are stored",
             part,
             "the first element of indptr is 0, the last is the number of stored values",
         )
@@ -215,14 +221,14 @@ def _misplaced(held: Csr, name: str, part: str) -> DataError:
     if len(falls):
         row = int(falls[0])
         return DataError(
-            f"sparse data for '{name}': indptr falls from {int(starts[row])} to {int(starts[row + 1])}",
+            f"sparse data for {_whose(name)}: indptr falls from {int(starts[row])} to {int(starts[row + 1])}",
             f"{before}row {row} of {rows}",
             "each row starts where the one before ends",
         )
     at = int(np.flatnonzero((columns < 0) | (columns >= width))[0])
     row = int(np.searchsorted(starts, at, side="right")) - 1
     return DataError(
-        f"sparse data for '{name}': there is no column {int(columns[at])}, columns go from 0 to {width - 1}",
+        f"sparse data for {_whose(name)}: there is no column {int(columns[at])}, columns go from 0 to {width - 1}",
         f"{before}row {row} of {rows}, stored element {at}",
         f"give column numbers from 0 to {width - 1}, or a variable with more elements",
     )

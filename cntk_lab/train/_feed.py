@@ -14,6 +14,7 @@ import numpy as np
 
 from cntk_lab.errors import AttributeValueError, DataError, TrainingError
 from cntk_lab.graph.variable import Variable
+from cntk_lab.tensor.sparse import Csr, is_csr, is_sparse_matrix
 from cntk_lab.train._data import is_infinite, length_of, next_minibatch
 from cntk_lab.train._step import ends_sweep
 
@@ -74,6 +75,8 @@ class Arrays:
                 f"the data must have as many samples or sequences for each input; there are {told}",
                 fix="give {input: array} with equal first dimensions",
             )
+        for name, values in zip(counts, data.values(), strict=True):
+            _check_sparse(name, values)
         self._data = {key: v if hasattr(v, "shape") else list(v) for key, v in data.items()}
         self._count = next(iter(counts.values()))
         self._shuffle, self._seed = shuffle, seed
@@ -112,6 +115,18 @@ class Arrays:
     def position(self) -> tuple[int, float]:
         """Sweeps done, and the part of the present one."""
         return self._sweep, self._at / self._count
+
+
+def _check_sparse(name: str, values: Any) -> None:
+    """Look at a sparse matrix before rows of it are taken, which trusts what it says.
+
+    Raises:
+        DataError: if it points elsewhere, or is of a format whose rows cannot be taken.
+    """
+    if is_csr(values):
+        Csr.checked(values, name)
+    elif is_sparse_matrix(values):
+        raise DataError(f"data for '{name}' are a {type(values).__name__}", fix="convert them with .tocsr()")
 
 
 def _some(values: Sequence[Any], picked: Any) -> list[Any]:

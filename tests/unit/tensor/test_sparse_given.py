@@ -10,7 +10,9 @@ import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.errors import DataError, LabError
 from cntk_lab.io import MinibatchSource, MinibatchSourceFromData, StreamInformation, UserDeserializer
+from cntk_lab.io._pages_memory import of_arrays
 from cntk_lab.tensor.sparse import Csr
+from cntk_lab.train._feed import Arrays
 
 GOOD = csr_matrix(np.eye(3, 5, dtype=np.float32))
 VALUES, COLUMNS, STARTS = [1, 1, 1], [0, 1, 2], [0, 1, 2, 3]
@@ -77,7 +79,7 @@ def test_a_sparse_matrix_that_points_elsewhere_is_refused_at_every_door(what, sw
 def test_readers_of_arrays_refuse_a_sparse_matrix_that_points_elsewhere(what):
     bad, words = BAD[what]
     for data in (bad, [GOOD, bad]):
-        with pytest.raises(LabError, match=r"sparse data for 'stream 'x''") as error:
+        with pytest.raises(LabError, match=r"sparse data for stream 'x'") as error:
             MinibatchSourceFromData({"x": data})
         assert words in str(error.value)
 
@@ -194,3 +196,22 @@ def test_regions_that_are_nowhere_are_refused(number):
 def test_weights_that_nothing_can_be_drawn_by_are_refused(weights, words):
     with pytest.raises(LabError, match=f"random_sample: .*{words}"):
         C.random_sample(C.parameter(2, init=np.array(weights, np.float32)), 1, True).eval()
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_lab_train_refuses_a_sparse_matrix_that_points_elsewhere(what):
+    bad, words = BAD[what]
+    with pytest.raises(DataError, match="sparse data for 'x'") as error:
+        Arrays({"x": bad, "y": np.ones((3, 1))})
+    assert words in str(error.value)
+    with pytest.raises(DataError, match=r"convert them with .tocsr\(\)"):
+        Arrays({"x": GOOD.tocoo(), "y": np.ones((3, 1))})
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_pages_of_a_preview_refuse_a_sparse_matrix_that_points_elsewhere(what):
+    bad, words = BAD[what]
+    for data in (bad, [GOOD, bad]):
+        with pytest.raises(LabError) as error:
+            of_arrays({"x": data}).page(0, 10)
+        assert words in str(error.value)
