@@ -36,6 +36,8 @@ def infer_node(node: Node, *, hopeful: int = 0, depth: int = 3) -> bool:
         LabError: if the operands do not fit; the message names the node's place in the user's program.
     """
     try:
+        if node.op.has(Trait.SAME_AXES):
+            _check_same_axes(node, node.types)
         types = _block_types(node, depth) if node.block is not None else _output_types(node, hopeful=hopeful)
     except LabError as error:
         if error.where:
@@ -126,6 +128,8 @@ def _output_types(node: Node, *, hopeful: int) -> list[TensorType]:
         if op.resolve is not None:
             node.resolved = dict(apply(op.resolve, scope))
             scope.update(node.resolved)
+        if op.formula is not None and op.views is None:
+            broadcast(*(t.dims for t in types))  # formulas of one element: all operands lie in one domain
         if op.shape is None:
             shapes = [broadcast(*(t.dims for t in types))] * len(node.outputs)
         else:
@@ -232,6 +236,23 @@ def union_axes(node: Node, types: Sequence[TensorType], *, hopeful: int) -> tupl
     if unknown and len(best) < 2 and not (hopeful and best):
         return None
     return best
+
+
+def _check_same_axes(node: Node, types: Sequence[TensorType]) -> None:
+    """Refuse to repeat a single value for every frame where that is hardly meant: in losses, metrics, splices.
+
+    Raises:
+        AxisError: if a sequence meets a single value.
+    """
+    known = [(v, t.axes) for v, t in zip(node.inputs, types, strict=False) if t.axes]
+    for v, axes in known:
+        if len(axes) != len(known[0][1]):
+            (single, _), (frames, many) = sorted((known[0], (v, axes)), key=lambda pair: len(pair[1]))
+            raise AxisError(
+                f"{node.op_name}: operand '{frames.name or frames.uid}' is a sequence, {format_axes(many)}, "
+                f"'{single.name or single.uid}' has one value for each sample",
+                fix="repeat it for every frame: sequence.broadcast_as(x, like); or take a frame: sequence.last(x)",
+            )
 
 
 def _axes(node: Node, types: Sequence[TensorType], *, hopeful: int) -> tuple[Axis, ...] | None:

@@ -38,6 +38,7 @@ class Trait(enum.Enum):
     RECURRENT = "reads a neighbouring frame: the only way to close a cycle"
     RANDOM = "draws random numbers"
     STATEFUL = "writes constants or parameters after the forward pass"
+    SAME_AXES = "operands with dynamic axes must have the same ones: a sequence meets no single value"
     ROW_SUM = "sums over rows: its result has fewer dynamic axes"
     HOST = "runs on the host, between segments of a plan"
 

@@ -25,7 +25,7 @@ from cntk_lab.ops._reductions import (
     static_axes,
 )
 from cntk_lab.ops._softmax import hardmax, softmax_of
-from cntk_lab.tensor.shape import Shape, broadcast, text
+from cntk_lab.tensor.shape import FREE, Shape, broadcast, text
 
 Operand = Any
 
@@ -52,16 +52,20 @@ def _log(x: e.Expr) -> e.Expr:
 
 
 def _kept(output: TensorType, target: TensorType, axis: Any) -> Shape:
+    misfit = ShapeError(
+        f"cross entropy: the output has the shape {text(output.dims)}, the target {text(target.dims)}",
+        fix="give both the same shape: one number for each class",
+    )
     try:
         broadcast(output.dims, target.dims)
     except ShapeError:
-        raise ShapeError(
-            f"cross entropy: the output has the shape {text(output.dims)}, the target {text(target.dims)}",
-            fix="give both the same shape: one number for each class",
-        ) from None
+        raise misfit from None
     if isinstance(axis, Axis) and axis == Axis.all_static_axes():
         return ()
     gone = static_axes(axis, output.rank)
+    classes = [(output.dims[a], target.dims[a]) for a in gone if -a <= target.rank]
+    if len(classes) < len(gone) or any(FREE not in pair and pair[0] != pair[1] for pair in classes):
+        raise misfit
     return tuple(1 if i - output.rank in gone else d for i, d in enumerate(output.dims))
 
 
@@ -86,6 +90,7 @@ _AXIS_FACTS: dict[str, Any] = {
         "target": lambda dy, output: -(dy * output),
     },
     domain={"target": _ONE_HOT},
+    traits=[Trait.SAME_AXES],
     cntk=CntkRule("CrossEntropyWithSoftmax", id=35),
     **_AXIS_FACTS,
 )
@@ -109,6 +114,7 @@ def _softmax_cross_entropy(output: Operand, target: Operand, axis: Any = -1, nam
 
 
 @composite(
+    traits=[Trait.SAME_AXES],
     cntk=CntkRule(block="CrossEntropyWithSoftmax"),
     operands=("output_vector", "target_vector"),
     sparse_operands=("target_vector",),
@@ -162,6 +168,7 @@ def cross_entropy_with_softmax(
 @elementwise(
     formula=lambda output, target, along: -e.reduce("sum", target * _log(output), along),
     domain={"output": _PROBABILITY, "target": _ONE_HOT},
+    traits=[Trait.SAME_AXES],
     cntk=CntkRule(block="CrossEntropy"),
     **_AXIS_FACTS,
 )
@@ -195,6 +202,7 @@ def _probability_cross_entropy(output: Operand, target: Operand, axis: Any = -1,
         "target": lambda dy, output, along: dy * (log_sum_exp(output, along) - output),
     },
     domain={"target": _ONE_HOT},
+    traits=[Trait.SAME_AXES],
     cntk=CntkRule(block="CrossEntropyOfSoftmax"),
     **_AXIS_FACTS,
 )
@@ -267,6 +275,7 @@ _ONE_AND_EPSILON = 1.00000095367431640625
 @elementwise(
     formula=lambda output, target: -(target * _log(output + _EPSILON) + (1 - target) * _log(_ONE_AND_EPSILON - output)),
     domain={"output": _PROBABILITY, "target": reals(0.0, 1.0)},
+    traits=[Trait.SAME_AXES],
     cntk=CntkRule(block="BinaryCrossEntropy"),
     samples=(Sample(((3,), (3,))), Sample(((2, 3), (2, 3))), Sample(((1,), (1,)), parameters=(1,))),
 )
@@ -354,6 +363,7 @@ def weighted_binary_cross_entropy(output: Operand, target: Operand, weight: Oper
     formula=lambda output, along, target: e.reduce("sum", (output - target) * (output - target), along),
     resolve=lambda output, target: {"along": list(range(-max(output.rank, target.rank), 0))},
     shape=lambda output, target: (),
+    traits=[Trait.SAME_AXES],
     cntk=CntkRule(block="SquaredError"),
     samples=(
         Sample(((3,), (3,))),
@@ -403,7 +413,7 @@ def _at_most_first(output: e.Expr, target: e.Expr, dims: Shape, top: int) -> e.E
     resolve=lambda output: {"dims": output.dims, "rows": [e.ROWS] if output.axes else []},
     shape=lambda output: (),
     axes=lambda output: (),
-    traits=[Trait.NO_GRADIENT],
+    traits=[Trait.SAME_AXES, Trait.NO_GRADIENT],
     domain={"output": reals(distinct=True), "target": _ONE_HOT},
     cntk=CntkRule("ClassificationError", id=36),
     samples=(Sample(((4,), (4,)), {"top_n": 2}, gradient=False), Sample(((5,), (5,)), {"top_n": 3}, gradient=False)),
@@ -431,7 +441,7 @@ def _top_n_error(output: Operand, target: Operand, top_n: int, name: str = "") -
     cntk=CntkRule(block="ClassificationError"),
     operands=("output_vector", "target_vector"),
     sparse_operands=("target_vector",),
-    traits=[Trait.NO_GRADIENT],
+    traits=[Trait.SAME_AXES, Trait.NO_GRADIENT],
     domain={"output_vector": reals(distinct=True), "target_vector": _ONE_HOT},
     samples=(
         Sample(((3,), (3,)), gradient=False),

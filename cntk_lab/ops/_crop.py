@@ -16,7 +16,7 @@ from cntk_lab.graph import walk
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.node import Node
-from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType
+from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, Trait
 from cntk_lab.graph.variable import Variable
 from cntk_lab.tensor.shape import text
 
@@ -79,6 +79,7 @@ _FACTS: dict[str, Any] = {
         node_input, node_referent, int(offset_x), int(offset_y)
     ),
     operands=("node_input", "node_referent"),
+    traits=[Trait.SAME_AXES],
     cntk=CntkRule("Crop", id=84, attributes={"offset_x": "offset", "offset_y": "offset"}),
     samples=(Sample(((2, 5, 6), (1, 3, 3)), {"offset_x": 1, "offset_y": 2}),),
     **_FACTS,

@@ -17,7 +17,7 @@ from cntk_lab.graph import ports
 from cntk_lab.graph.compose import combine
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
-from cntk_lab.graph.opdef import CntkRule, Moves, OnnxRule, Sample, TensorType
+from cntk_lab.graph.opdef import CntkRule, Moves, OnnxRule, Sample, TensorType, Trait
 from cntk_lab.graph.operand import bind_symbol
 from cntk_lab.graph.variable import Variable
 from cntk_lab.ops._shaping import static_axis
@@ -267,6 +267,7 @@ def _one_is_itself(several: Any) -> Any:
     forward=_splice_forward,
     gradient={"inputs": _splice_gradient},
     moves=lambda along: Moves("join", along),
+    traits=[Trait.SAME_AXES],
     cntk=CntkRule("Splice", id=43, attributes={"axis": "axis"}),
     onnx=OnnxRule("Concat", since=4, attributes={"axis": "axis"}),
     samples=(

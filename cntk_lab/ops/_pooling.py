@@ -16,7 +16,7 @@ import numpy as np
 from cntk_lab.errors import AttributeValueError, ShapeError
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
-from cntk_lab.graph.opdef import NONE, CntkRule, OnnxRule, Sample, TensorType, reals
+from cntk_lab.graph.opdef import NONE, CntkRule, OnnxRule, Sample, TensorType, Trait, reals
 from cntk_lab.ops import _windows as w
 from cntk_lab.ops._numbers import finite
 from cntk_lab.tensor.shape import UNKNOWN_SHAPE, Shape, size, text
@@ -376,6 +376,7 @@ def _unpool_gradient(
     resolve=_resolve_unpooling,
     forward=_unpool,
     gradient={"operand": _unpool_gradient},
+    traits=[Trait.SAME_AXES],
     cntk=CntkRule(
         "Unpooling",
         id=58,

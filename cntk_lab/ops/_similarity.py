@@ -9,7 +9,7 @@ import numpy as np
 from cntk_lab.formula import expr as e
 from cntk_lab.graph.declare import elementwise, tensor_op
 from cntk_lab.graph.function import Function
-from cntk_lab.graph.opdef import CntkRule, Sample
+from cntk_lab.graph.opdef import CntkRule, Sample, Trait
 from cntk_lab.ops._arithmetic import element_times, minus, plus
 from cntk_lab.ops._reductions import reduce_sum
 from cntk_lab.tensor.shape import size
@@ -127,6 +127,7 @@ def _slope(xp: Any, dy: Any, a: Any, b: Any) -> Any:
     operands=("x", "y"),
     forward=_similarities,
     gradient={"x": _similarities_x, "y": _similarities_y},
+    traits=[Trait.SAME_AXES],
     cntk=CntkRule("CosDistanceWithNegativeSamples", id=67),
     samples=(Sample(((3,), (3,)), {"shift": 1, "num_negative_samples": 2}),),
 )
