@@ -45,6 +45,7 @@ from cntk_lab.engine.plan import (
     Step,
     UpdateRows,
     View,
+    all_steps,
 )
 from cntk_lab.engine.products import contraction, touched_rows
 from cntk_lab.engine.touched import add_rows, fill, update_rows
@@ -270,6 +271,9 @@ class Interpreter:
         backward = step.role != "forward"
         buffers = self.plan.buffers
         dense = {p.name for p in op.operands} - set(op.sparse_operands)
+        is_needed_later = "is_needed_later" in wanted and any(
+            isinstance(s, Call) and s.role != "forward" and s.nodes == step.nodes for s in all_steps(self.plan.steps)
+        )
 
         def act(run: Run) -> None:
             scope = {**step.scope, "xp": run.xp, "training": run.training}
@@ -297,6 +301,8 @@ class Interpreter:
                 scope["layouts"] = [run.layouts.get(buffers[n].rows) for _, n in step.scope["_all"]]
             if "run" in wanted:
                 scope["run"] = run
+            if "is_needed_later" in wanted:  # by a gradient of this plan
+                scope["is_needed_later"] = is_needed_later
             if "target" in wanted:
                 scope["target"] = _plain_buffer(buffers[step.writes[0]])
             if "drawing" in wanted:

@@ -44,7 +44,8 @@ def save(
 
     Args:
         function: the model.
-        filename: the file; one of this name is replaced when the new one is complete.
+        filename: the file; one of this name is replaced when the new one is complete. Folders that are not there are
+            made.
         format: a :class:`ModelFormat`, its number or name; default CNTKv2.
         use_external_files_to_store_parameters: accepted for CNTK's sake; all formats here hold any size in one file.
 
@@ -59,6 +60,13 @@ def save(
         )
     from cntk_lab.formats.cntk import legacy, write
 
+    folder = Path(os.path.realpath(filename)).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FormatError(
+            f"cannot make the folder {folder}: {error.strerror}", str(filename), "give a folder that can be made"
+        ) from error
     if wanted is ModelFormat.CNTKv1:
         legacy.save(write.describe(function), filename)
     else:

@@ -241,16 +241,29 @@ class Function(Operable):
         return cloning.replace_placeholders(self, {open_[0]: substitution})
 
     def find_by_name(self, name: str, depth: int = 0) -> Any:
-        """The first function or leaf variable of that name, or None; ``depth`` levels of blocks are opened (-1:
-        all).
+        """The function or leaf variable of that name, or None; ``depth`` levels of blocks are opened (-1: all).
+
+        Raises:
+            GraphError: if several things have that name.
         """
         found = self.find_all_with_name(name, depth)
+        if len(found) > 1:
+            raise GraphError(
+                f"{len(found)} functions and variables have the name '{name}': {', '.join(map(str, found[:8]))}",
+                fix="use find_all_with_name, or give them different names",
+            )
         return found[0] if found else None
 
     def find_all_with_name(self, name: str, depth: int = 0) -> list[Any]:
-        """All primitive functions and leaf variables of that name; ``depth`` levels of blocks are opened (-1: all)."""
-        roots = self.node.outputs
-        hits = walk.search(roots, lambda thing: thing.name == name, depth)
+        """All primitive functions and leaf variables of that name; ``depth`` levels of blocks are opened (-1: all).
+
+        What a placeholder inside a block stands for is found outside.
+        """
+        hits = walk.search(
+            self.node.outputs,
+            lambda thing: thing.name == name and (isinstance(thing, Node) or thing.block_input is None),
+            depth,
+        )
         return [Function.of(h, composite=False) if isinstance(h, Node) else h for h in hits]
 
     def set_attribute(self, name: str, value: Any) -> None:
@@ -269,6 +282,14 @@ class Function(Operable):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Apply to variables (giving a Function) or to data (giving arrays)."""
         return symbol("call")(self, args, kwargs)
+
+    def argument_map(self, *args: Any, **kwargs: Any) -> dict[Variable, Any]:
+        """Which argument gets what in a call: a dictionary argument -> what is given by position or name.
+
+        Raises:
+            SignatureError: if the count or a name is wrong.
+        """
+        return symbol("match")(self, args, kwargs)  # type: ignore[no-any-return]
 
     def __rshift__(self, other: Any) -> Any:
         return symbol("chain")(self, other)

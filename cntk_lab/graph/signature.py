@@ -404,9 +404,9 @@ def attribute(function: Function, name: str) -> Any:
     if not of_variable and not name.startswith("_"):
         block = None if function.is_composite else function.node.block
         start: Any = function if block is None or not block.built else combine(block.outputs)
-        found = start.find_by_name(name, depth=1)
-        if found is not None:
-            return found
+        found = start.find_all_with_name(name, depth=1)
+        if found:
+            return found[0]
     if len(roots) != 1:
         raise AttributeError(
             f"Function does not have '{name}' and it cannot be looked up in its outputs because it does not have "
@@ -447,8 +447,7 @@ def _outside(variable: Variable) -> Variable:
 def as_text(function: Function) -> str:
     """One line: ``[name: ]Op(argument: type, ...) -> type``."""
     node = function.node
-    root_inputs = {id(v) for v in node.inputs}
-    same = not function.is_composite or root_inputs == {id(v) for v in function.inputs}
+    same = not function.is_composite or all(a is b for a, b in zip(function.inputs, node.inputs, strict=False))
     title = node.op_name if same else "Composite"
     inside = ", ".join((f"{a.name}: " if a.name else "") + type_text(a.type) for a in map(_outside, function.arguments))
     outputs = [type_text(o.type) for o in function.outputs]
@@ -478,6 +477,7 @@ def named_variable(node: Node) -> str:
 for _name, _implementation in (
     ("function_from", function_from),
     ("call", call),
+    ("match", match),
     ("chain", chain),
     ("update_signature", update_signature),
     ("with_signature", with_signature),

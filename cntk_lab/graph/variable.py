@@ -17,7 +17,7 @@ from cntk_lab import initializer as initializers
 from cntk_lab._turn import TURN
 from cntk_lab.axis import UNKNOWN_AXES, Axis, format_axes
 from cntk_lab.device import DeviceDescriptor
-from cntk_lab.errors import DataError, GraphError, LabWarning, ShapeError, SignatureError
+from cntk_lab.errors import DataError, DTypeError, GraphError, LabWarning, ShapeError, SignatureError
 from cntk_lab.graph import ports
 from cntk_lab.graph.naming import function_without_parameters, new_uid, user_line
 from cntk_lab.graph.opdef import TensorType
@@ -313,6 +313,10 @@ class _Valued(Variable):
     @value.setter
     def value(self, value: object) -> None:
         new = value.asarray() if isinstance(value, NDArrayView) else np.asarray(value)
+        if new.dtype.kind not in "fiub":
+            raise DTypeError(
+                f"{self.kind} '{self._name or self.uid}': the new value is {value!r:.60}", fix="give numbers"
+            )
         if self.follows is not None:
             self.follows.value = new
             return

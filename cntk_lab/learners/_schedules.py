@@ -247,9 +247,11 @@ def _steps(schedule: object, unit: int) -> list[tuple[float, float]]:
         )
     steps: list[tuple[float, float]] = []
     end = 0
-    for entry in schedule:
+    entries = list(schedule)
+    for position, entry in enumerate(entries):
         units, value = entry if isinstance(entry, (tuple, list)) else (1, entry)
-        if not isinstance(units, int) or units < 1:
+        least = 0 if position == len(entries) - 1 else 1  # the last one is valid for ever, whatever it says
+        if not isinstance(units, int) or units < least:
             raise AttributeValueError(
                 f"schedule: an entry is valid for {units!r} units", fix="give whole numbers of units, 1 or more"
             )

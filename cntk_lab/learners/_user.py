@@ -28,6 +28,16 @@ def _no_formulas() -> Formulas:
 _NO_RULE = Rule("user learner", (), _no_formulas, {})
 
 
+class _Parameters(tuple[Parameter, ...]):
+    """The parameters of a learner of the user, which are asked for by a call: ``learner.parameters()``, as in CNTK."""
+
+    __slots__ = ()
+
+    def __call__(self) -> tuple[Parameter, ...]:
+        """The parameters."""
+        return tuple(self)
+
+
 class UserLearner(Learner):
     """Base of learners written in Python: override :meth:`update`.
 
@@ -57,6 +67,7 @@ class UserLearner(Learner):
                 fix="give learning_parameter_schedule(0.1)",
             )
         super().__init__(parameters, _NO_RULE, lr_schedule)
+        self._parameters = _Parameters(self._parameters)
         self.as_numpy = as_numpy
         self._gradients = [_zeros(p) for p in self.parameters]
         self._keep = tuple(
@@ -118,6 +129,7 @@ class _UniversalLearner(UserLearner):
         gradients: Iterable[Constant] | None = None,
     ) -> None:
         super().__init__(parameters, TrainingParameterSchedule(1.0, 1))
+        self._parameters = tuple(self._parameters)
         if gradients is None:
             gradients = [Constant(0.0, shape=p.shape, dtype=p.dtype, name="grad") for p in self.parameters]
         self._constants = list(gradients)

@@ -303,10 +303,19 @@ def _reconcile_gradient(xp: Any, dy: Any, layouts: Any) -> Any:
     return sum_frames(xp, dy, layouts[1]) if _how(layouts) == "per sequence" else dy
 
 
+def _axes_as(dynamic_axes_as: TensorType) -> tuple[Axis, ...]:
+    if not dynamic_axes_as.axes:
+        raise AxisError(
+            "reconcile_dynamic_axes: the second operand has no dynamic axes",
+            fix="give an operand with a batch axis; what has no dynamic axes meets any other operand as it is",
+        )
+    return dynamic_axes_as.axes
+
+
 @tensor_op(
     arrays=NONE,
     shape=lambda x: x.dims,
-    axes=lambda dynamic_axes_as: dynamic_axes_as.axes,
+    axes=_axes_as,
     partial=lambda x: x.shape,
     forward=_reconcile_forward,
     gradient={"x": _reconcile_gradient},
@@ -327,6 +336,7 @@ def reconcile_dynamic_axes(x: Operand, dynamic_axes_as: Operand, name: str = "")
         Function of x's static shape with the dynamic axes of the second operand.
 
     Raises:
+        AxisError: if the second operand has no dynamic axes.
         DataError: when run, if the sequences do not fit.
 
     Example:

@@ -9,7 +9,7 @@ import numpy as np
 
 from cntk_lab.axis import Axis
 from cntk_lab.device import DeviceDescriptor
-from cntk_lab.errors import GraphError, ShapeError
+from cntk_lab.errors import GraphError, ShapeError, SignatureError
 from cntk_lab.formula import expr as e
 from cntk_lab.graph import compose, ports, signature
 from cntk_lab.graph.declare import elementwise, tensor_op
@@ -206,15 +206,18 @@ def as_block(
     return compose.as_block(composite, block_arguments_map, block_op_name, block_instance_name)
 
 
-def as_composite(root_function: Function, name: str = "") -> Function:  # noqa: ARG001  (CNTK's signature)
+def as_composite(root_function: Function, name: str = "") -> Function:
     """The composite view of a primitive function.
 
     Args:
         root_function: a function.
-        name: accepted for CNTK programs; the root keeps its name.
+        name: name of the function, if it is a primitive one without a name.
 
     Returns:
         Function over everything below the root.
+
+    Raises:
+        SignatureError: if it is no function.
 
     Example:
         >>> as_composite((constant(1) + 2).root_function).is_composite
@@ -222,7 +225,15 @@ def as_composite(root_function: Function, name: str = "") -> Function:  # noqa: 
 
     Source: CNTK 2.7 ``ops.as_composite``.
     """
-    return root_function if root_function.is_composite else Function.of(root_function.node)
+    if not isinstance(root_function, Function):
+        raise SignatureError(f"as_composite: {root_function!r:.60} is not a Function", fix="give its .owner")
+    assert root_function.outputs  # a function of the user declares them when they are first asked for
+    if root_function.is_composite:
+        return root_function
+    function = Function.of(root_function.node)
+    if name and not function.name:
+        function.name = name
+    return function
 
 
 def BlockFunction(op_name: str, name: str = "") -> Callable[[Callable[..., Any]], Function]:

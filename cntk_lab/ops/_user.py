@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from cntk_lab.axis import UNKNOWN_AXES, Axis
-from cntk_lab.errors import DataError, GraphError, LabError, NotAvailableError
+from cntk_lab.errors import DataError, GraphError, LabError, NotAvailableError, SignatureError
 from cntk_lab.graph import infer
 from cntk_lab.graph.declare import as_operands, tensor_op
 from cntk_lab.graph.function import Function
@@ -139,6 +139,11 @@ class UserFunction(Function):
         return self.node.outputs
 
     @property
+    def shape(self) -> Shape:
+        """The static shape of the output, if there is exactly one."""
+        return self.output.shape
+
+    @property
     def output(self) -> Variable:
         """The output, if there is exactly one."""
         self._declare()
@@ -204,7 +209,7 @@ def _known(t: TensorType) -> TensorType:
 
 
 def user_function(user_func: Any) -> Any:
-    """The Function that computes with a user function; anything else is returned as it is.
+    """The Function that computes with a user function; another Function is returned as it is.
 
     Args:
         user_func: an instance of a subclass of :class:`UserFunction`.
@@ -214,6 +219,7 @@ def user_function(user_func: Any) -> Any:
 
     Raises:
         GraphError: if the user's ``infer_outputs`` raises (also a RuntimeError).
+        SignatureError: if it is no function.
 
     Example:
         >>> import cntk_lab as C
@@ -223,6 +229,10 @@ def user_function(user_func: Any) -> Any:
 
     Source: CNTK 2.7 ``ops.functions.user_function``.
     """
+    if not isinstance(user_func, Function):
+        raise SignatureError(
+            f"user_function: {user_func!r:.60} is not a Function", fix="give an instance of a subclass of UserFunction"
+        )
     if not isinstance(user_func, UserFunction):
         return user_func
     if not user_func.outputs:
@@ -300,8 +310,9 @@ def _settle(run: Any, symbol: str, result: Any) -> Any:
 # ---- what the engine calls
 
 
-def _forward(run: Any, operands: list[Any], layouts: list[Any], function: UserFunction) -> Any:
+def _forward(run: Any, operands: list[Any], layouts: list[Any], function: UserFunction, is_needed_later: bool) -> Any:
     variables, outputs = function.node.inputs, function.node.outputs
+    retained = list(outputs) if is_needed_later else []
     arguments = [
         _to_user(x, at, v, run, as_numpy=function.as_numpy)
         for x, at, v in zip(operands, layouts, variables, strict=True)
@@ -310,9 +321,9 @@ def _forward(run: Any, operands: list[Any], layouts: list[Any], function: UserFu
     results: dict[Variable, Any] = dict.fromkeys(outputs)
     try:
         if len(outputs) == 1:
-            state, results[outputs[0]] = function.forward(given, None, None)
+            state, results[outputs[0]] = function.forward(given, None, retained)
         else:
-            state = function.forward(given, results, None, None)
+            state = function.forward(given, results, None, retained)
     except LabError:
         raise
     except Exception as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cntk_lab.axis import Axis
+from cntk_lab.errors import SignatureError
 from cntk_lab.graph.variable import Variable
 from cntk_lab.ops._recurrence import future_value, past_value
 from cntk_lab.ops._structure import input_variable as _input_variable
@@ -57,6 +58,10 @@ def input_variable(
 
     Source: CNTK 2.7 ``ops.sequence.input_variable``.
     """
+    if sequence_axis is not None and not isinstance(sequence_axis, Axis):
+        raise SignatureError(
+            f"sequence.input_variable: the sequence axis is {sequence_axis!r:.60}", fix="make one: Axis('words')"
+        )
     axes = (Axis.default_batch_axis(), sequence_axis or Axis.default_dynamic_axis())
     return _input_variable(shape, dtype, needs_gradient, is_sparse, axes, name)
 

@@ -76,7 +76,7 @@ def rows_of(layout: Layout, first: Index, counts: Index) -> tuple[Layout, Index]
 
 
 def chosen(condition: Any, layout: Layout) -> tuple[Layout, Index]:
-    """Frames chosen by numbers: each frame counts as often as the running sum, rounded up, grows there.
+    """Frames chosen by numbers: each frame counts as often as the running sum, rounded up, reaches a new height there.
 
     Args:
         condition: one number for each row.
@@ -97,6 +97,10 @@ def chosen(condition: Any, layout: Layout) -> tuple[Layout, Index]:
     total = np.cumsum(flat)
     before = np.concatenate([[0.0], total])[layout.starts]
     running = np.ceil(np.round(total - np.repeat(before, layout.lengths), 9)).astype(np.int64)
+    if float(flat.min(initial=0.0)) < 0:  # what was counted stays counted when the sum falls
+        ends = np.append(layout.starts[1:], len(running))
+        for first, end in zip(layout.starts, ends, strict=True):
+            running[first:end] = np.maximum.accumulate(np.maximum(running[first:end], 0))
     previous = np.concatenate([[0], running[:-1]])
     previous[layout.starts] = 0
     times = np.maximum(running - previous, 0)
