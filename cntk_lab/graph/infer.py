@@ -128,13 +128,13 @@ def _output_types(node: Node, *, hopeful: int) -> list[TensorType]:
         if op.resolve is not None:
             node.resolved = dict(apply(op.resolve, scope))
             scope.update(node.resolved)
-        if op.formula is not None and op.views is None:
-            broadcast(*(t.dims for t in types))  # formulas of one element: all operands lie in one domain
         if op.shape is None:
             shapes = [broadcast(*(t.dims for t in types))] * len(node.outputs)
         else:
             found = apply(op.shape, scope)
             shapes = list(found) if len(node.outputs) > 1 else [found]
+            if op.formula is not None and op.views is None:
+                broadcast(*(t.dims for t in types))  # formulas of one element: all operands lie in one domain
     sparse = False
     if op.dtype is not None:
         dtype = apply(op.dtype, scope_of(node, types))

@@ -166,7 +166,9 @@ class Value(PackedValue):
         self, batch: Any, seq_starts: Sequence[bool] | None = None, device: DeviceDescriptor | None = None
     ) -> None:
         if isinstance(batch, (str, bytes)) or batch is None:
-            raise DataError(f"Value: the data are {batch!r:.60}", fix="give an array, or a list with one for each sample")
+            raise DataError(
+                f"Value: the data are {batch!r:.60}", fix="give an array, or a list with one for each sample"
+            )
         if isinstance(batch, NDArrayView) and not batch.is_sparse:
             batch = batch.asarray()
         kept = is_csr(batch) or isinstance(batch, (list, tuple, NDArrayView))

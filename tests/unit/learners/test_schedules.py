@@ -74,7 +74,7 @@ def test_checkpoints_hold_schedules_as_cntk_writes_them(
     [
         (lambda: learning_parameter_schedule("a"), "must be a number or a list, not str"),  # type: ignore[arg-type]
         (lambda: learning_parameter_schedule([]), "the list of values is empty"),
-        (lambda: learning_parameter_schedule([(0, 0.1)]), "an entry is valid for 0 units"),
+        (lambda: learning_parameter_schedule([(0, 0.1), (1, 0.2)]), "an entry is valid for 0 units"),
         (lambda: learning_parameter_schedule(0.1, -1), "the minibatch size is -1"),
         (lambda: learning_parameter_schedule([0.1], epoch_size=-1), "the epoch size is -1"),
         (lambda: learners.learning_rate_schedule(0.1, None), "None is not a valid UnitType"),  # type: ignore[arg-type]
