@@ -263,6 +263,11 @@ class Interpreter:
 
         return act
 
+    def _is_needed_later(self, step: Call) -> bool:
+        """Whether the plan has gradients of an operator."""
+        steps = all_steps(self.plan.steps)
+        return any(isinstance(s, Call) and s.role != "forward" and s.nodes == step.nodes for s in steps)
+
     def _call(self, step: Call) -> Action:
         assert step.rule is not None
         assert step.op is not None
@@ -271,12 +276,10 @@ class Interpreter:
         backward = step.role != "forward"
         buffers = self.plan.buffers
         dense = {p.name for p in op.operands} - set(op.sparse_operands)
-        is_needed_later = "is_needed_later" in wanted and any(
-            isinstance(s, Call) and s.role != "forward" and s.nodes == step.nodes for s in all_steps(self.plan.steps)
-        )
+        known = {"is_needed_later": self._is_needed_later(step)} if "is_needed_later" in wanted else {}
 
         def act(run: Run) -> None:
-            scope = {**step.scope, "xp": run.xp, "training": run.training}
+            scope = {**step.scope, **known, "xp": run.xp, "training": run.training}
             for r, name in zip(step.reads, step.names, strict=True):
                 base, _, index = name.partition(".")
                 value = _slab(run, r, self.plan)
@@ -301,8 +304,6 @@ class Interpreter:
                 scope["layouts"] = [run.layouts.get(buffers[n].rows) for _, n in step.scope["_all"]]
             if "run" in wanted:
                 scope["run"] = run
-            if "is_needed_later" in wanted:  # by a gradient of this plan
-                scope["is_needed_later"] = is_needed_later
             if "target" in wanted:
                 scope["target"] = _plain_buffer(buffers[step.writes[0]])
             if "drawing" in wanted:
