@@ -311,17 +311,14 @@ class Interpreter:
             if "random" in wanted:
                 scope["random"] = run.state.stream(step.key, int(step.scope["seed"]), run.xp)
             result = rule(*(scope[n] for n in wanted))
-            single = not isinstance(result, tuple) or (
-                len(result) == 2 and isinstance(result[1], Layout)
-            )  # rows and their new layout
-            results = (result,) if single else result
+            results = result if isinstance(result, tuple) and not _has_layout(result) else (result,)
             for w, value in zip(step.writes, results, strict=False):
                 b = buffers[w]
                 if backward:
                     value = unbroadcast(run.xp, value, 1 if not b.rows else None, _plain_buffer(b).shape)
                 if b.last:
                     value = run.xp.ascontiguousarray(run.xp.moveaxis(value, 1, -1))
-                if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Layout):
+                if _has_layout(value):
                     value = run.adopt(b.rows, *value)
                 if run.slab is None or not b.rows:
                     run.arrays[w] = value
@@ -448,6 +445,11 @@ class Interpreter:
                 carry(run, d, run.arrays[d.reads[0]], layout)
 
         return act
+
+
+def _has_layout(result: Any) -> bool:
+    """Whether these are rows and their new layout."""
+    return isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Layout)
 
 
 def check_spread(step: Spread, have: Layout, want: Layout) -> None:
