@@ -10,6 +10,7 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -84,7 +85,12 @@ class Hunt:
             str(self.asked.found),
             *more,
         ]
-        environment = {**os.environ, "CNTK_LAB_CACHE": os.environ.get("CNTK_LAB_CACHE") or str(cache())}
+        with tempfile.TemporaryDirectory() as folder:  # a compiling process of its own, on a core of its own
+            more = {"CNTK_LAB_CACHE": os.environ.get("CNTK_LAB_CACHE") or str(cache()), "TMPDIR": folder}
+            return self._followed(command, {**os.environ, **more}, first, count)
+
+    def _followed(self, command: list[str], environment: dict[str, str], first: int, count: int) -> int:
+        """Run a child and listen to it; the seed to go on with."""
         seed = first
         with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
@@ -116,8 +122,6 @@ class Hunt:
 
 def cache() -> Path:
     """The folder of the kernels that only drawn programs need."""
-    import tempfile
-
     return Path(tempfile.gettempdir()) / f"cntk-lab-programs-{os.getuid()}"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.programs.draw import drawn
 from tests.programs.program import Program, script
-from tests.programs.shrink import shrunk
+from tests.programs.shrink import LARGEST_EFFORT, shrunk
 from tests.programs.tiers import differences
 
 LONGEST = 300
@@ -38,10 +38,10 @@ def work(first: int, count: int, found: Path, *, shrinking: bool) -> None:
         print("differs", flush=True)
 
 
-def smallest(program: Program, what: list[str]) -> tuple[Program, list[str]]:
+def smallest(program: Program, what: list[str], effort: int = LARGEST_EFFORT) -> tuple[Program, list[str]]:
     """A minimal program that differs in the same way (the same tier, and an error only where there was one)."""
     kind = _kind(what)
-    least = shrunk(program, lambda candidate: _kind(differences(candidate)) == kind)
+    least = shrunk(program, lambda candidate: _kind(differences(candidate)) == kind, effort)
     return least, differences(least) or what
 
 

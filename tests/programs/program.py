@@ -140,7 +140,7 @@ for tier, switches in TIERS.items():
                 {data}
             }}
             for name, value in session.call(data).items():
-                print(tier, "call", call, name, value.ravel()[:12], *value.shape)
+                print(tier, "call", call, name, value.shape, value.ravel()[:12].tolist())
 '''
 
 
