@@ -17,8 +17,9 @@ import numpy as np
 from cntk_lab import _changes
 from cntk_lab import device as devices
 from cntk_lab.device import DeviceDescriptor
-from cntk_lab.engine.bind import Binding, row_failed
+from cntk_lab.engine.bind import Binding
 from cntk_lab.engine.compile import Wanted
+from cntk_lab.engine.guards import row_failed
 from cntk_lab.engine.plan import Plan, row_symbol
 from cntk_lab.engine.results import shown
 from cntk_lab.engine.run import State

@@ -18,7 +18,7 @@ from cntk_lab import settings
 from cntk_lab.backends.cpu import executor as executors
 from cntk_lab.engine import check
 from cntk_lab.engine.delays import carry
-from cntk_lab.engine.guards import Guards
+from cntk_lab.engine.guards import Guards, Watch, refuse_poison, row_failed
 from cntk_lab.engine.memory import slots_of, source_of
 from cntk_lab.engine.momentum import blend
 from cntk_lab.engine.moving import WORTH, Moving, Setter
@@ -28,9 +28,8 @@ from cntk_lab.engine.native_loop import LoopStep, native_loops
 from cntk_lab.engine.native_sparse import SparseStep, sparse_steps
 from cntk_lab.engine.native_step import Absorbed, NativeStep
 from cntk_lab.engine.plan import Buffer, Call, Delay, Join, Loop, Part, Plan, RowSymbol, View, all_steps
-from cntk_lab.engine.proof import Proof
+from cntk_lab.engine.proof import Proof, carefully
 from cntk_lab.engine.run import Interpreter, Run, first_lasting, part_of
-from cntk_lab.errors import ExecutionError
 from cntk_lab.graph.opdef import Trait
 from cntk_lab.tensor.arrays import address_of, aligned_empty
 from cntk_lab.tensor.shape import FREE, size
@@ -117,7 +116,8 @@ class NativePlan:
 
     def ready(self) -> bool:
         """Whether every kernel that will be used is compiled; those that failed stay on NumPy."""
-        return self.executor.ready() and all(s is None or s.ready() for s in self.steps)
+        guarded = self.guards is None or self.guards.ready()
+        return self.executor.ready() and guarded and all(s is None or s.ready() for s in self.steps)
 
     def failed(self) -> bool:
         """Whether native code will never run here."""
@@ -159,30 +159,42 @@ class NativePlan:
         for i, slot in enumerate(self._slots):
             count = self.padded(rows[slot.rows]) if slot.rows else 1
             wanted = slot.row_bytes * max(1, count)
-            if self.guards is not None:
-                # exactly as much as these rows may write, so that the zones lie right behind them
-                if self._arena[i].size != wanted:
-                    self._leave()
-                    self._arena[i] = self.guards.empty((wanted,), "uint8", f"%{slot.buffers[0]}")
-            elif self._arena[i].size < wanted:
+            if self._arena[i].size < wanted:
                 self._leave()
-                self._arena[i] = aligned_empty((wanted + wanted // 4,), "uint8")
+                self._arena[i] = self._room(wanted)
         for b in self.plan.buffers_of("input"):
             if b.id in self.left_sparse:
                 continue
             count = self.padded(rows[b.rows]) if b.rows else 1
             wanted = max(1, count) * size(b.shape) * np.dtype(b.dtype).itemsize
             have = self._homes.get(b.id)
-            if self.guards is not None and (have is None or have.size != wanted):
+            if have is None or have.size < wanted:
                 self._leave()
-                self._homes[b.id] = self.guards.empty((wanted,), "uint8", str(b))
-            elif have is None or have.size < wanted:
-                self._leave()
-                self._homes[b.id] = aligned_empty((wanted + wanted // 4,), "uint8")
+                self._homes[b.id] = self._room(wanted)
+
+    def _room(self, wanted: int) -> Any:
+        """New memory of at least so many bytes."""
+        count = wanted + wanted // 4
+        return aligned_empty((count,), "uint8") if self.guards is None else self.guards.empty(count)
+
+    def watch(self, rows: Mapping[RowSymbol, int]) -> Watch:
+        """What guards the memory that a binding uses."""
+        assert self.guards is not None
+        used: dict[str, tuple[Any, int]] = {}
+        dies: dict[str, int] = {}
+        for slot, room in zip(self._slots, self._arena, strict=True):
+            name = f"%{slot.buffers[0]}"
+            used[name] = room, slot.row_bytes * max(1, self.padded(rows[slot.rows]) if slot.rows else 1)
+            dies[name] = slot.free_after if slot.free_after < len(self.plan.steps) else -1
+        for b, room in self._homes.items():
+            own = self.plan.buffers[b]
+            count = max(1, self.padded(rows[own.rows])) if own.rows else 1
+            used[f"%{b}"] = room, count * size(own.shape) * np.dtype(own.dtype).itemsize
+        return Watch(self.guards, self.executor.run_address, used, dies)
 
     def padded(self, rows: int) -> int:
         """So many rows of memory there are for ``rows`` rows: products may compute some more, which nobody reads."""
-        if rows <= _PIECE or self.guards is not None:
+        if rows <= _PIECE:
             return rows
         piece = max(_PIECE, 1 << (rows.bit_length() - 5))
         return -(-rows // piece) * piece
@@ -191,6 +203,10 @@ class NativePlan:
         """The array that an input's data are copied into."""
         shape = (rows[b.rows] if b.rows else 1, *b.shape)
         return self._homes[b.id][: size(shape) * np.dtype(b.dtype).itemsize].view(b.dtype).reshape(shape)
+
+    def lies_in_arena(self, buffer: int) -> bool:
+        """Whether a buffer is a temporary, or lies in one."""
+        return self._source.get(buffer, buffer) in self._slot_of
 
     def memory(self, buffer: int, rows: Mapping[RowSymbol, int]) -> Any:
         """The array of a temporary (or of what it is a view of) for these row counts."""
@@ -246,6 +262,11 @@ class Binding:
         self._plain = 0
         """So many segments write nothing that outlives the run."""
         self.tables: list[Any] = []
+        self.watch: Watch | None = None
+        self.careful = native.guards is not None
+        """Whether the next run looks at the zones after each row, and keeps what each step makes."""
+        self.made: dict[int, Any] = {}
+        """What steps made in a careful run."""
         self.mark = ctypes.c_int64()
         """Set to 0 by the last row of a plan that is one table: whoever was interrupted can see that it ran."""
 
@@ -330,7 +351,7 @@ class Binding:
         own = self.native._source.get(buffer, buffer)
         b = self.native.plan.buffers[buffer]
         padded = self.padded(b.rows)
-        if padded <= _PIECE or self.native.guards is not None:
+        if padded <= _PIECE:
             return None
         each = size(b.whole or b.shape) * np.dtype(b.dtype).itemsize
         return _Behind(self.address(own), each, b.rows, padded, self.rows)
@@ -354,11 +375,15 @@ class Binding:
         """Make the segments; states must be in place."""
         native = self.native
         table: list[list[int]] = []
-        names: list[str] = []
+        names: list[int] = []
         self.segments, self.tables, self._first = [], [], []  # those of a build that was interrupted are no use
         self._plain = -1  # not known yet
+        if native.guards is not None:
+            self.watch = native.watch(self.rows)
+            self.segments.append(lambda run: watch.place() if (watch := self.watch) is not None else None)
         for i, step in enumerate(native.plan.steps):
             own = native.steps[i]
+            self._poison(i - 1, table, names)
             if i == native.lasting:
                 self._plain = len(self.segments)
             if isinstance(own, Absorbed) or isinstance(step, (View, Part, Join)):
@@ -369,7 +394,7 @@ class Binding:
                     table, names = [], []
                 made = own.rows(self)
                 table.extend(made)
-                names.extend([f"step {i} ({step.kind}) of plan {native.plan.number}"] * len(made))
+                names.extend([i] * len(made))
                 continue
             self._close(table, names)
             table, names = [], []
@@ -377,12 +402,29 @@ class Binding:
             self._held.update(native._source.get(b, b) for b in (*step.reads, *step.writes))
         if table and not self.segments:
             table.append(executors.fill_row(ctypes.addressof(self.mark), ctypes.sizeof(self.mark)))
-            names.append("the mark behind the last row")
+            names.append(-1)
+        self._poison(len(native.plan.steps) - 1, table, names)
         self._close(table, names)
+        if self.watch is not None:
+            self.segments.append(self._look)
         if self._plain < 0:
             self._plain = len(self.segments)
         self._find_moving()
         self._forget_arrays()
+
+    def _poison(self, step: int, table: list[list[int]], names: list[int]) -> None:
+        """The rows that poison what nobody reads after a step, if memory is watched."""
+        rows = [] if self.watch is None else self.watch.poison_rows(step)
+        table.extend(rows)
+        names.extend([-1] * len(rows))
+
+    def _look(self, run: Run) -> None:
+        """Look for what went wrong in a run of watched memory."""
+        assert self.watch is not None
+        where = f"a run of plan {self.native.plan.number} {self.native.plan.title}"
+        self.watch.check(where)
+        refuse_poison([(name, run.arrays[b]) for name, b in self.native.plan.outputs.items() if b in run.arrays], where)
+        self.careful = False
 
     def _computed(self, buffer: int) -> bool:
         """Whether a buffer holds what a step of the plan computes."""
@@ -423,7 +465,7 @@ class Binding:
             elif own in native._slot_of and given.count(own) == 1 and own not in viewed:
                 self._given[own] = Moving(home, setters, memory)
 
-    def _close(self, rows: list[list[int]], names: list[str]) -> None:
+    def _close(self, rows: list[list[int]], names: list[int]) -> None:
         if not rows:
             return
         table = np.ascontiguousarray(np.array(rows, np.int64))
@@ -433,21 +475,12 @@ class Binding:
         address, count = table.ctypes.data, len(table)
         self.segments.extend(self._first)
         self._first = []
-        guards = self.native.guards
-
-        def act_checked(run: Run) -> None:  # noqa: ARG001
-            guards_.check("before the plan's first row")
-            for i, name in enumerate(names):
-                if run_table(address + table.strides[0] * i, 1) >= 0:
-                    raise row_failed(self.native.plan, i, count)
-                guards_.check(name)
-
-        if guards is not None:
-            guards_ = guards
-            self.segments.append(act_checked)
-            return
+        steps = [*names]
 
         def act(run: Run) -> None:  # noqa: ARG001  (every segment is called alike)
+            if self.careful:
+                carefully(self, address, steps)
+                return
             failed = run_table(address, count)
             if failed >= 0:
                 raise row_failed(self.native.plan, failed, count)
@@ -531,14 +564,6 @@ class _Behind(list[int]):
         """Where that starts, and how many bytes it has."""
         n = rows[self.symbol]
         return self.address + n * self.each, (self.padded - n) * self.each
-
-
-def row_failed(plan: Plan, row: int, count: int) -> ExecutionError:
-    """What is raised when a library reports an error from inside a table."""
-    return ExecutionError(
-        f"native row {row} of {count} of plan {plan.number} reported an error",
-        fix="compare with settings.set_option('native', False), and report the model",
-    )
 
 
 def _side_by_side(scalars: list[Buffer]) -> dict[str, Any]:

@@ -142,8 +142,10 @@ def execute(plan: Plan, run: Run) -> Binding | None:
     if run.state.carried and any(layout.begins is not None for layout in run.layouts.values()):
         for frames in run.state.carried.values():
             frames.frames()  # they lie in memory that this run writes
-    if native.proof is not None and native.proof.due(run):
+    if native.proof is not None and native.guards is None and native.proof.due(run):
         return proved(native, run, waiting_of(plan))
+    if native.proof is not None and native.guards is not None and native.binding(run).careful:
+        return proved(native, run, interpreter_of(plan))
     binding = native.serve(run)
     return binding if native.proof is None else None
 

@@ -12,15 +12,17 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cntk_lab.backends.cpu.executor import FIELDS
+from cntk_lab.engine.guards import poisoned, row_failed
 from cntk_lab.engine.plan import Contract, Loop, Plan, Step, View, all_steps
 from cntk_lab.engine.run import Interpreter, Run, State
-from cntk_lab.errors import LabWarning
+from cntk_lab.errors import ExecutionError, LabWarning
 from cntk_lab.graph.variable import _Valued
 from cntk_lab.tensor.shape import FREE, size
 from cntk_lab.tensor.sparse import RowSparse, SparseRows
@@ -32,8 +34,8 @@ _SHARE = 0.01
 """Of the time since the plan was made, what the comparison of a training plan may take."""
 _ANYWAY = 0.003
 """Seconds that it may take at once."""
-_NEAR = {"float32": (1e-3, 1e-4), "float64": (1e-8, 1e-9)}
-"""Relative and absolute difference below which nobody asks further; the absolute one in the largest value's units."""
+_NEAR = {"float32": (1e-3, 1e-4, 1e-6), "float64": (1e-8, 1e-9, 1e-14)}
+"""Difference below which nobody asks further: relative to the number, to the largest one, and absolute."""
 _SHAKES = 8
 _LAST_DIGITS = 16
 """Shaken by so many units in the last place."""
@@ -141,11 +143,16 @@ def proved(native: NativePlan, run: Run, interpreter: Interpreter) -> Binding | 
     side, start = proof.side(run), proof.side(run)
     interpreter.run(side)
     binding = native.serve(run)
+    made, binding.made = binding.made, {}
     faults = list(proof.differences(run, side, lambda i: shaken_run(proof, interpreter, start, i)))
     if not faults:
-        native.proof = None
+        if native.guards is None:
+            native.proof = None
         return binding
     proof.take_over(run, side)
+    if native.guards is not None:
+        others = [shaken_run(proof, interpreter, start, i) for i in range(_SHAKES)]
+        raise _wrong(native.plan, faults, first_wrong(native.plan, made, side, others))
     native.plan.made["native"] = None
     tell(native.plan, faults)
     return None
@@ -165,6 +172,58 @@ def tell(plan: Plan, faults: list[str]) -> None:
     )
 
 
+def carefully(binding: Binding, address: int, steps: Sequence[int]) -> None:
+    """Run the rows of a table one by one: look at the zones after each, and keep what each step makes.
+
+    Args:
+        binding: whose table it is; its memory is watched.
+        address: of the table.
+        steps: of which step each row is; -1 for rows between steps.
+    """
+    native, watch = binding.native, binding.watch
+    assert watch is not None
+    for i, number in enumerate(steps):
+        if native.executor.run_address(address + 8 * FIELDS * i, 1) >= 0:
+            raise row_failed(native.plan, i, len(steps))
+        if number < 0:
+            continue
+        step, own = native.plan.steps[number], native.steps[number]
+        watch.check(f"step {number} ({step.kind}) of plan {native.plan.number}")
+        if i + 1 == len(steps) or steps[i + 1] != number:
+            early = own.writes_early() if own is not None else ()
+            for w in early or step.writes:
+                if native.lies_in_arena(w):
+                    binding.made[w] = native.memory(w, binding.rows).copy()
+
+
+def first_wrong(plan: Plan, made: dict[int, Any], side: Run, others: list[Run]) -> str:
+    """The first step whose result differs from NumPy's.
+
+    Args:
+        plan: the plan.
+        made: what steps made, by buffer.
+        side: NumPy's run.
+        others: NumPy's shaken runs.
+    """
+    for i, step in enumerate(plan.steps):
+        for w in (w for s in all_steps([step]) for w in s.writes if w in made):
+            bad = off(made[w], side.arrays[w])
+            unwritten = poisoned(made[w]) == made[w].size  # what other steps do along the way leaves no result
+            if bad is not None and not unwritten:
+                bad = left(bad, made[w], side.arrays[w], [o.arrays[w] for o in others])
+                if bad.any():
+                    return f"step {i} ({step.kind}) of plan {plan.number}, {', '.join(step.nodes)}: {plan.buffers[w]}"
+    return f"plan {plan.number} {plan.title}"
+
+
+def _wrong(plan: Plan, faults: list[str], where: str) -> ExecutionError:
+    return ExecutionError(
+        f"native code and NumPy differ in plan {plan.number}: {'; '.join(faults[:3])}",
+        where=where,
+        fix="a bug of the native tier: report the model; settings.set_option('native', False) avoids it",
+    )
+
+
 # ---- shaken runs
 
 
@@ -173,7 +232,7 @@ def shaken_run(proof: Proof, interpreter: Interpreter, start: Run, seed: int) ->
     random = np.random.default_rng(seed)
     run = _copied(start)
     for number, array in start.arrays.items():
-        run.arrays[number] = _shaken(array, random)
+        run.arrays[number] = array.copy() if _whole(array) else _shaken(array, random)
     plan = proof.plan
     for step, action in zip(plan.steps, interpreter.actions, strict=True):
         action(run)
@@ -185,14 +244,17 @@ def shaken_run(proof: Proof, interpreter: Interpreter, start: Run, seed: int) ->
 
 
 def _shaken(array: Any, random: np.random.Generator) -> Any:
-    """An array with other last digits; whole numbers stay (they are indices, counts, flags)."""
+    """An array with other last digits."""
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
         return copy.copy(array)
     with np.errstate(all="ignore"):
-        if (array == np.rint(array)).all():
-            return array.copy()
         signs = random.integers(0, 2, array.shape, np.int8).astype(array.dtype) * 2 - 1
         return array * (1 + signs * (_LAST_DIGITS * np.finfo(array.dtype).eps))
+
+
+def _whole(array: Any) -> bool:
+    """Whether data are whole numbers: indices, counts, flags, which are exact."""
+    return isinstance(array, np.ndarray) and array.dtype.kind == "f" and bool((array == np.rint(array)).all())
 
 
 def _copied(run: Run) -> Run:
@@ -213,10 +275,10 @@ def off(got: Any, want: Any) -> Any:
     got, want = _dense(got), _dense(want)
     if got.shape != want.shape:
         return np.ones(want.shape, bool)
-    relative, absolute = _NEAR.get(str(want.dtype), (0.0, 0.0))
+    relative, of_largest, absolute = _NEAR.get(str(want.dtype), (0.0, 0.0, 0.0))
     with np.errstate(all="ignore"):
         finite = np.abs(want[np.isfinite(want)])
-        bound = absolute * min(1.0, float(finite.max(initial=0.0))) + 1e-30
+        bound = of_largest * min(1.0, float(finite.max(initial=0.0))) + absolute
         same = np.isclose(got, want, relative, bound, equal_nan=True)
     return None if same.all() else ~same
 

@@ -25,7 +25,7 @@ GEMM        a = argument block (blas.GEMM_FIELDS), b = 4 for float32, 8 for floa
 HANDLE      a = oneDNN memory object, b = address: gives the memory its data (needed inside loops only)
 LOOP        a = address of the loop's descriptor, b = threads
 COPY        a = to, b = from, c = bytes
-FILL        a = to, b = bytes: fills with zeros
+FILL        a = to, b = bytes, c = the word that fills them: 0, or any of eight equal bytes
 ==========  ==========================================================================================================
 
 A kernel's argument block is ``[inputs..., outputs..., rows, scratch]`` (print_numba.Code says the order and the size of
@@ -140,9 +140,9 @@ def kernel(table, count, context, times):
         elif kind == 7:
             words = b >> 3
             for j in range(words):
-                st_i64(a, j, 0, 0)
+                st_i64(a, j, c, 0)
             for j in range(words << 3, b):
-                st_u8(a, j, 0, 0)
+                st_u8(a, j, c & 255, 0)
         if times != 0:
             call_clock(ld_i64(context, 11, -1), 1, context + 96)
             st_i64(times, i, ld_i64(times, i, -1) + ld_i64(context, 12, -1) * 1000000000 + ld_i64(context, 13, -1) -
@@ -309,9 +309,9 @@ def copy_row(to: int, source: int, size: int) -> list[int]:
     return [COPY, to, source, size, 0, 0, 0, 0]
 
 
-def fill_row(to: int, size: int) -> list[int]:
-    """The row that sets ``size`` bytes to zero."""
-    return [FILL, to, size, 0, 0, 0, 0, 0]
+def fill_row(to: int, size: int, word: int = 0) -> list[int]:
+    """The row that fills ``size`` bytes with a word of eight equal bytes."""
+    return [FILL, to, size, word, 0, 0, 0, 0]
 
 
 class Executor:

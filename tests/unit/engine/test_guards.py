@@ -1,30 +1,111 @@
-"""Guard zones: what is written beside a buffer is found, and the native tier writes beside none."""
+"""Checked memory: writing beside a buffer, reading what is not written or not in use, and wrong numbers are found."""
 
 import ctypes
+import dataclasses
 
 import numpy as np
 import pytest
 
+import cntk_lab as C
 from cntk_lab import settings
-from cntk_lab.backends.cpu import jit, onednn
-from cntk_lab.engine import execute
-from cntk_lab.engine.guards import Guards
+from cntk_lab.backends.cpu import executor, jit, onednn
+from cntk_lab.engine import bind, execute, native
+from cntk_lab.engine.guards import Guards, Watch
 from cntk_lab.errors import ExecutionError
 from tests.unit.engine.test_native_plans import MODELS, _flat, _plan
 
+needs_native = pytest.mark.skipif(not (jit.available() and onednn.available()), reason="no numba or no oneDNN here")
 
+
+@needs_native
 @pytest.mark.parametrize("place", [-1, 12])
 def test_writing_beside_a_buffer_is_named(place):
     guards = Guards()
-    array = guards.empty((3, 4), "float32", "%7")
-    guards.check("before")
-    start = array.ctypes.data + 4 * place
-    ctypes.c_float.from_address(start).value = 1.0
+    assert guards.kernel.wait(60)
+    assert executor.load().wait(60)
+    room = guards.empty(48)
+    watch = Watch(guards, executor.load().run_address, {"%7": (room, 48)}, {"%7": -1})
+    watch.place()
+    watch.check("before")
+    ctypes.c_float.from_address(room.ctypes.data + 4 * place).value = 1.0
     with pytest.raises(ExecutionError) as error:
-        guards.check("step 3")
+        watch.check("step 3")
     assert "%7 were overwritten" in str(error.value)
     assert "step 3" in str(error.value)
-    guards.check("once more")  # the zone is whole again
+    watch.place()
+    watch.check("once more")  # the zone is whole again
+
+
+def model():
+    x = C.input_variable(4)
+    w = C.parameter(init=np.full((4, 3), 0.3, np.float32))
+    a = C.tanh(C.times(x, w))
+    return x, C.splice(C.times(a, C.constant(np.ones((3, 2), np.float32))), C.softmax(a))
+
+
+def evaluated(rows=2):
+    x, z = model()
+    with settings.option(background_compilation=False, checked=True, native_after=0):
+        return [z.eval({x: np.ones((n, 4), np.float32)}) for n in (rows, rows, rows + 1)]
+
+
+@needs_native
+def test_checked_numbers_are_those_of_numpy():
+    x, z = model()
+    with settings.option(native=False):
+        want = z.eval({x: np.ones((2, 4), np.float32)})
+    for got in evaluated():
+        np.testing.assert_allclose(got[:2], want, rtol=1e-5)
+
+
+@needs_native
+def test_a_step_that_writes_nothing_is_found(monkeypatch):
+    monkeypatch.setattr(native.MapStep, "rows", lambda step, binder: [])
+    with pytest.raises(ExecutionError, match="never written"):
+        evaluated()
+
+
+@needs_native
+def test_a_row_that_writes_beside_its_buffer_is_named_with_its_step(monkeypatch):
+    real = native.MapStep.rows
+
+    def longer(step, binder):
+        w = step.step.writes[0]
+        b = binder.native.plan.buffers[w]
+        behind = binder.address(w) + 4 * binder.rows[b.rows] * int(np.prod(b.whole or b.shape))
+        return [*real(step, binder), executor.fill_row(behind, 4)]
+
+    monkeypatch.setattr(native.MapStep, "rows", longer)
+    with pytest.raises(ExecutionError, match=r"4 bytes behind %\d+ were overwritten[\s\S]*step \d+ \(Map\)"):
+        evaluated()
+
+
+@needs_native
+def test_reading_what_is_out_of_use_is_found(monkeypatch):
+    real = bind.slots_of
+
+    def too_short(*arguments, **named):
+        slots = real(*arguments, **named)
+        for slot in slots:
+            slot.free_after = min(slot.free_after, 0)  # after the product, nobody may read it
+        return slots
+
+    monkeypatch.setattr(bind, "slots_of", too_short)
+    with pytest.raises(ExecutionError, match="memory that is not in use"):
+        evaluated()
+
+
+@needs_native
+def test_a_wrong_kernel_is_named_with_its_step(monkeypatch):
+    real = native.numba_code
+
+    def wrong(kernel):
+        code = real(kernel)
+        return dataclasses.replace(code, source=code.source.replace("tanh_f32", "exp_f32"))
+
+    monkeypatch.setattr(native, "numba_code", wrong)
+    with pytest.raises(ExecutionError, match=r"native code and NumPy differ[\s\S]*where: step \d+ \(Map\)"):
+        evaluated()
 
 
 @pytest.mark.skipif(not (jit.available() and onednn.available()), reason="no numba or no oneDNN here")
