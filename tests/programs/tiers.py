@@ -28,6 +28,7 @@ TIERS: dict[str, dict[str, object]] = {
     "fused": {"native": False},
     "waiting": {"native_after": 10**9, "background_compilation": False},
     "native": {"native_after": 0, "background_compilation": False},
+    "checked": {"native_after": 0, "background_compilation": False, "checked": True},
 }
 """What is compared with the reference. Training is native from its first step on, so that it never waits here."""
 RELATIVE = {"float32": 1e-4, "float64": 1e-9}
