@@ -93,7 +93,9 @@ class NativePlan:
             for d in s.body
             if isinstance(d, Delay) and d.key and d.offset > 0
         ]
-        self._symbols = sorted({b.rows for b in plan.buffers if b.rows})
+        touched = {n for s in all_steps(plan.steps) for n in (*s.reads, *s.writes)} | set(plan.outputs.values())
+        self._symbols = sorted({b.rows for b in plan.buffers if b.rows and (b.role != "temporary" or b.id in touched)})
+        """Row symbols that a run knows: those of values that are no longer computed are not among them."""
         self._exact = {
             plan.buffers[b].rows
             for s, own in zip(plan.steps, self.steps, strict=True)
