@@ -204,7 +204,7 @@ class Lowering:
     def _delay(self, node: Node) -> None:
         target = self._output(node)
         reads = [self.value(v) for v in node.inputs]
-        rows, dims = self.builder.buffers[target].rows, node.outputs[0].type.dims
+        rows, dims = self.builder.buffers[target].rows, self.builder.buffers[target].shape
         narrow = self.builder.buffers[reads[0]]
         if narrow.shape != dims:  # the initial state has more axes, or longer ones
             reads[0] = self.builder.new(narrow.rows, dims, narrow.dtype, name=narrow.name)

@@ -69,3 +69,11 @@ def test_initial_states_of_recurrences_are_inferred() -> None:
     states = tuple(C.parameter(-1, init=0, name=n) for n in ("h", "c"))
     C.layers.Recurrence(C.layers.LSTM(5), initial_state=states)(x)
     assert [s.shape for s in states] == [(5,), (5,)]
+
+
+def test_recurrences_over_a_dimension_that_is_left_open_run() -> None:
+    x, p = C.sequence.input_variable((-1, 2)), C.placeholder()
+    total = x + C.sequence.past_value(p)
+    total.replace_placeholders({p: total})
+    for _ in range(5):
+        assert total.eval({x: [np.array([[[1, 2]], [[3, 4]]], "f")]})[0].tolist() == [[[1, 2]], [[4, 6]]]
