@@ -354,7 +354,7 @@ class Executor:
 
     def evaluate(self, function: Function, arguments: Any, outputs: Any, device: Any, as_numpy: bool) -> Any:
         """Values of outputs; the value itself if there is one."""
-        outputs = _listed(outputs)
+        outputs = outputs if outputs is None else _listed(outputs)
         with TURN:
             asked = self._asked(_values, function, outputs)
             values = _answer(asked, arguments, device, as_numpy=as_numpy)
