@@ -21,7 +21,7 @@ import numpy as np
 from cntk_lab.backends.cpu.executor import FIELDS
 from cntk_lab.engine.guards import poisoned, row_failed
 from cntk_lab.engine.plan import Contract, Loop, Plan, Step, View, all_steps
-from cntk_lab.engine.run import Interpreter, Run, State
+from cntk_lab.engine.run import Interpreter, Run
 from cntk_lab.errors import ExecutionError, LabWarning
 from cntk_lab.graph.variable import _Valued
 from cntk_lab.tensor.shape import FREE, size
@@ -129,7 +129,7 @@ class Proof:
             np.copyto(self._native(run, number), side.arrays[number])
         run.arrays = {**run.arrays, **{n: side.arrays[n] for n in self.plan.outputs.values()}}
         run.given.clear()
-        run.state.streams, run.state.carried = side.state.streams, side.state.carried
+        run.state.adopt(side.state)
 
 
 def proved(native: NativePlan, run: Run, interpreter: Interpreter) -> Binding | None:
@@ -259,10 +259,7 @@ def _whole(array: Any) -> bool:
 
 def _copied(run: Run) -> Run:
     """Another run on the same data, with random streams and carried frames of its own."""
-    state = State()
-    known = {id(run.xp): run.xp}  # streams refer to the array module, which nobody copies
-    state.streams, state.carried = copy.deepcopy(run.state.streams, known), dict(run.state.carried)
-    made = Run(dict(run.layouts), state, run.xp, training=run.training, backend=run.backend)
+    made = Run(dict(run.layouts), run.state.copy(run.xp), run.xp, training=run.training, backend=run.backend)
     made.arrays = dict(run.arrays)
     return made
 

@@ -7,6 +7,7 @@ same interpreter runs on CuPy arrays with a GPU backend's kernels. Native tiers 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -68,6 +69,21 @@ class State:
         self._asked: dict[str, object] = {}
         """What each stream was asked for with: one that was restored goes on, whatever seed its node has."""
         self.carried: dict[str, Any] = {}
+
+    def copy(self, xp: Any) -> State:
+        """Another state that goes on from here by itself.
+
+        Args:
+            xp: the array module, which streams refer to and nobody copies.
+        """
+        made = State()
+        made.streams, made._asked = copy.deepcopy(self.streams, {id(xp): xp}), dict(self._asked)
+        made.carried = dict(self.carried)
+        return made
+
+    def adopt(self, other: State) -> None:
+        """Go on from where another state is."""
+        self.streams, self._asked, self.carried = other.streams, other._asked, other.carried
 
     def stream(self, key: str, seed: int, xp: Any) -> Any:
         """The random stream of one node: another seed, or another kind of numbers, begins anew."""

@@ -275,7 +275,7 @@ CASES = [
         "a product over more axes than there are",
         lambda: C.times(x(shape=3), C.parameter((2, 3, 2), name="W")),
         ShapeError,
-        "times: the right operand [2 x 3 x 2] sums over 2 axes, the left [3] has 1\n"
+        "times: the right operand sums over 2 axes [2 x 3], the left [3] has 1\n"
         "  where: times(x [3], W [2 x 3 x 2]), built at FILE\n"
         "  fix:   give the right operand 2 axes or fewer, or another output_rank",
     ),
