@@ -120,9 +120,10 @@ def told(error: BaseException) -> str:
 
 
 def traced(error: BaseException) -> str:
-    """The traceback of an exception, for a log; of a recursion only its ends.
+    """The traceback of an exception, for a log; of a recursion only its ends. Any log can write it.
 
     Args:
         error: what was raised.
     """
-    return "".join(traceback.format_exception(error, limit=None if not isinstance(error, RecursionError) else -20))
+    lines = traceback.format_exception(error, limit=None if not isinstance(error, RecursionError) else -20)
+    return "".join(lines).encode("utf-8", "backslashreplace").decode()

@@ -152,6 +152,13 @@ def test_unforeseen_errors_are_told_to_the_browser_and_traced_in_the_log(error, 
     assert "raise self.error" in caplog.text
 
 
+def test_the_log_takes_halves_of_characters(caplog):
+    widget = Unforeseen()
+    widget.error = ValueError("no node \ud800")
+    replies(widget, {"number": 3, "request": {"kind": "all"}})
+    assert "no node \\ud800" in caplog.text.encode().decode()
+
+
 def test_errors_for_the_user_are_told_whole_and_not_logged(caplog):
     widget = Unforeseen()
     widget.error = GraphError("what is wrong", "where it is", "how to fix it")
