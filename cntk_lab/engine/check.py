@@ -29,6 +29,7 @@ from cntk_lab.engine.plan import (
     Order,
     Part,
     Plan,
+    RowSymbol,
     Spread,
     Step,
     View,
@@ -192,11 +193,20 @@ def _kernels_fit(plan: Plan) -> Wrong:
             yield f"{what}: {error}"
 
 
+def _may_meet(rows: RowSymbol, others: RowSymbol) -> bool:
+    """Whether values of two row symbols may be combined: a minibatch that data make is as long as another if it turns
+    out so, when it runs.
+    """
+    parts, other = rows.split(","), others.split(",")
+    made = parts[0] != "#" or other[0] != "#"
+    return parts == other or (made and parts[0][:1] == other[0][:1] and parts[1:] == other[1:])
+
+
 def _operand_fits(b: Buffer, o: Operand, s: Map) -> Wrong:
     if b.touched or b.sparse:
         return
     domain = s.kernel.domain
-    if o.rows != bool(b.rows) or b.rows not in ("", s.rows):
+    if o.rows != bool(b.rows) or (b.rows and not _may_meet(b.rows, s.rows)):
         yield f"{describe(s)} over [{s.rows}] sees {b} {'with' if o.rows else 'without'} rows"
     if o.dtype != b.dtype:
         yield f"{describe(s)} sees {b} as {o.dtype}, it is {b.dtype}"

@@ -120,7 +120,8 @@ def test_native_rows_stay_inside_their_buffers(name):
             got = out.grad({x: data}, wrt=wrt, outputs=[out.output])
             assert execute.native_of(_plan(out, wrt)).guards is not None
         for a, b in zip(_flat(got), _flat(want), strict=True):
-            np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+            # gradients through normalization are small differences of large sums
+            np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5 * max(1, np.abs(b).max(initial=0)))
 
 
 @pytest.mark.skipif(not (jit.available() and onednn.available()), reason="no numba or no oneDNN here")
