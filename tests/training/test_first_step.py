@@ -24,13 +24,16 @@ import cntk_lab as C
 from cntk_lab.backends.cpu import jit
 from cntk_lab.cli._demo import convnet
 from cntk_lab.engine import training
+from cntk_lab.engine.bind import NativePlan
 
-native, real = [], training.execute
+native, real, serve = [], training.execute, NativePlan.serve
 def execute(plan, run):
-    binding = real(plan, run)
-    native.append(binding is not None)
-    return binding
-training.execute = execute
+    native.append(False)
+    return real(plan, run)
+def served(self, run):
+    native[-1] = True
+    return serve(self, run)
+training.execute, NativePlan.serve = execute, served
 
 x, y = C.input_variable((1, 28, 28)), C.input_variable(10)
 z = convnet()(x)
