@@ -67,7 +67,7 @@ def describe(function: Function) -> records.ModelDescription:
     )
 
 
-_MIXING = ("times", "times_transpose", "splice")
+_MIXING = ("times", "times_transpose")
 """Operators beside the elementwise ones that combine one sample for a sequence with frames."""
 
 

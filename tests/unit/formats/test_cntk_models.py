@@ -289,12 +289,37 @@ def test_attributes_of_reductions_are_shown_as_cntk_shows_them() -> None:
 def test_samples_beside_frames_are_repeated_in_the_file() -> None:
     s, y = C.sequence.input_variable((2, 3)), C.input_variable((2, 3))
     assert _kinds(s + y) == ["ReconcileDynamicAxis", "Plus"]
-    assert _kinds(C.splice(y, s)) == ["ReconcileDynamicAxis", "Splice"]
+    assert _kinds(C.element_times(y, s)) == ["ReconcileDynamicAxis", "ElementTimes"]
+    assert _kinds(C.clip(s, y, y)) == ["ReconcileDynamicAxis", "ReconcileDynamicAxis", "Clip"]
+    assert _kinds(C.times(C.reshape(s, (3, 2)), y))[-2:] == ["ReconcileDynamicAxis", "Times"]
+    assert _kinds(C.splice(C.sequence.broadcast_as(y, s), s))[-2:] == ["Sequence::BroadcastAs", "Splice"]
     assert _kinds(s + 1) == ["Plus"]
     loaded = formats.load(write.to_bytes(C.times(C.reshape(s, (3, 2)), y)))
     frames, sample = np.arange(12, dtype=np.float32).reshape(2, 2, 3), np.ones((1, 2, 3), np.float32)
     found = loaded.eval(dict(zip(loaded.arguments, ([frames], sample), strict=True)))
     np.testing.assert_array_equal(found[0][:, :, 0], frames.reshape(2, 3, 2).sum(axis=2))
+
+
+@pytest.mark.parametrize(
+    ("choose", "expected"),
+    [
+        (lambda s: C.sequence.gather(s, C.greater(s, 0)), [1, 2.5, 5.25]),
+        (lambda s: C.sequence.slice(s, 1, 0), [0, 2, 5]),
+    ],
+    ids=["gather", "slice"],
+)
+def test_recurrences_over_chosen_frames_are_read_back_along_their_axis(choose: Any, expected: list[float]) -> None:
+    """The file names the axis of the chosen frames on the edge back, too; the loaded model makes an axis of its own."""
+    s = C.sequence.input_variable((), name="s")
+    chosen = choose(s)
+    back = C.placeholder((), dynamic_axes=chosen.dynamic_axes)
+    f = chosen + 0.5 * C.sequence.past_value(back)
+    f = f.replace_placeholders({back: f.output})
+    loaded = formats.load(write.to_bytes(f))
+    frames = np.array([1, 0, 2, 4], np.float32)
+    for model in (f, loaded, formats.load(write.to_bytes(loaded))):
+        for _ in range(3):
+            np.testing.assert_array_equal(model.eval({model.arguments[0]: [frames]})[0], expected)
 
 
 def test_squeeze_keeps_its_axes() -> None:
