@@ -168,12 +168,15 @@ def get_default_override(function_or_class: Owner, **kwargs: Any) -> Any:
     if len(kwargs) != 1:
         raise SignatureError(f"get_default_override: {len(kwargs)} arguments are asked for", fix="ask for exactly one")
     ((name, value),) = kwargs.items()
-    if not isinstance(value, default_override_or):
-        return value
-    for scope in reversed(_scopes.get()):
-        if name in scope.options and (scope.owners is None or function_or_class in scope.owners):
-            return scope.options[name]
-    return value.value
+    if isinstance(value, default_override_or):
+        heard = (s for s in reversed(_scopes.get()) if s.owners is None or function_or_class in s.owners)
+        value = next((s.options[name] for s in heard if name in s.options), value.value)
+    if name == "activation" and isinstance(value, str):
+        raise SignatureError(
+            f"{getattr(function_or_class, '__name__', 'layer')}: activation is {value!r}, not a function",
+            fix=f"give C.{value}" if value.isidentifier() else "give a function such as C.relu",
+        )
+    return value
 
 
 def current_option(name: str, fallback: Any) -> Any:

@@ -17,6 +17,7 @@ from typing import Final
 
 from cntk_lab import _changes
 from cntk_lab._turn import new_lock
+from cntk_lab.errors import AttributeValueError
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,13 @@ def _parse(option_: Option, text: str) -> object:
     if isinstance(option_.default, bool):
         return text.strip().lower() not in ("", "0", "no", "off", "false")
     if isinstance(option_.default, int):
-        return int(text)
+        try:
+            return int(text)
+        except ValueError:
+            raise AttributeValueError(
+                f"{option_.variable} is {text!r}, not a whole number",
+                fix=f"{option_.meaning}; default {option_.default}",
+            ) from None
     return text
 
 

@@ -66,7 +66,7 @@ class MinibatchSourceFromData(UserMinibatchSource):
         super().__init__()
 
     def _add(self, number: int, name: str, data: Any, kind: Any) -> None:
-        where = f"stream '{name}'"
+        where, given = f"stream '{name}'", data
         if isinstance(data, Value):
             data = data.as_sequences() if data.rows is not None else data.raw
         listed = isinstance(data, (list, tuple))
@@ -79,6 +79,11 @@ class MinibatchSourceFromData(UserMinibatchSource):
             first = data[0]
         elif not sparse:
             first = data = np.asarray(data)
+            if not data.ndim:
+                raise ReaderError(
+                    f"{where}: a {type(given).__name__} is no data",
+                    fix="give an array (samples first) or a list of arrays",
+                )
         dtype = dtypes.name_of(getattr(kind, "dtype", None) or ("float64" if first.dtype == np.float64 else "float32"))
         shape = tuple(first.shape[1:]) or ((1,) if first.ndim < 2 else ())
         shape = tuple(getattr(kind, "shape", None) or shape)

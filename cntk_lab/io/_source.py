@@ -375,6 +375,11 @@ def open_readers(config: MinibatchSourceConfig, defects: Defects) -> Reader:
         if isinstance(each, UserDeserializer):
             opened.append(open_user(each, defects))
             continue
+        if not isinstance(each, Mapping) or "type" not in each:
+            raise ReaderError(
+                f"a {type(each).__name__} stands where a deserializer is expected",
+                fix="give CTFDeserializer(...) or the like; arrays go to MinibatchSourceFromData",
+            )
         description = Deserializer(each["type"], {k: v for k, v in each.items() if k != "type"})
         description["frameMode"] = config.is_frame_mode_enabled
         description["multiThreaded"] = config.is_multithreaded.value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -525,9 +526,9 @@ def image_scaler(
 # ---- dropout
 
 
-def _rate(x: TensorType, dropout_rate: float) -> Shape:
-    if not 0 <= dropout_rate < 1:
-        raise AttributeValueError(f"dropout: the rate is {dropout_rate}", fix="give a rate with 0 <= rate < 1")
+def _rate(x: TensorType, dropout_rate: object) -> Shape:
+    if not isinstance(dropout_rate, numbers.Real) or not 0 <= float(dropout_rate) < 1:
+        raise AttributeValueError(f"dropout: the rate is {dropout_rate!r}", fix="give a rate with 0 <= rate < 1")
     return x.dims
 
 

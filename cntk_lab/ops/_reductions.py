@@ -58,7 +58,11 @@ def static_axes(axis: Any, rank: int) -> list[int]:
             elif a.is_static_axis:
                 found.append(from_right(a.static_axis_index(), rank))
         else:
-            found.append(from_right(int(a), rank))
+            try:
+                number = int(a)
+            except (TypeError, ValueError):
+                raise AxisError(f"{a!r} is no axis", fix="give a number, an Axis, or a list of them") from None
+            found.append(from_right(number, rank))
     return sorted(set(found))
 
 

@@ -50,10 +50,13 @@ def as_shape(shape: object, *, may_be_empty: bool = False) -> Shape:
 
 def _whole(dimension: object) -> int:
     """A dimension as an int; CNTK takes the result of a division too, if it is a whole number."""
-    whole = int(dimension)  # type: ignore[call-overload]
-    if whole != dimension:
+    try:
+        whole = int(dimension)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
+        whole = None
+    if whole is None or whole != dimension:
         raise ShapeError(f"a dimension of {dimension!r} is no whole number", fix="divide with //")
-    return whole  # type: ignore[no-any-return]
+    return int(whole)
 
 
 def size(shape: Sequence[int]) -> int:
