@@ -518,6 +518,9 @@ def check_complete(roots: Iterable[Variable]) -> None:
     ]
     if unknown:
         infer.infer_nodes(found)
+    for node in walk.flat_nodes(roots):
+        if any(isinstance(v, _Valued) and v.was_open for v in node.inputs):
+            infer.confirm(node)
     for leaf in walk.flat_leaves(roots):
         if leaf.is_placeholder:
             raise GraphError(

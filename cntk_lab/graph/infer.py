@@ -17,7 +17,7 @@ from cntk_lab.graph.node import Node
 from cntk_lab.graph.opdef import TensorType, Trait, apply, needs
 from cntk_lab.graph.variable import CONSTANT, PARAMETER, Constant, Variable, _Valued
 from cntk_lab.tensor.dtype import CNTK_NAME
-from cntk_lab.tensor.shape import INFERRED, Shape, broadcast, fill_inferred, is_known
+from cntk_lab.tensor.shape import INFERRED, Shape, broadcast, fill_inferred, is_known, text
 
 _MAX_PASSES = 50
 _UNKNOWN = TensorType(None, None, None)
@@ -50,6 +50,26 @@ def infer_node(node: Node, *, hopeful: int = 0, depth: int = 3) -> bool:
             changed = True
         output.needs_gradient = any(v.needs_gradient for v in node.inputs)
     return changed
+
+
+def confirm(node: Node) -> None:
+    """Look once more whether the operands fit: dimensions of parameters may have been inferred elsewhere meanwhile.
+
+    Raises:
+        LabError: if they do not, with the node's place in the user's program.
+    """
+    try:
+        types = _output_types(node, hopeful=0)
+        for output, new in zip(node.outputs, types, strict=True):
+            if new.shape is not None and output.type.shape is not None and new.shape != output.type.shape:
+                raise ShapeError(
+                    f"{output} has become {text(new.shape)}: a parameter's dimensions were inferred elsewhere",
+                    fix="give the parameter its full shape, or use it where it fits",
+                )
+    except LabError as error:
+        if error.where:
+            raise
+        raise type(error)(error.what, where_of(node), error.fix) from None
 
 
 def infer_nodes(nodes: Sequence[Node], depth: int = 3) -> None:

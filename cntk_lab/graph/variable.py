@@ -192,7 +192,7 @@ MOST_AT_ONCE = 1 << 16
 class _Valued(Variable):
     """A variable that holds numbers: what parameters and constants share."""
 
-    __slots__ = ("_init", "_storage", "device", "follows", "seed", "soft")
+    __slots__ = ("_init", "_storage", "device", "follows", "seed", "soft", "was_open")
 
     def __init__(
         self,
@@ -206,6 +206,8 @@ class _Valued(Variable):
         self._storage: Storage | None = None
         self.follows: _Valued | None = None
         """Whose numbers these are, in another element type: what is written there counts here."""
+        self.was_open = False
+        """Whether dimensions were inferred: what used it before may not fit any more."""
         self.soft = False
         """Whether this is a number of the program that takes the element type of what it is combined with."""
         self._init: initializers.Initializer | np.ndarray[Any, Any] | None = None
@@ -266,6 +268,7 @@ class _Valued(Variable):
 
     def resolve_shape(self, shape: Shape) -> None:
         """Fix the inferred dimensions. Called by inference."""
+        self.was_open = True
         self.type = TensorType(shape, self.type.dtype, (), self.type.sparse)
 
     def is_initialized(self) -> bool:

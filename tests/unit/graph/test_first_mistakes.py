@@ -36,3 +36,12 @@ def test_a_switch_that_is_no_number_says_which_variable(monkeypatch):
     monkeypatch.setenv("CNTK_LAB_NATIVE_AFTER", "soon")
     with pytest.raises(LabError, match="CNTK_LAB_NATIVE_AFTER is 'soon', not a whole number"):
         settings.get("native_after")
+
+
+def test_dimensions_that_were_inferred_elsewhere_are_told_before_anything_is_computed():
+    w, v = C.parameter((4, C.InferredDimension)), C.parameter((C.InferredDimension, 5))
+    product = C.times(w, v)
+    C.times(w, C.input_variable((4, 1)))
+    C.times(C.input_variable((1, 5)), v)
+    with pytest.raises(LabError, match=r"times: [\s\S]*where: times\("):
+        product.eval()
