@@ -10,7 +10,7 @@ __all__ = ["NOT_BUILT", "NotBuiltError", "refuse"]
 
 NOT_BUILT: Final = {
     "crosstalk": "write weights with Function.save, and read them with load_model",
-    "crosstalkcaffe": "convert the Caffe model to ONNX and load that: Function.load(path, format=ModelFormat.ONNX)",
+    "crosstalkcaffe": "convert the Caffe model with CNTK 2.7 itself, save it there, and load that file here",
     "deeprl": "write the agent with Trainer: the tutorial of CNTK (203) shows a deep Q-network",
     "netopt": "train and save the full network; factorisation and binarisation are planned",
 }
