@@ -55,11 +55,7 @@ def test_import_is_quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_model_runs_where_every_optional_package_is_missing() -> None:
     answer = run_python(f"""
         import sys
-        class Missing:
-            def find_spec(self, name, path=None, target=None):
-                if name.split(".")[0] in {(*HEAVY, "onednn")!r}:
-                    raise ModuleNotFoundError(name, name=name)
-        sys.meta_path.insert(0, Missing())
+        sys.modules.update(dict.fromkeys({(*HEAVY, "llvmlite", "onednn")!r}))  # as Python marks what is not there
         import cntk_lab as C
         x = C.input_variable(2)
         print(C.reduce_sum(x * 2).eval({{x: [[1, 2]]}}).sum())
