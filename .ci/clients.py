@@ -29,6 +29,8 @@ NEEDS = (
     "joblib", "threadpoolctl", "cloudpickle", "narwhals",
 )  # fmt: skip
 """What the clients import, beside what the development environment of this package has (NumPy, SciPy, pandas)."""
+BY_CHANCE = 3
+"""So many tests may fail in one run: Keras' tests train from unseeded weights, and some ask for an accuracy."""
 CLIENTS = {
     "keras": ("Keras==2.3.1", "Keras-2.3.1.tar.gz", "Keras-2.3.1/tests", ("--ignore=integration_tests",
               "--ignore=test_api.py", "--ignore=docs", "--continue-on-collection-errors")),
@@ -126,7 +128,7 @@ def main() -> int:
             continue
         count, before = passed(client, tests), record[client]["passed"]
         print(f"clients: {client}: {count} tests pass, {before} did; {record[client]['on_cntk']} on the real CNTK 2.7")
-        lost |= count < before
+        lost |= count < before - BY_CHANCE
         record[client]["passed"] = count
     if "--update" in sys.argv:
         RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
