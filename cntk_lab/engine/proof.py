@@ -287,7 +287,6 @@ def left(bad: Any, got: Any, want: Any, shaken: list[Any]) -> Any:
         return bad
     with np.errstate(all="ignore"):
         moved = np.zeros(want.shape)
-        bad = bad & (np.isfinite(got) | np.isfinite(want))  # beyond the largest number, order decides how
         for other in map(_dense, shaken):
             if other.shape != want.shape:
                 return np.zeros(want.shape, bool)  # which rows there are depends on rounding

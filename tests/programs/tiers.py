@@ -157,7 +157,6 @@ def off(got: Array, want: Array, dtype: str) -> Array | None:
 
 def _explained(bad: Array, got: Array, want: Array, shaken: list[Array]) -> Array:
     """What is left of the differences if NumPy's own sensitivity is taken off."""
-    bad = bad & (np.isfinite(got) | np.isfinite(want))  # beyond the largest number, order decides how
     with np.errstate(all="ignore"):
         for other in shaken:
             bad = bad & (np.isfinite(other) == np.isfinite(want))  # where it may be either, anything is right
