@@ -15,8 +15,8 @@ from typing import Any, Final
 import numpy as np
 
 from cntk_lab.device import DeviceDescriptor
-from cntk_lab.engine.delays import Carried
-from cntk_lab.engine.execute import state_of
+from cntk_lab.engine.arrays.delays import Carried
+from cntk_lab.engine.ask.execute import state_of
 from cntk_lab.errors import FormatError, LabWarning
 from cntk_lab.graph import walk
 from cntk_lab.graph.opdef import Trait

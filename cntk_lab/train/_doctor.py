@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from cntk_lab.engine.training import Program
+from cntk_lab.engine.ask.training import Program
 from cntk_lab.graph import walk
 from cntk_lab.graph.node import Node
 from cntk_lab.graph.variable import Variable

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from cntk_lab._turn import TURN
-from cntk_lab.engine.training import Program
+from cntk_lab.engine.ask.training import Program
 from cntk_lab.errors import GraphError, TrainingError
 from cntk_lab.graph import ports
 from cntk_lab.graph.function import Function

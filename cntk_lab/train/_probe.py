@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from cntk_lab.engine.training import Program
+from cntk_lab.engine.ask.training import Program
 from cntk_lab.events import BUS, NodesMeasured, StepTimed
 from cntk_lab.graph import walk
 from cntk_lab.graph.variable import Variable

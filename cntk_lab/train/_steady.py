@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cntk_lab import _changes, settings
-from cntk_lab.engine.training import Program, Totals, surely_finite
+from cntk_lab.engine.ask.training import Program, Totals, surely_finite
 from cntk_lab.events import BUS, StepFinished
 from cntk_lab.learners._learner import Learner, Seen
 from cntk_lab.learners._user import UserLearner

@@ -17,8 +17,8 @@ import numpy as np
 
 from cntk_lab import settings
 from cntk_lab._turn import TURN
-from cntk_lab.engine.execute import Bound
-from cntk_lab.engine.training import Program, Totals, check_finite
+from cntk_lab.engine.ask.execute import Bound
+from cntk_lab.engine.ask.training import Program, Totals, check_finite
 from cntk_lab.errors import GraphError, SignatureError
 from cntk_lab.events import BUS, StepFinished
 from cntk_lab.graph import walk

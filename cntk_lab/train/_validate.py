@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cntk_lab.engine.training import Program
+from cntk_lab.engine.ask.training import Program
 from cntk_lab.errors import DataError
 from cntk_lab.train._history import Validation
 from cntk_lab.train._moment import undisturbed

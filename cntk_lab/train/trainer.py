@@ -14,7 +14,7 @@ from typing import Any
 
 from cntk_lab._turn import TURN, new_lock
 from cntk_lab.axis import Axis
-from cntk_lab.engine.training import Totals
+from cntk_lab.engine.ask.training import Totals
 from cntk_lab.errors import GraphError, TrainingError
 from cntk_lab.graph import ports
 from cntk_lab.graph.compose import combine

@@ -23,8 +23,8 @@ import numpy as np
 import cntk_lab as C
 from cntk_lab.backends.cpu import jit
 from cntk_lab.cli._demo import convnet
-from cntk_lab.engine import training
-from cntk_lab.engine.bind import NativePlan
+from cntk_lab.engine.ask import training
+from cntk_lab.engine.cpu.bind import NativePlan
 
 native, real, serve = [], training.execute, NativePlan.serve
 def execute(plan, run):

@@ -7,7 +7,7 @@ import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn
 from cntk_lab.device import DeviceDescriptor, DeviceKind
-from cntk_lab.engine import execute
+from cntk_lab.engine.ask import execute
 from cntk_lab.errors import LabError
 from cntk_lab.events import BUS, StepTimed
 from cntk_lab.graph import ports

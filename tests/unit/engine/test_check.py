@@ -8,10 +8,12 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn
-from cntk_lab.engine import check, compile, execute
-from cntk_lab.engine.compile import Wanted, make_plan
-from cntk_lab.engine.memory import slots_of
-from cntk_lab.engine.plan import Call, Contract, Delay, Join, Loop, Map, Part, Plan, View, all_steps
+from cntk_lab.engine.ask import execute
+from cntk_lab.engine.make import compile
+from cntk_lab.engine.make.compile import Wanted, make_plan
+from cntk_lab.engine.memory import check as memory_check
+from cntk_lab.engine.memory.slots import slots_of
+from cntk_lab.engine.plan import Call, Contract, Delay, Join, Loop, Map, Part, Plan, View, all_steps, check
 from cntk_lab.errors import ExecutionError
 from cntk_lab.formula import expr as e
 from tests.unit.engine.test_native_plans import MODELS
@@ -329,16 +331,16 @@ def test_plans_of_all_models_are_legal_and_lie_apart_in_memory(name, images):
     wanted = Wanted(outputs=out.outputs, roots=(out.output,), gradients=(x, *out.parameters), training=True)
     with settings.option(check_plans=True):
         plan = make_plan(wanted, fused=True, images=images)
-    check.check_memory(plan, slots_of(plan, plan.steps))
+    memory_check.check_memory(plan, slots_of(plan, plan.steps))
 
 
 def _memory(damage):
     plan = with_gradients()
     slots = slots_of(plan, plan.steps)
-    check.check_memory(plan, slots)
+    memory_check.check_memory(plan, slots)
     more = damage(plan, slots) or {}
     with pytest.raises(ExecutionError, match="is not legal in memory") as error:
-        check.check_memory(plan, slots, **more)
+        memory_check.check_memory(plan, slots, **more)
     return str(error.value)
 
 
@@ -375,14 +377,14 @@ def test_values_do_not_lie_in_each_other_in_a_circle():
     view = one(plan, View)
     plan.steps.append(View(view.writes, view.reads))
     with pytest.raises(ExecutionError, match="lies in itself"):
-        check.check_memory(plan, [])
+        memory_check.check_memory(plan, [])
 
 
 @pytest.mark.parametrize("program", SHARED, ids=[f.__name__ for f in SHARED])
 def test_checked_mode_looks_at_plans_and_their_memory(program, monkeypatch):
     looked = []
-    whole = check.check_memory
-    monkeypatch.setattr(check, "check_memory", lambda *given: looked.append(given[0]) or whole(*given))
+    whole = memory_check.check_memory
+    monkeypatch.setattr(memory_check, "check_memory", lambda *given: looked.append(given[0]) or whole(*given))
     x = C.input_variable((4, 6), needs_gradient=True)
     out = program(x)
     data = np.ones((3, 4, 6), np.float32)

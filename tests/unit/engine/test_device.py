@@ -7,7 +7,7 @@ import cntk_lab as C
 from cntk_lab.backends.cpu import jit
 from cntk_lab.backends.cpu.backend import CpuBackend
 from cntk_lab.device import DeviceDescriptor, cpu
-from cntk_lab.engine import execute
+from cntk_lab.engine.ask import execute
 
 
 class Elsewhere(CpuBackend):

@@ -6,8 +6,8 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn, threads
-from cntk_lab.engine import execute
-from cntk_lab.engine.compile import Wanted, plan_for
+from cntk_lab.engine.ask import execute
+from cntk_lab.engine.make.compile import Wanted, plan_for
 from cntk_lab.errors import DTypeError
 from tests.unit.engine.tiers import numpy_only
 

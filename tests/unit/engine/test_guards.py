@@ -9,8 +9,11 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import executor, jit, onednn
-from cntk_lab.engine import bind, execute, native
-from cntk_lab.engine.guards import Guards, Watch
+from cntk_lab.engine.ask import execute
+from cntk_lab.engine.ask.explain import explain
+from cntk_lab.engine.cpu import bind
+from cntk_lab.engine.cpu import claims as native
+from cntk_lab.engine.cpu.guards import Guards, Watch
 from cntk_lab.errors import ExecutionError
 from tests.unit.engine.test_native_plans import MODELS, _flat, _plan
 
@@ -127,7 +130,7 @@ def test_native_rows_stay_inside_their_buffers(name):
 @pytest.mark.skipif(not (jit.available() and onednn.available()), reason="no numba or no oneDNN here")
 def test_a_plan_tells_where_its_steps_run():
     out, x, _ = MODELS["attention"]()
-    text = _plan(out, [x, *out.parameters]).explain()
+    text = explain(_plan(out, [x, *out.parameters]))
     assert "# cblas one by one, or oneDNN if large, 288 flop/row" in text  # 2 x 6 x 6 x 4: queries by keys
     assert "ns/row" in text
     assert "NumPy" not in text

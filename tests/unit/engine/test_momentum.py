@@ -6,7 +6,8 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn
-from cntk_lab.engine import execute, momentum
+from cntk_lab.engine.ask import execute
+from cntk_lab.engine.cpu import momentum
 
 pytestmark = pytest.mark.skipif(not (jit.available() and onednn.available()), reason="no numba or no oneDNN here")
 

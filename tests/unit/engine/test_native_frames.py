@@ -6,9 +6,9 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import executor, frames, jit
-from cntk_lab.engine import execute
-from cntk_lab.engine.delays import sum_per_sequence
-from cntk_lab.engine.native_frames import FrameStep
+from cntk_lab.engine.arrays.delays import sum_per_sequence
+from cntk_lab.engine.ask import execute
+from cntk_lab.engine.cpu.frames import FrameStep
 from cntk_lab.errors import SequenceError
 from cntk_lab.ops.sequence._frames import max_frames, sum_frames
 from cntk_lab.tensor.layout import Layout

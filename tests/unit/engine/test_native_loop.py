@@ -6,9 +6,9 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn, threads
-from cntk_lab.engine import execute
-from cntk_lab.engine.compile import Wanted, plan_for
-from cntk_lab.engine.native_loop import LoopStep
+from cntk_lab.engine.ask import execute
+from cntk_lab.engine.cpu.loop import LoopStep
+from cntk_lab.engine.make.compile import Wanted, plan_for
 from cntk_lab.engine.plan import Loop
 
 pytestmark = pytest.mark.skipif(not jit.available(), reason="no numba here")

@@ -7,8 +7,8 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn
-from cntk_lab.engine import execute
-from cntk_lab.engine.compile import Wanted, plan_for
+from cntk_lab.engine.ask import execute
+from cntk_lab.engine.make.compile import Wanted, plan_for
 from cntk_lab.engine.plan import Call, Join, Loop, Map, Order, Part, all_steps
 from cntk_lab.formula import expr as e
 

@@ -7,11 +7,12 @@ from scipy.sparse import csr_matrix
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import executor, jit, sparse_rows
-from cntk_lab.engine import execute
-from cntk_lab.engine.compile import Wanted, plan_for
-from cntk_lab.engine.native_sparse import ProductStep, SparseStep, TouchedStep, touched_by
-from cntk_lab.engine.products import contraction, touched_rows
-from cntk_lab.engine.run import Run, State
+from cntk_lab.engine.arrays.products import contraction, touched_rows
+from cntk_lab.engine.arrays.run import Run, State
+from cntk_lab.engine.ask import execute
+from cntk_lab.engine.ask.explain import explain
+from cntk_lab.engine.cpu.sparse import ProductStep, SparseStep, TouchedStep, touched_by
+from cntk_lab.engine.make.compile import Wanted, plan_for
 from cntk_lab.graph.opdef import Contraction
 from cntk_lab.tensor.sparse import SparseRows
 
@@ -239,7 +240,7 @@ def test_every_product_with_sparse_rows_has_a_native_row():
     plan = plan_for(Wanted(roots=loss.outputs, totals=loss.outputs, training=True, updates=updates))
     native = execute.native_of(plan)
     assert len([s for s in native.steps if isinstance(s, SparseStep)]) == 5
-    text = plan.explain()
+    text = explain(plan)
     assert "NumPy" not in text
     assert text.count(f"# kernel, {2 * WIDTH} flop/stored value") == 2  # a word's row of the table, and its gradient
     assert text.count("# kernel, 2 flop/stored value") == 2  # a tag's score, and its gradient

@@ -6,9 +6,10 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, thin, threads
-from cntk_lab.engine import execute, native_thin
-from cntk_lab.engine.gemm import as_matrices
-from cntk_lab.engine.native_thin import Form, ThinStep, form_of, worth
+from cntk_lab.engine.ask import execute
+from cntk_lab.engine.cpu import thin as native_thin
+from cntk_lab.engine.cpu.gemm import as_matrices
+from cntk_lab.engine.cpu.thin import Form, ThinStep, form_of, worth
 from cntk_lab.graph.opdef import Contraction
 
 native = pytest.mark.skipif(not thin.available(), reason="no numba, or no processor with vectors of 16 floats")

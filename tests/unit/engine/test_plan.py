@@ -7,8 +7,9 @@ import pytest
 
 import cntk_lab as C
 from cntk_lab import settings
-from cntk_lab.engine.compile import Wanted, make_plan, plan_for
-from cntk_lab.engine.memory import lifetimes, slots_of
+from cntk_lab.engine.ask.explain import explain
+from cntk_lab.engine.make.compile import Wanted, make_plan, plan_for
+from cntk_lab.engine.memory.slots import lifetimes, slots_of
 from cntk_lab.events import BUS, PlanCompiled
 
 
@@ -69,7 +70,7 @@ def test_memory_plan_never_overlaps_live_buffers():
 def test_a_plan_prints_every_step():
     h, _, parameters = perceptron()
     plan = plan_for(Wanted(roots=(h.output,), gradients=tuple(parameters), training=True))
-    assert len(plan.explain().splitlines()) == len(plan.steps)
+    assert len(explain(plan).splitlines()) == len(plan.steps)
 
 
 def test_only_what_is_asked_is_computed():

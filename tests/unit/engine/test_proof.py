@@ -9,8 +9,9 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit
-from cntk_lab.engine import execute, native
-from cntk_lab.engine.proof import Proof
+from cntk_lab.engine.ask import execute
+from cntk_lab.engine.cpu import claims as native
+from cntk_lab.engine.cpu.proof import Proof
 from cntk_lab.errors import LabWarning
 
 pytestmark = pytest.mark.skipif(not jit.available(), reason="no numba here")
@@ -99,7 +100,7 @@ def test_a_large_training_plan_waits_until_the_comparison_is_a_hundredth_of_its_
     run = execute.new_run(None, execute.state_of(z.node), training=False)
     plan.repeated = True
     now = [100.0]
-    monkeypatch.setattr("cntk_lab.engine.proof.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("cntk_lab.engine.cpu.proof.time.perf_counter", lambda: now[0])
     proof = Proof(plan)
     assert proof.due(run)  # a small one costs nothing
     proof.seconds = 1.0

@@ -6,7 +6,7 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn
-from cntk_lab.engine import execute
+from cntk_lab.engine.ask import execute
 
 pytestmark = pytest.mark.skipif(not (jit.available() and onednn.available()), reason="no numba or no oneDNN here")
 COUNTS = (70, 128, 65, 100, 64, 3, 129, 128, 70, 192)

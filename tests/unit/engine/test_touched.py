@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 
 import cntk_lab as C
 from cntk_lab import settings
-from cntk_lab.engine.compile import Wanted, plan_for
+from cntk_lab.engine.make.compile import Wanted, plan_for
 
 CLASSES = 5
 BATCHES = ([0, 1, 1], [2, 0], [3, 3], [0])

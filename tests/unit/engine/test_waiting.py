@@ -9,11 +9,13 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import onednn
-from cntk_lab.engine import compile as compile_
-from cntk_lab.engine import execute, waiting
-from cntk_lab.engine.compile import Wanted, plan_for
-from cntk_lab.engine.run import Interpreter, Run, State
-from cntk_lab.engine.waiting import WaitingInterpreter
+from cntk_lab.engine.arrays.interpreter import Interpreter
+from cntk_lab.engine.arrays.run import Run, State
+from cntk_lab.engine.ask import execute
+from cntk_lab.engine.cpu import waiting
+from cntk_lab.engine.cpu.waiting import WaitingInterpreter
+from cntk_lab.engine.make import compile as compile_
+from cntk_lab.engine.make.compile import Wanted, plan_for
 from cntk_lab.graph import ports
 from cntk_lab.tensor.layout import Layout
 

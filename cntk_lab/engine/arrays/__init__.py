@@ -1,0 +1,1 @@
+"""The reference: plans run step by step on NumPy's arrays, or CuPy's."""

@@ -1,0 +1,282 @@
+"""A whole training step as one program: feed, forward, backward, update, and the totals of loss and metric.
+
+Upper layers say what to minimise and how learners update; this module owns the compiled plan and runs it for
+minibatches of any size. The number of samples is known before the step runs, so that learners' rates can be computed
+from it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cntk_lab import _changes
+from cntk_lab import device as devices
+from cntk_lab._turn import TURN
+from cntk_lab.engine.arrays.run import Run
+from cntk_lab.engine.ask.asked import Table, plain_inputs, plain_rows
+from cntk_lab.engine.ask.execute import Bound, execute, load, match, new_run, present, state_of
+from cntk_lab.engine.cpu.bind import Binding
+from cntk_lab.engine.make.compile import Update, Wanted, inputs_of, plan_for
+from cntk_lab.engine.plan import Plan, row_symbol
+from cntk_lab.errors import DataError
+from cntk_lab.graph import walk
+from cntk_lab.graph.variable import Variable, _Valued
+from cntk_lab.tensor.arrays import to_host, values_left_host
+from cntk_lab.tensor.layout import Layout
+from cntk_lab.tensor.sparse import SparseRows
+
+_KEPT = 32
+Scalars = Callable[[int], Sequence[Mapping[str, float]]]
+
+
+class Totals:
+    """What came out of one step: sums of loss and metric over the minibatch, and how many samples it had.
+
+    Args:
+        samples: samples in the minibatch.
+        loss: sum of the loss over the minibatch.
+        metric: sum of the metric over the minibatch; 0 if there is none.
+        outputs: values of the variables that were wanted too.
+    """
+
+    __slots__ = ("loss", "metric", "outputs", "samples")
+
+    def __init__(self, samples: int, loss: float, metric: float, outputs: Mapping[Variable, Any]) -> None:
+        self.samples, self.loss, self.metric, self.outputs = samples, loss, metric, outputs
+
+
+class _Shortcut(Table):
+    """What a repeated step does, and nothing else: the table of a plan, its learners' numbers, and its totals.
+
+    Args:
+        program: whose step it is.
+        binding: the plan bound to the number of samples.
+    """
+
+    def __init__(self, program: Program, binding: Binding) -> None:
+        plan = program.plan
+        super().__init__(binding, program.arguments)
+        self._at = _changes.count()
+        self._scalars = [
+            (home, [_split_name(b.name) for b in plan.buffers_of("scalar") if b.dtype == dtype])
+            for dtype, home in binding.scalars.items()
+        ]
+        count = 1 if program.metric is None else 2
+        self._written: Sequence[Mapping[str, float]] = ()
+        self.mark = binding.mark
+        """Whoever sets it to 1 before a step finds 0 from the moment on when the step was done."""
+        self._totals = [binding.arrays[plan.outputs[f"total {i}"]] for i in range(count)]
+
+    @property
+    def current(self) -> bool:
+        """Whether memory has stayed where it was, and nothing has changed that a step follows from."""
+        return self.in_place and self._at == _changes.count()
+
+    def step(self, rows: Sequence[Any], scalars: Sequence[Mapping[str, float]]) -> tuple[float, float]:
+        """One step; sums of loss and metric."""
+        if scalars is not self._written and scalars != self._written:
+            self._written = ()
+            self.binding.told = dict.fromkeys(self.binding.told)
+            for home, names in self._scalars:
+                home[:] = [scalars[position][name] for position, name in names]
+            self._written = scalars
+        self.go(rows)
+        return self.totals()
+
+    def totals(self) -> tuple[float, float]:
+        """Sums of loss and metric of the last step."""
+        totals = self._totals
+        return totals[0].item(), totals[1].item() if len(totals) > 1 else 0.0
+
+
+def _split_name(name: str) -> tuple[int, str]:
+    position, _, rest = name.partition(":")
+    return int(position), rest
+
+
+class Program:
+    """A compiled step: evaluation of a criterion, or training with updates.
+
+    Args:
+        loss: what is minimised (its sum over everything).
+        metric: what is reported beside it.
+        updates: what learners do, one entry per parameter; empty for evaluation.
+        outputs: variables whose values are wanted too.
+    """
+
+    def __init__(
+        self, loss: Variable, metric: Variable | None, updates: Sequence[Update] = (), outputs: Sequence[Variable] = ()
+    ) -> None:
+        self.loss, self.metric, self.updates, self.outputs = loss, metric, tuple(updates), tuple(outputs)
+        totals = (loss,) if metric is None else (loss, metric)
+        self.wanted = Wanted(
+            outputs=self.outputs,
+            roots=(loss,) if updates else (),
+            totals=totals,
+            training=bool(updates),
+            updates=self.updates,
+        )
+        with TURN:
+            self.plan: Plan = plan_for(self.wanted)
+        self.plan.repeated = True
+        self.arguments = self._arguments()
+        self._counted = row_symbol(loss.type.axes or ())
+        self._state = state_of(loss.node)
+        self.plain = plain_inputs(self.arguments)
+        self._scalars = [(b.id, b.dtype, *_split_name(b.name)) for b in self.plan.buffers_of("scalar")]
+        self._numbers: dict[int, Any] = {}
+        self._numbers_of: Sequence[Mapping[str, float]] = ()
+        of_update = ((b.id, *_split_name(b.name)) for b in self.plan.buffers_of("state"))
+        self._states = [(n, self.updates[position].state[name]) for n, position, name in of_update]
+        self._shortcuts: dict[int, _Shortcut] = {}
+        self.cut: _Shortcut | None = None
+        """What ran last, if it was one table."""
+        self._literals = [(v.storage, version) for v, version in self.plan.literals if isinstance(v, _Valued)]
+
+    @property
+    def current(self) -> bool:
+        """Whether the constants that were written into formulas still have the same values."""
+        for storage, version in self._literals:  # noqa: SIM110  (asked before each step: a generator takes longer)
+            if storage.version != version:
+                return False
+        return True
+
+    def _arguments(self) -> list[Variable]:
+        every = [*(self.outputs), self.loss, *([] if self.metric is None else [self.metric])]
+        return [v for v in walk.flat_leaves(every) if v.is_input]
+
+    def samples(self, bound: Bound) -> int:
+        """How many samples a minibatch counts: rows of the loss, or of the first input if the loss has none."""
+        if self._counted:
+            layout = bound.layouts.get(self._counted)
+            if layout is not None:
+                return layout.rows
+        for v in self.arguments:
+            symbol = row_symbol(v.type.axes or ())
+            if symbol in bound.layouts:
+                return bound.layouts[symbol].rows
+        return 1
+
+    def plain_rows(self, arguments: Any) -> tuple[int, list[Any]] | None:
+        """Number of samples, and the rows of each argument, if a minibatch needs no conversion."""
+        return plain_rows(self.plain, arguments) if self.plain else None
+
+    def _bind_plain(self, count: int, rows: Sequence[Any]) -> Bound:
+        bound = Bound()
+        bound.rows = {id(v): r for v, r in zip(self.arguments, rows, strict=True)}
+        bound.layouts["#"] = Layout.of_samples(count)
+        return bound
+
+    def bind(self, arguments: Any) -> Bound:
+        """Match data to the inputs."""
+        found = self.plain_rows(arguments)
+        if found is not None:
+            return self._bind_plain(*found)
+        every = [self.loss] if self.metric is None else [self.loss, self.metric]
+        return match(self.arguments, arguments, every)
+
+    def run(
+        self, bound: Bound, scalars: Sequence[Mapping[str, float]] = (), commit: Callable[[], object] | None = None
+    ) -> Totals:
+        """One step on bound data.
+
+        Args:
+            bound: the minibatch.
+            scalars: for each update, the values of its scalars.
+            commit: called before anything changes that outlives the step, unless ``cut_off`` can tell about it.
+        """
+        with TURN:
+            return self._step(bound, scalars, commit)
+
+    def cut_off(self, samples: int) -> Totals | None:
+        """The totals of a step done since ``cut`` was None, if an interrupt kept :meth:`run` from returning them."""
+        cut = self.cut
+        return None if cut is None or cut.mark.value else Totals(samples, *cut.totals(), {})
+
+    def _step(
+        self, bound: Bound, scalars: Sequence[Mapping[str, float]], commit: Callable[[], object] | None
+    ) -> Totals:
+        count = bound.layouts["#"].rows if self.plain else 0
+        shortcut = self._shortcuts.get(count)
+        if shortcut is not None:
+            if shortcut.current:
+                shortcut.mark.value = 1
+                self.cut = shortcut
+                loss, metric = shortcut.step([bound.rows[id(v)] for v in self.arguments], scalars)
+                return Totals(count, loss, metric, {})
+            del self._shortcuts[count]
+        run = self._run(bound, scalars, commit)
+        plan = self.plan
+        totals = [
+            float(to_host(run.arrays[plan.outputs[f"total {i}"]]).reshape(()))
+            for i in range(1 if self.metric is None else 2)
+        ]
+        values = {
+            v: present(run, plan, plan.outputs[f"output {i}"], v, as_numpy=True) for i, v in enumerate(self.outputs)
+        }
+        layout = run.layouts.get(self._counted) if self._counted else None
+        samples = layout.rows if layout is not None else self.samples(bound)
+        return Totals(samples, totals[0], totals[1] if len(totals) > 1 else 0.0, values)
+
+    def shortcut(self, count: int) -> _Shortcut | None:
+        """What a repeated step on so many samples does; None if there is none, or memory has moved."""
+        found = self._shortcuts.get(count)
+        return found if found is not None and found.in_place else None
+
+    def _run(self, bound: Bound, scalars: Sequence[Mapping[str, float]], commit: Callable[[], object] | None) -> Run:
+        """One step the general way; remembers the short way for next time if there is one."""
+        plan = self.plan
+        run = new_run(None, self._state, training=bool(self.updates))
+        run.commit = commit or run.commit
+        load(run, plan, bound)
+        if scalars != self._numbers_of:
+            self._numbers = {
+                n: np.full((1,), scalars[position][name], dtype) for n, dtype, position, name in self._scalars
+            }
+            self._numbers_of = scalars
+        for n, number in self._numbers.items():
+            run.arrays[n] = run.to_device(number)
+        for n, storage in self._states:
+            if run.backend is not None or values_left_host():
+                storage.move(devices.cpu() if run.backend is None else run.backend.device)
+            run.arrays[n] = storage.array[None]
+        binding = execute(plan, run)
+        # only where the loss has a row per sample (or the inputs' count is what is counted) the count is the samples
+        if self.plain and self._counted in ("", "#") and not self.outputs and binding is not None and binding.single:
+            if len(self._shortcuts) >= _KEPT:
+                self._shortcuts.clear()
+            self._shortcuts[bound.layouts["#"].rows] = _Shortcut(self, binding)
+        return run
+
+
+def surely_finite(values: Any) -> bool:
+    """Whether the sum of squares is finite: if not, it is too large or not a number, and each element tells which."""
+    return math.isfinite(np.vdot(values, values))
+
+
+def check_finite(arguments: Sequence[Variable], bound: Bound) -> None:
+    """Refuse data that are not numbers.
+
+    Raises:
+        DataError: naming the input, how many elements are NaN, and the first of them.
+    """
+    for v in arguments:
+        rows = bound.rows[id(v)]
+        values = rows if type(rows) is np.ndarray else rows.stored[0] if isinstance(rows, SparseRows) else rows
+        if values.dtype.kind != "f" or surely_finite(values):
+            continue
+        bad = np.isnan(values)
+        count = int(bad.sum())
+        if count:
+            first = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise DataError(
+                f"data for '{v.name or v.uid}' contain {count} NaN among {values.size} numbers, the first at {first}",
+                fix="clean the data, or replace missing values, before training",
+            )
+
+
+__all__ = ["Program", "Totals", "Update", "check_finite", "inputs_of"]

@@ -1,0 +1,1 @@
+"""Plans on the CPU: tables of generated kernels, oneDNN and BLAS."""

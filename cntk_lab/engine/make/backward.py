@@ -1,0 +1,417 @@
+"""Backward: adds the steps that compute gradients, for exactly what is asked and nothing else.
+
+Reverse mode over steps. A formula's gradient is derived from the formula; a product's gradients are products; an
+operator on whole arrays brings its own rules. The gradient of a delay is a delay the other way, so the gradient of a
+loop is a loop the other way; what a loop contributes to things outside it (recurrent weights, inputs) is computed
+once after it, for all frames together. Knows no operator by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from cntk_lab.engine.make.lower import loop_of
+from cntk_lab.engine.plan import (
+    AddRows,
+    Builder,
+    Call,
+    Contract,
+    Delay,
+    DelayInitial,
+    Fill,
+    Gathered,
+    Loop,
+    Map,
+    Spread,
+    Step,
+    View,
+)
+from cntk_lab.engine.plan.formulas import map_step
+from cntk_lab.engine.plan.touched import touches_rows
+from cntk_lab.errors import GraphError
+from cntk_lab.formula import expr as e
+from cntk_lab.formula.derive import sloped, vjp
+from cntk_lab.formula.kernel import Kernel
+from cntk_lab.formula.simplify import simplify
+from cntk_lab.graph.opdef import Contraction, Trait, apply, needs
+
+_MOST_SHARES = 12
+"""Contributions to one gradient that are added by one formula."""
+
+
+class Backward:
+    """One backward pass.
+
+    Args:
+        builder: holds the forward steps; gradient steps are appended to it.
+        wanted: buffers whose gradients are wanted.
+    """
+
+    def __init__(self, builder: Builder, wanted: Iterable[int]) -> None:
+        self.builder = builder
+        self.wanted = list(wanted)
+        self.shares: dict[int, list[int]] = {}
+        """Buffer -> buffers whose sum is its gradient."""
+        self.reached = self._reached(builder.steps)
+
+    def _reached(self, steps: Sequence[Step]) -> set[int]:
+        """All buffers that depend on a wanted one (through loops too)."""
+        reached = set(self.wanted)
+        flat = list(_flatten(steps))
+        while True:
+            before = len(reached)
+            for s in flat:
+                if not _stops(s) and any(r in reached for r in s.reads):
+                    reached.update(s.writes)
+            if len(reached) == before:
+                return reached
+
+    def run(self, seeds: Mapping[int, int]) -> dict[int, int]:
+        """Add the gradient steps.
+
+        Args:
+            seeds: output buffer -> buffer of its gradient.
+
+        Returns:
+            Wanted buffer -> buffer of its gradient (left out where nothing arrives).
+        """
+        for buffer, gradient in seeds.items():
+            self._add(buffer, gradient)
+        for step in reversed(list(self.builder.steps)):
+            if isinstance(step, Loop):
+                self._loop(step)
+            else:
+                self._step(step)
+        return {w: g for w in self.wanted if (g := self.total(w)) is not None}
+
+    # ---- sums of contributions
+
+    def _add(self, buffer: int, gradient: int) -> None:
+        self.shares.setdefault(buffer, []).append(gradient)
+
+    def _like(self, buffer: int) -> int:
+        b = self.builder.buffers[buffer]
+        return self.builder.new(b.rows, b.shape, b.dtype, name=f"d{b.name}" if b.name else "")
+
+    def total(self, buffer: int) -> int | None:
+        """The buffer of the whole gradient of a buffer; None if nothing arrives."""
+        shares = self.shares.get(buffer)
+        if not shares:
+            return None
+        touched = {self.builder.buffers[n].touched for n in shares}
+        if len(touched) == 1 and 0 not in touched:
+            return shares[0] if len(shares) == 1 else self._rows_together(buffer, shares)
+        if touched != {0}:
+            shares = [self.filled(n) for n in shares]
+        while len(shares) > _MOST_SHARES:
+            # many contributions (a weight used at many places) are summed in portions
+            part = self._like(buffer)
+            first, shares = shares[:_MOST_SHARES], shares[_MOST_SHARES:]
+            formula = e.input_(f"b{first[0]}")
+            for s in first[1:]:
+                formula = formula + e.input_(f"b{s}")
+            self.builder.emit(map_step(self.builder, {part: formula}, first))
+            shares = [*shares, part]
+        self.shares[buffer] = shares
+        if len(shares) > 1:
+            target = self._like(buffer)
+            formula = e.input_(f"b{shares[0]}")
+            for s in shares[1:]:
+                formula = formula + e.input_(f"b{s}")
+            self.builder.emit(map_step(self.builder, {target: formula}, shares))
+            self.shares[buffer] = [target]
+        return self.shares[buffer][0]
+
+    def _rows_together(self, buffer: int, shares: Sequence[int]) -> int:
+        target = self._like(buffer)
+        self.builder.buffers[target].touched = self.builder.buffers[shares[0]].touched
+        self.builder.emit(AddRows(tuple(shares), (target,)))
+        self.shares[buffer] = [target]
+        return target
+
+    def filled(self, gradient: int) -> int:
+        """A gradient with all its rows, also if only the touched ones are kept."""
+        return filled(self.builder, gradient)
+
+    # ---- one step
+
+    def _step(self, step: Step) -> None:
+        if _stops(step) or not any(w in self.shares for w in step.writes):
+            return
+        targets = [r for r in dict.fromkeys(step.reads) if r in self.reached]
+        if not targets:
+            return
+        gradients = {w: self.filled(g) for w in step.writes if (g := self.total(w)) is not None}
+        for target in targets:
+            self.contribute(step, gradients, target)
+
+    def contribute(self, step: Step, gradients: Mapping[int, int], target: int) -> None:
+        """Add what one step contributes to the gradient of one buffer that it reads."""
+        if isinstance(step, Map):
+            self._map(step, gradients, target)
+        elif isinstance(step, Contract):
+            self._contract(step, gradients, target)
+        elif isinstance(step, Call):
+            self._call(step, gradients, target)
+        elif isinstance(step, View):
+            self._simple(View((gradients[step.writes[0]],), (), step.nodes), target)
+        elif isinstance(step, Spread):
+            self._simple(Gathered((gradients[step.writes[0]],), (), step.nodes, rows=step.rows), target)
+        elif isinstance(step, Gathered):
+            self._simple(Spread((gradients[step.writes[0]],), (), step.nodes, rows=step.rows), target)
+        elif isinstance(step, Delay):
+            gradient = gradients[step.writes[0]]
+            if target == step.reads[0]:
+                self._simple(Delay((gradient,), (), step.nodes, offset=-step.offset, rows=step.rows), target)
+            if len(step.reads) > 1 and target == step.reads[1]:
+                self._simple(DelayInitial((gradient,), (), step.nodes, offset=step.offset, rows=step.rows), target)
+        else:
+            raise GraphError(f"a {step.kind} step has no gradient")
+
+    def _simple(self, step: Step, target: int, *, touched: int = 0) -> None:
+        share = self._like(target)
+        self.builder.buffers[share].touched = touched
+        step.writes = (share,)
+        self.builder.emit(step)
+        self._add(target, share)
+
+    def _map(self, step: Map, gradients: Mapping[int, int], target: int) -> None:
+        outputs = [(w, formula) for w, (_, formula) in zip(step.writes, step.kernel.outputs, strict=True)]
+        name = f"b{target}"
+        adjoints = [e.input_(f"b{gradients[w]}") if w in gradients else e.const(0) for w, _ in outputs]
+        given = self._given(step, adjoints[0], outputs[0][0], name)
+        if given is None:
+            given = vjp([f for _, f in outputs], adjoints, [name], _reduced(step.kernel))[name]
+        stored = {id(f): e.input_(f"b{w}") for w, f in outputs if f.op not in ("input", "const")}
+        rank = len(step.kernel.domain)
+        operand = next(o for o in step.kernel.inputs if o.name == name)
+        axes: list[e.Axis] = [i - rank for i, d in enumerate(operand.shape) if d == 1 and step.kernel.domain[i] != 1]
+        if step.kernel.rows and not operand.rows:
+            axes.append(e.ROWS)
+        (formula,) = simplify((e.reduce("sum", _reuse(given, stored), axes),))
+        if formula.op == "const" and formula.data == 0.0:
+            return
+        if formula.op == "input":
+            same = int(str(formula.data)[1:])
+            a, b = self.builder.buffers[same], self.builder.buffers[target]
+            if (a.rows, a.shape, a.dtype) == (b.rows, b.shape, b.dtype):
+                self._add(target, same)  # the gradient arrives as it is
+                return
+        share = self._like(target)
+        reads = [*step.reads, *gradients.values(), *(w for w, _ in outputs)]
+        new = map_step(self.builder, {share: formula}, reads, step.nodes)
+        self.builder.emit(new)
+        self._add(target, share)
+
+    def _given(self, step: Map, dy: e.Expr, output: int, name: str) -> e.Expr | None:
+        """The declared derivative with respect to one operand, if the operator declares one."""
+        if step.op is None or not step.op.derivative:
+            return None
+        total: e.Expr | None = None
+        scope = {**step.scope, "dy": dy, "y": e.input_(f"b{output}")}
+        for operand in step.op.operands:
+            x = step.scope.get(operand.name)
+            if not isinstance(x, e.Expr) or x is not e.input_(name):
+                continue
+            rule = step.op.derivative.get(operand.name)
+            if rule is None:
+                return None
+            share = apply(rule, scope)
+            if "dy" not in needs(rule):
+                share = sloped(share, dy)
+            total = share if total is None else total + share
+        return total
+
+    def _contract(self, step: Contract, gradients: Mapping[int, int], target: int) -> None:
+        dy, spec = gradients[step.writes[0]], step.spec
+        left, right = step.reads
+        products = []
+        if target == left:
+            products.append(((dy, right), Contraction(spec.out, spec.right, spec.left, spec.sizes, spec.ranks)))
+        if target == right:
+            products.append(((left, dy), Contraction(spec.left, spec.out, spec.right, spec.sizes, spec.ranks)))
+        for reads, product in products:
+            sparse = [self.builder.buffers[n].sparse for n in reads]
+            touched = touches_rows(product, sparse.index(True)) if sum(sparse) == 1 else 0
+            self._simple(Contract(reads, (), step.nodes, spec=product, rows=step.rows), target, touched=touched)
+
+    def _call(self, step: Call, gradients: Mapping[int, int], target: int) -> None:
+        assert step.op is not None
+        everything: dict[str, int] = dict(step.scope["_all"])
+        saved = dict(zip((f"saved.{s}" for s in step.op.saved), step.writes[len(step.op.outputs) :], strict=True))
+        outputs = dict(zip(("y", *step.op.outputs), (step.writes[0], *step.writes), strict=False))
+        for name, number in everything.items():
+            if number != target:
+                continue
+            base, _, position = name.partition(".")
+            rule = step.op.gradient.get(base)
+            if rule is None:
+                if step.op.has(Trait.NO_GRADIENT):
+                    continue
+                continue
+            if "dy" in needs(rule) and step.writes[0] not in gradients:
+                continue  # gradients arrive at other outputs alone, and the rule passes on nothing of theirs
+            reads, names = _gradient_reads(rule, everything, saved, outputs, gradients, step.writes)
+            scope: dict[str, Any] = {**step.scope, "position": int(position) if position else 0}
+            self._simple(
+                Call(
+                    tuple(reads),
+                    (),
+                    step.nodes,
+                    op=step.op,
+                    rule=rule,
+                    role=f"gradient.{base}",
+                    names=tuple(names),
+                    scope=scope,
+                    rows=step.rows,
+                    key=step.key,
+                ),
+                target,
+            )
+
+    # ---- loops
+
+    def _loop(self, loop: Loop) -> None:
+        inside = set(loop.writes)
+        active = self._active(loop, inside)
+        if not active:
+            return
+        outer, self.builder.steps = self.builder.steps, []
+        body = self.builder.steps
+        delays = [s for s in loop.body if isinstance(s, Delay) and s.writes[0] in active]
+        gradient_of: dict[int, int] = {}
+        for d in delays:
+            gradient_of[d.writes[0]] = self._like(d.writes[0])
+            if d.reads[0] in active:
+                carry = self._like(d.reads[0])
+                body.append(Delay((gradient_of[d.writes[0]],), (carry,), d.nodes, offset=-d.offset, rows=d.rows))
+                self._add(d.reads[0], carry)
+        after: list[tuple[Step, dict[int, int], int]] = []
+        for step in reversed(loop.body):
+            if isinstance(step, Delay):
+                if step.writes[0] in active:
+                    self._close(step, gradient_of[step.writes[0]])
+                    if len(step.reads) > 1 and step.reads[1] in self.reached:
+                        after.append((step, {step.writes[0]: gradient_of[step.writes[0]]}, step.reads[1]))
+                    if step.reads[0] not in inside and step.reads[0] in self.reached:
+                        after.append((step, {step.writes[0]: gradient_of[step.writes[0]]}, step.reads[0]))
+                continue
+            if _stops(step) or not any(w in self.shares for w in step.writes):
+                continue
+            gradients = {w: g for w in step.writes if (g := self.total(w)) is not None}
+            for target in dict.fromkeys(step.reads):
+                if target in active:
+                    self.contribute(step, gradients, target)
+                elif target in self.reached and target not in inside:
+                    after.append((step, gradients, target))
+        self.builder.steps = outer
+        self.builder.emit(loop_of(body, loop.rows, reverse=not loop.reverse, nodes=loop.nodes))
+        for step, gradients, target in after:
+            self.contribute(step, gradients, target)
+
+    def _close(self, delay: Delay, gradient: int) -> None:
+        """Write the gradient of a delay's output into the buffer that the delay the other way reads."""
+        total = self.total(delay.writes[0])
+        formula = e.const(0) if total is None else e.input_(f"b{total}")
+        self.builder.emit(map_step(self.builder, {gradient: formula}, [] if total is None else [total], delay.nodes))
+
+    def _active(self, loop: Loop, inside: set[int]) -> set[int]:
+        """Buffers of a loop that depend on something wanted and that something with a gradient depends on."""
+        arriving = {w for w in inside if w in self.shares}
+        while True:
+            before = len(arriving)
+            for s in loop.body:
+                if not _stops(s) and any(w in arriving for w in s.writes):
+                    arriving.update(r for r in s.reads if r in inside)
+            if len(arriving) == before:
+                return arriving & self.reached
+
+
+def filled(builder: Builder, gradient: int) -> int:
+    """The buffer of a gradient with all its rows (itself if it has them)."""
+    b = builder.buffers[gradient]
+    if not b.touched:
+        return gradient
+    target = builder.new(b.rows, b.shape, b.dtype, name=b.name)
+    builder.emit(Fill((gradient,), (target,)))
+    return target
+
+
+def _gradient_reads(
+    rule: Any,
+    everything: Mapping[str, int],
+    saved: Mapping[str, int],
+    outputs: Mapping[str, int],
+    gradients: Mapping[int, int],
+    writes: Sequence[int],
+) -> tuple[list[int], list[str]]:
+    """What a gradient rule asks for by name: operands, outputs, saved values, and gradients of the outputs."""
+    reads: list[int] = []
+    names: list[str] = []
+    for want in needs(rule):
+        if want == "dy":
+            reads.append(gradients.get(writes[0], -1))
+            names.append("dy")
+        elif want.startswith("d_") and want[2:] in outputs:
+            reads.append(gradients.get(outputs[want[2:]], -1))
+            names.append(want)
+        elif f"saved.{want}" in saved:
+            reads.append(saved[f"saved.{want}"])
+            names.append(want)
+        elif want in outputs and want not in everything:
+            reads.append(outputs[want])
+            names.append(want)
+        else:
+            for name, number in everything.items():
+                if name == want or name.split(".")[0] == want:
+                    reads.append(number)
+                    names.append(name)
+    missing = [n for r, n in zip(reads, names, strict=True) if r < 0]
+    kept = [(r, n) for r, n in zip(reads, names, strict=True) if n not in missing]
+    return [r for r, _ in kept], [n for _, n in kept]
+
+
+def _reuse(formula: e.Expr, stored: Mapping[int, e.Expr]) -> e.Expr:
+    """A formula in which values that the forward pass stored are read instead of computed again."""
+    new: dict[int, e.Expr] = {}
+    for x in e.topological([formula]):
+        if id(x) in stored:
+            new[id(x)] = stored[id(x)]
+        elif x.args:
+            new[id(x)] = e.make(x.op, *(new[id(a)] for a in x.args), data=x.data)
+        else:
+            new[id(x)] = x
+    return new[id(formula)]
+
+
+def _reduced(kernel: Kernel) -> list[list[e.Axis]]:
+    """For each output, the axes of the domain along which it is stored only once."""
+    rank = len(kernel.domain)
+    result: list[list[e.Axis]] = []
+    for operand, _ in kernel.outputs:
+        axes: list[e.Axis] = [
+            i - rank
+            for i, (d, full) in enumerate(zip(operand.shape, kernel.domain, strict=True))
+            if d == 1 and full != 1
+        ]
+        if kernel.rows and not operand.rows:
+            axes.append(e.ROWS)
+        result.append(axes)
+    return result
+
+
+def _flatten(steps: Iterable[Step]) -> Iterable[Step]:
+    for s in steps:
+        if isinstance(s, Loop):
+            yield from _flatten(s.body)
+        else:
+            yield s
+
+
+def _stops(step: Step) -> bool:
+    """Whether no gradient passes a step backward."""
+    if isinstance(step, View):
+        return step.stops
+    op = step.op if isinstance(step, (Map, Call)) else None
+    return op is not None and (op.has(Trait.NO_GRADIENT) or op.has(Trait.STOPS_GRADIENT))

@@ -1,0 +1,215 @@
+"""Steps over buffers: the words in which a plan says what is computed.
+
+A buffer is ``rows x static shape``; its rows are a *row symbol*: the dynamic axes of the value (``""`` none, ``"#"``
+one row per sample, ``"#,*"`` one row per frame), never a number. A step reads and writes buffers by their numbers.
+Knows no operator by name and no device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from cntk_lab.axis import Axis
+from cntk_lab.formula.kernel import Kernel
+from cntk_lab.graph.opdef import Contraction, OpDef, Rule
+from cntk_lab.graph.variable import Variable
+from cntk_lab.tensor.shape import Shape, text
+
+RowSymbol = str
+
+
+def row_symbol(axes: tuple[Axis, ...]) -> RowSymbol:
+    """The row symbol of dynamic axes.
+
+    Example:
+        >>> row_symbol((Axis.default_batch_axis(), Axis.default_dynamic_axis()))
+        '#,*'
+        >>> row_symbol((Axis.batch_axis_made_by("ToBatchAxis7"),))
+        '#ToBatchAxis7'
+    """
+    return ",".join(a.short + a.maker for a in axes)
+
+
+@dataclass(slots=True)
+class Buffer:
+    """One value of the plan."""
+
+    id: int
+    rows: RowSymbol
+    shape: Shape
+    dtype: str
+    role: str
+    """``input``, ``parameter``, ``constant``, ``state``, ``scalar``, ``temporary``."""
+    name: str = ""
+    sparse: bool = False
+    variable: Variable | None = None
+    whole: Shape | None = None
+    """If it lies in the memory of another buffer: that one's static shape."""
+    inside: int = -1
+    """Which buffer that is: one that lies in no other."""
+    cut: tuple[int, int] = (0, 0)
+    """And along which static axis it is a part of that, from which place."""
+    touched: int = 0
+    """How many rows it has, if it is a gradient of which only touched rows are kept (``RowSparse``, without fixed
+    memory).
+    """
+    last: bool = False
+    """Whether it is an image with its channels behind the spatial axes (``shape`` is then in that order)."""
+
+    def __str__(self) -> str:
+        dims = text(self.shape)
+        return f"%{self.id}{f' {self.name}' if self.name else ''} [{self.rows}]{dims}"
+
+
+@dataclass(slots=True)
+class Step:
+    """One step: what it reads and writes, and the nodes of the graph it comes from."""
+
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    nodes: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """The kind of step, for texts and tables."""
+        return type(self).__name__
+
+
+@dataclass(slots=True)
+class Map(Step):
+    """Formulas over one domain. Kernel operands are called ``b<buffer>``."""
+
+    kernel: Kernel = field(default_factory=lambda: Kernel((), False, (), ()))
+    rows: RowSymbol = ""
+    op: OpDef | None = None
+    scope: dict[str, Any] = field(default_factory=dict)
+    words: int = 0
+    """Size of the formulas, counted when fusing first asks."""
+
+
+@dataclass(slots=True)
+class Contract(Step):
+    """A product of matrices or tensors, by letters (see :class:`Contraction`).
+
+    A third read is what the product is added to; nobody else needs that, and the result may lie where it does.
+    """
+
+    spec: Contraction = field(default_factory=lambda: Contraction("", "", "", {}))
+    rows: RowSymbol = ""
+
+
+@dataclass(slots=True)
+class Call(Step):
+    """An operator's rule on whole arrays. ``names`` says which parameter of the rule each read is."""
+
+    op: OpDef | None = None
+    rule: Rule | None = None
+    role: str = "forward"
+    names: tuple[str, ...] = ()
+    scope: dict[str, Any] = field(default_factory=dict)
+    rows: RowSymbol = ""
+    key: str = ""
+    """Which state (random stream, continuation) belongs to this step."""
+
+
+@dataclass(slots=True)
+class View(Step):
+    """The same elements under another static shape."""
+
+    stops: bool = False
+    """Whether gradients end here."""
+
+
+@dataclass(slots=True)
+class Part(Step):
+    """A part of a value along one static axis, in the same memory."""
+
+    axis: int = 0
+    begin: int = 0
+
+
+@dataclass(slots=True)
+class Join(Step):
+    """Values put together along one static axis; they are parts of the result, and lie in its memory."""
+
+    axis: int = 0
+
+
+@dataclass(slots=True)
+class Order(Step):
+    """The same image in the other order of axes: channels first or last, as the two buffers say."""
+
+
+@dataclass(slots=True)
+class Spread(Step):
+    """Rows per sample repeated for every frame of the sample's sequence."""
+
+    rows: RowSymbol = ""
+
+
+@dataclass(slots=True)
+class Gathered(Step):
+    """The opposite of Spread: frames summed per sequence."""
+
+    rows: RowSymbol = ""
+
+
+@dataclass(slots=True)
+class Delay(Step):
+    """Each frame's value ``offset`` frames earlier (negative: later); outside the sequence, the initial state.
+
+    ``reads`` are the source and, if there is one, the initial state.
+    """
+
+    offset: int = 1
+    rows: RowSymbol = ""
+    key: str = ""
+
+
+@dataclass(slots=True)
+class DelayInitial(Step):
+    """The gradient of a delay's initial state: what arrives where the initial state was taken."""
+
+    offset: int = 1
+    rows: RowSymbol = ""
+
+
+@dataclass(slots=True)
+class AddRows(Step):
+    """The sum of gradients of which only touched rows are kept; the result keeps the rows that any of them touched."""
+
+
+@dataclass(slots=True)
+class Fill(Step):
+    """The whole of a gradient of which only touched rows are kept, zeros elsewhere."""
+
+
+@dataclass(slots=True)
+class UpdateRows(Step):
+    """Formulas over the touched rows of a parameter and of a learner's states, written in place.
+
+    The first read is the gradient of which only touched rows are kept; ``whole`` are the reads and writes that have
+    the parameter's rows. The kernel's operand called ``touched`` is the number of touched elements.
+    """
+
+    kernel: Kernel = field(default_factory=lambda: Kernel((), False, (), ()))
+    whole: frozenset[int] = frozenset()
+
+
+@dataclass(slots=True)
+class Loop(Step):
+    """Steps run slab by slab: forward in time, or backward. All their buffers hold every frame."""
+
+    body: list[Step] = field(default_factory=list)
+    rows: RowSymbol = ""
+    reverse: bool = False
+
+
+def all_steps(steps: Iterable[Step]) -> Iterator[Step]:
+    """Every step, those inside loops too."""
+    for s in steps:
+        yield s
+        if isinstance(s, Loop):
+            yield from all_steps(s.body)

@@ -1,0 +1,1 @@
+"""What every tier promises: the protocols between whoever asks and whoever computes."""
