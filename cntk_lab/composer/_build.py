@@ -261,6 +261,8 @@ class Builder(Applier):
 
     def _attribute(self, node: ast.Attribute, scope: dict[str, Any]) -> Any:
         base = self.value(node.value, scope)
+        if isinstance(base, Entry) and base.path in MODULES:  # a class with functions of its own
+            base = Namespace(base.path)
         if isinstance(base, Namespace):
             if base.prefix == "numpy":
                 if node.attr in ("float32", "float64", "float16"):

@@ -222,8 +222,10 @@ def catalog() -> dict[str, Entry]:
             out[name] = out[f"initializer.{name}"] = Entry(name, "value", target, (), _first_line(target))
     for path in ("default_options", "layers.default_options"):
         out[path] = Entry(path, "options", default_options)
-    out["Axis.default_batch_axis"] = Entry("Axis.default_batch_axis", "value", Axis.default_batch_axis)
-    out["Axis.new_unique_dynamic_axis"] = Entry("Axis.new_unique_dynamic_axis", "value", Axis.new_unique_dynamic_axis)
+    out["Axis"] = Entry("Axis", "value", Axis)
+    for name in ("default_batch_axis", "default_dynamic_axis", "new_unique_dynamic_axis", "all_static_axes",
+                 "all_axes"):  # fmt: skip
+        out[f"Axis.{name}"] = Entry(f"Axis.{name}", "value", getattr(Axis, name))
     out["InferredDimension"] = Entry("InferredDimension", "number", -1)
     out["FreeDimension"] = Entry("FreeDimension", "number", -3)
     for alias, path in (("Input", "input_variable"), ("Parameter", "parameter"), ("Constant", "constant")):
@@ -252,6 +254,20 @@ def find(name: str) -> Entry | None:
     return known.get(name) or known.get(f"layers.{name}") or known.get(f"sequence.{name}")
 
 
+def entry_of(operator: str) -> Entry | None:
+    """The entry of an operator by the name of its declaration.
+
+    Args:
+        operator: ``plus``, ``_past_value``, ``sequence_last``.
+    """
+    bare = operator.lstrip("_")
+    for path in (operator, bare, bare.replace("sequence_", "sequence.", 1), f"sequence.{bare}"):
+        found = catalog().get(path)
+        if found is not None and found.kind == "op":
+            return found
+    return None
+
+
 CATEGORIES: Final = ("layers", "groups", "operators", "sequences", "inputs")
 
 
@@ -268,6 +284,20 @@ def category(entry: Entry) -> str:
     return "sequences" if entry.path.startswith("sequence.") else "operators"
 
 
+UNLISTED: Final = frozenset(
+    {
+        "layers.RNNUnit", "layers.RecurrenceFrom", "layers.Deconvolution", "batch_normalization", "convolution",
+        "convolution_transpose", "cosine_distance_with_negative_samples", "crop_automatic",
+        "crop_automatic_with_ancestors", "crop_manual", "edit_distance_error", "forward_backward", "gather",
+        "hierarchical_softmax_layer", "image_scaler", "lambda_rank", "ndcg_at_1", "nce_loss", "optimized_rnnstack",
+        "pooling", "roipooling", "unpooling", "to_batch", "to_sequence", "to_sequence_like", "unpack_batch",
+        "reconcile_dynamic_axes", "sequence.where", "sequence.scatter", "sequence.gather", "eye_like", "alias",
+        "per_dim_mean_variance_normalize", "random_sample", "random_sample_inclusion_frequency", "combine",
+    }
+)  # fmt: skip
+"""What programs may call but the palette does not offer: parts of layers, old names, and what no default suits."""
+
+
 @functools.cache
 def palette() -> tuple[dict[str, Any], ...]:
     """Everything that can be added, as plain data: path, name, category, summary, fields."""
@@ -275,7 +305,7 @@ def palette() -> tuple[dict[str, Any], ...]:
     out = []
     for entry in catalog().values():
         heading = category(entry)
-        if not heading or entry.path in seen:
+        if not heading or entry.path in seen or entry.path in UNLISTED:
             continue
         seen.add(entry.path)
         out.append(
@@ -295,9 +325,13 @@ STARTING_VALUES: Final[dict[str, Any]] = {
     "shape": 10, "filter_shape": (3, 3), "num_filters": 16, "window_size": 2, "axis": -1, "dropout_rate": 0.5,
     "layers": [], "name": "label", "rf_shape": (3, 3), "begin_index": 0, "end_index": 1, "min_value": 0,
     "max_value": 1, "num_classes": 10, "dtype": "float32", "T": 1, "pattern": [(0, 0)], "perm": (0,), "k": 1,
-    "attention_dim": 16, "value": 0, "axis1": 0, "axis2": 1, "block_size": 2, "axes": (0,),
+    "attention_dim": 16, "value": 0, "axis1": 0, "axis2": 1, "block_size": 2, "axes": (0,), "exponent": 2,
+    "depth_radius": 2, "bias": 1, "alpha": 1, "beta": 0.75, "padding_value": 0,
 }  # fmt: skip
 """What a required parameter of this name is at first, when something is added without saying."""
+
+_EITHER: Final[dict[str, dict[str, Any]]] = {"Dropout": {"dropout_rate": 0.5}, "Embedding": {"shape": 10}}
+"""Layers that want one of several parameters: the one that is given if none is."""
 
 
 def starting(entry: Entry, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -312,14 +346,26 @@ def starting(entry: Entry, given: Mapping[str, Any]) -> dict[str, Any]:
         if f.name in given:
             out[f.name] = given[f.name]
         elif f.required:
-            pooled = entry.name.endswith("Pooling") and f.name == "filter_shape"
-            out[f.name] = (2, 2) if pooled else STARTING_VALUES.get(f.name, 1)
+            out[f.name] = _starting_value(entry, f.name)
     out.update({k: v for k, v in given.items() if k not in out})
-    if entry.name.startswith("Convolution"):
-        if entry.name[-2:] in ("1D", "3D") and "filter_shape" not in given:
-            out["filter_shape"] = (3,) * int(entry.name[-2])
+    if entry.kind == "layer" and not set(out) - {"name"}:
+        out = {**_EITHER.get(entry.name, {}), **out}
+    if entry.kind == "leaf" and not set(out) & {"shape", "value", "init"}:
+        out = {**({"value": 1} if entry.name == "constant" else {"shape": 10}), **out}
+    if "Convolution" in entry.name:
         out.setdefault("num_filters", 16)
         out.setdefault("pad", True)
     if entry.name in ("MaxPooling", "AveragePooling") and "strides" not in out:
         out["strides"] = 2
     return out
+
+
+def _starting_value(entry: Entry, name: str) -> Any:
+    if name == "filter_shape":
+        if entry.name.endswith("Pooling"):
+            return (2, 2)
+        if entry.name[-2:] in ("1D", "3D"):
+            return (3,) * int(entry.name[-2])
+        if entry.name == "SequentialConvolution":
+            return (3,)
+    return STARTING_VALUES.get(name, 1)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cntk_lab.composer._catalog import Entry, as_code, catalog, starting
+from cntk_lab.composer._catalog import CELLS, STARTING_VALUES, Entry, as_code, catalog, starting
 from cntk_lab.composer._program import Program
 from cntk_lab.composer._source import Site, Splice
 from cntk_lab.composer._trace import Drawn, Trace
@@ -31,6 +31,21 @@ model = C.layers.Sequential([
 ])(features)
 '''
 """The program that a new composer begins with."""
+
+
+_READY: Final = {
+    "For": "C.layers.For(range(3), lambda: C.layers.Dense(10))",
+    "ResNetBlock": "C.layers.ResNetBlock(C.layers.Sequential([]))",
+    "AttentionModel": "lambda x: C.layers.AttentionModel(16)(x, x)",
+    "MaxUnpooling": "lambda x: C.layers.MaxUnpooling((2, 2), 2)(C.layers.MaxPooling((2, 2), 2)(x), x)",
+}
+"""What is added for a name without parameters, where the layer alone would be no step of a chain."""
+_OPERANDS: Final = {
+    ("times", "right"): "C.parameter((C.InferredDimension, 10), init=C.glorot_uniform())",
+    ("times_transpose", "right"): "C.parameter((10, C.InferredDimension), init=C.glorot_uniform())",
+    ("param_relu", "alpha"): "C.parameter((), init=0.25)",
+}
+"""Operands that are weights."""
 
 
 class Code(str):
@@ -147,27 +162,46 @@ class Editor:
                     f"{entry.name} has no parameter {name!r}", fix=f"its parameters: {', '.join(sorted(known))}"
                 )
         values = starting(entry, given)
-        if entry.name == "For":
-            return f"{entry.code}(range(3), lambda: C.layers.Dense(10))"
-        if entry.name == "ResNetBlock":
-            return f"{entry.code}(C.layers.Sequential([]))"
+        if entry.kind == "op":
+            return self._operator_code(entry, values, operands)
+        if not given and entry.name in _READY:
+            return _READY[entry.name]
         if entry.name in ("Recurrence", "Fold") and not {"step_function", "folder_function"} & set(given):
             values = {"": Code("C.layers.LSTM(32)"), **{k: v for k, v in values.items() if not k.endswith("_function")}}
         if entry.kind == "group" and not given.get("layers"):
             values = {"": [], **{k: v for k, v in values.items() if k not in ("layers", "functions")}}
-        if entry.kind == "op" and not operands and not values:
-            return entry.code
         required = [f.name for f in entry.fields if f.required]
-        parts = list(operands)
+        parts = []
         for name, value in values.items():
-            by_position = name == "" or (name in required and not operands and entry.kind != "leaf") or (
-                entry.kind == "leaf" and name == "shape"
-            )  # fmt: skip
+            first = (name == "shape" and entry.kind == "leaf") or entry.name == "Embedding"
+            by_position = name == "" or (name in required and entry.kind != "leaf") or first
             parts.append(written(value) if by_position else f"{name}={written(value)}")
-        if entry.kind == "op" and not operands:
-            inner = ", ".join(["x", *parts])
-            return f"lambda x: {entry.code}({inner})"
         return f"{entry.code}({', '.join(parts)})"
+
+    def _operator_code(self, entry: Entry, values: Mapping[str, Any], operands: Sequence[str]) -> str:
+        """An operator applied to operands; without operands, as a function of one value that is used where it must."""
+        assert entry.signature is not None
+        needed = [p.name for p in entry.signature.parameters.values()
+                  if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]  # fmt: skip
+        if entry.operands[:1] == ("arg1",):
+            needed = ["arg1", "arg2"]
+        if len(operands) > 1 or (not operands and len(needed) <= 1 and not values):
+            parts = [*operands, *(f"{k}={written(v)}" for k, v in values.items())]
+            return f"{entry.code}({', '.join(parts)})" if parts else entry.code
+        x = operands[0] if operands else "x"
+        parts = []
+        for name in needed:
+            own = _OPERANDS.get((entry.name, name))
+            if own is not None:
+                parts.append(own)
+            elif name in values or (parts and name in STARTING_VALUES):
+                parts.append(written(values.get(name, STARTING_VALUES.get(name))))
+            else:
+                parts.append(x)
+        parts += [x] if not needed else []
+        parts += [f"{k}={written(v)}" for k, v in values.items() if k not in needed]
+        call = f"{entry.code}({', '.join(parts)})"
+        return call if operands else f"lambda x: {call}"
 
     def insert(self, maker: str, after: str | None = None, before: str | None = None, into: str | None = None) -> Edit:
         """Put the text of a layer behind, before or into something.
@@ -175,6 +209,9 @@ class Editor:
         Raises:
             GraphError: if there is nothing to put it to.
         """
+        into_recurrence = into is not None and self.drawn(into).op in ("Recurrence", "Fold")
+        if not into_recurrence and maker.startswith(tuple(f"C.layers.{cell}(" for cell in CELLS)):
+            maker = f"C.layers.Recurrence({maker})"
         if into is not None:
             items = self.items_of(self.site(into))
             if items is None:

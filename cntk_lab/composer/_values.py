@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cntk_lab.axis import Axis
 from cntk_lab.composer._catalog import Entry
 from cntk_lab.composer._source import Site
 from cntk_lab.graph.variable import Variable
@@ -112,6 +113,8 @@ def frozen(value: Any) -> Any:
         return ("lambda", value.uid, value.key if hasattr(value, "key") else "", id(value.body))
     if isinstance(value, Flow):
         return ("flow", tuple(id(v) for v in value.variables))
+    if isinstance(value, Axis):
+        return ("axis", value.name, value.is_ordered)
     if isinstance(value, dict):
         return tuple((str(k), frozen(v)) for k, v in value.items())
     if isinstance(value, (list, tuple)):

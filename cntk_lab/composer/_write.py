@@ -11,14 +11,16 @@ import keyword
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from cntk_lab._words import in_python, shown
+from cntk_lab.axis import Axis
 from cntk_lab.composer import _layer_code as layer_code
-from cntk_lab.composer._catalog import Entry, as_code, catalog
+from cntk_lab.composer._catalog import Entry, as_code, entry_of
 from cntk_lab.composer._program import Program
+from cntk_lab.composer._twins import plain
 from cntk_lab.errors import GraphError
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.node import Node
@@ -124,7 +126,7 @@ class _Writer:
             seen.add(id(node))
             stack.append((node, True))
             found = self.recurrence(node)
-            below = [found[3]] if found is not None else node.inputs
+            below = list(found[3]) if found is not None else node.inputs
             stack.extend((v.node, False) for v in reversed(below) if v.node is not None)
         return done
 
@@ -135,7 +137,7 @@ class _Writer:
             out[id(r)] = out.get(id(r), 0) + 1
         for node in self._ordered(roots):
             found = self.recurrence(node)
-            for v in [found[3]] if found is not None else node.inputs:
+            for v in found[3] if found is not None else node.inputs:
                 out[id(v)] = out.get(id(v), 0) + 1
         return out
 
@@ -230,19 +232,32 @@ class _Writer:
             raise GraphError(f"{node.op_name} is an operator of the user's, which no program of layers has")
         found = self.recurrence(node) or layer_code.layer(node)
         if found is not None:
-            text, weights, inner, operand = found
+            text, weights, inner, operands = found
+            states = inner is not None and any(self.uses.get(id(o)) for o in node.outputs[1:])
+            text = text.replace("\x02", ", return_full_state=True" if states else "")
             item = self.marked(weights, text) if inner is None else self.marked([], text).replace(
                 "\x01", self.marked(weights, "")
             )  # fmt: skip
             key = tuple(id(v) for v in layer_code.own(node))
             if key in self.shared:
                 item = self.layer_variable(key, node, item)
-            self.item(node, item, operand)
+            self.layer(node, item, operands, whole=inner is None or states)
             return
-        if node.block is not None and node.block.built and node.op.name == "as_block":
+        use = layer_code.operator(node)
+        if use is None and node.block is not None and node.block.built and node.op.name == "as_block":
             self.inside(node)
             return
-        self.operator(node)
+        self.operator(node, use or node)
+
+    def layer(self, node: Node, item: str, operands: Sequence[Variable], *, whole: bool) -> None:
+        """A layer applied to its operands: an item of a chain where it has one operand and one output that counts."""
+        if len(operands) == 1 and (len(node.outputs) == 1 or not whole):
+            self.item(node, item, operands[0])
+            return
+        reads = [self.read(v) for v in operands]
+        if self.chain:
+            self.flush()
+        self.statement(node, f"{item}({', '.join(reads)})")
 
     def layer_variable(self, key: tuple[int, ...], node: Node, item: str) -> str:
         """The variable of a layer that is applied more than once."""
@@ -297,23 +312,32 @@ class _Writer:
             self.alias[id(outer)] = inner_output
             self.uses[id(inner_output)] = self.uses.get(id(inner_output), 0) + self.uses.get(id(outer), 0)
 
-    def operator(self, node: Node) -> None:
-        """An operator applied to its operands, as a statement or as an item of a chain."""
-        entry = _entry(node)
+    def operator(self, node: Node, use: Node) -> None:
+        """An operator applied to its operands, as a statement or as an item of a chain.
+
+        Args:
+            node: where it stands in the graph.
+            use: the same as an operator: another node where a file has a block for it.
+        """
+        entry = _entry(use)
         name = f"name={in_python(node.name)}" if node.name else ""
-        extra = _attributes(node, entry)
-        operands = list(node.inputs)
+        extra = _attributes(use, entry)
+        operands = list(use.inputs)
         if len(operands) == 1 and not extra and not name and entry.kind == "op" and len(node.outputs) == 1:
             self.item(node, entry.code, operands[0])
             return
         reads = [self.read(v) for v in operands]
         if self.chain:
             self.flush()
-        if node.op.name in _INFIX and len(reads) == 2 and not name and not all(r[0] in "-0123456789" for r in reads):
-            text = f"{reads[0]} {_INFIX[node.op.name]} {reads[1]}"
+        if use.op.name in _INFIX and len(reads) == 2 and not name and not all(r[0] in "-0123456789" for r in reads):
+            text = f"{reads[0]} {_INFIX[use.op.name]} {reads[1]}"
         else:
             text = f"{entry.code}({', '.join([*reads, *extra, *([name] if name else [])])})"
-        variable = self.fresh(node.name or node.op.name)
+        self.statement(node, text, use.op.name)
+
+    def statement(self, node: Node, text: str, title: str = "") -> None:
+        """A statement whose variable holds what a node gives."""
+        variable = self.fresh(node.name or title or node.op_name)
         self.lines.append(f"{variable} = {text}")
         if len(node.outputs) == 1:
             self.names[id(node.outputs[0])] = variable
@@ -323,33 +347,50 @@ class _Writer:
 
 def _entry(node: Node) -> Entry:
     """The catalog's entry of an operator."""
-    name = node.op.name
-    for path in (name, name.lstrip("_"), name.replace("sequence_", "sequence.", 1),
-                 f"sequence.{name.lstrip('_').removeprefix('sequence_')}"):  # fmt: skip
-        if path in catalog() and catalog()[path].kind == "op":
-            return catalog()[path]
-    raise GraphError(f"operator {node.op_name} has no name in programs", fix="open another part of the model")
+    found = entry_of(node.op.name)
+    if found is None:
+        raise GraphError(f"operator {node.op_name} has no name in programs", fix="open another part of the model")
+    return found
 
 
 def _attributes(node: Node, entry: Entry) -> list[str]:
-    """Attributes that differ from the operator's defaults, as keyword arguments."""
+    """Attributes that differ from the operator's defaults, as keyword arguments.
+
+    Raises:
+        GraphError: if one of them cannot be written in a program.
+    """
     assert entry.signature is not None
     out = []
     for name, value in node.attributes.items():
         parameter = entry.signature.parameters.get(name)
-        if parameter is None or name in ("seed", "name"):
+        if parameter is None or name in ("seed", "name") or value is None:
             continue
-        default = parameter.default
-        plain = tuple(value) if isinstance(value, list) else value
-        if isinstance(plain, (np.integer, np.floating)):
-            plain = plain.item()
-        if plain == (tuple(default) if isinstance(default, list) else default) and type(plain) is type(default):
+        if parameter.default is not parameter.empty and plain(value) == plain(parameter.default):
             continue
-        if plain is None and default is parameter.empty:
-            continue
-        text = as_code(plain)
+        text = _setting(value)
         if "<" in text:
-            text = as_code(getattr(plain, "index", None) or str(plain)) if hasattr(plain, "index") else text
-        if "<" not in text:
-            out.append(f"{name}={text}")
+            raise GraphError(f"{entry.name}: {name}={value!r} cannot be written in a program", fix="keep it as a file")
+        out.append(f"{name}={text}")
     return out
+
+
+def _setting(value: Any) -> str:
+    """A setting of an operator as code."""
+    if isinstance(value, Axis):
+        return str(value.static_axis_index()) if value.is_static_axis else _axis(value)
+    if isinstance(value, (list, tuple)):
+        inner = ", ".join(_setting(v) for v in value)
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    if isinstance(value, (type, np.dtype)):
+        return in_python(np.dtype(value).name)
+    if isinstance(value, (np.integer, np.floating, np.bool_)):
+        value = value.item()
+    return as_code(int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value)
+
+
+def _axis(axis: Axis) -> str:
+    """An axis that is no single static one."""
+    for name in ("all_static_axes", "all_axes", "default_batch_axis", "default_dynamic_axis"):
+        if axis == getattr(Axis, name)():
+            return f"C.Axis.{name}()"
+    return f"C.Axis({in_python(axis.name)})"

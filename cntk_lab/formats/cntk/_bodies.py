@@ -33,7 +33,7 @@ def has_body(node: Node) -> bool:
     if name == "softmax":
         return node.attributes.get("axis") is not None
     if name == "elu":
-        return node.name != _PRIMITIVE_ELU and type(node.attributes["alpha"]) is not int  # so it is read
+        return node.name != _PRIMITIVE_ELU and repr(node.attributes["alpha"]) != "1"  # so it is read
     if name == "convolution":
         return node.attributes.get("reduction_rank", 1) == 0 and not node.attributes.get("sequential")
     return name in BODIES
@@ -229,12 +229,19 @@ def _space_to_depth(g: Any, operand: Any, block_size: int, node: Node) -> Any:
 def _local_response_normalization(
     g: Any, operand: Any, depth_radius: int, bias: float, alpha: float, beta: float
 ) -> Any:
-    """The sum over near channels is a convolution along them, with a new axis in the place of the channels."""
+    """The sum over near channels is a convolution along them, with a new axis in the place of the channels.
+
+    A convolution is never wider than its operand: where the window is, zeros are put around the channels.
+    """
     dims, width = operand.type.dims, 2 * depth_radius + 1
     dtype = operand.type.dtype or "float32"
     squares = g.reshape(g.element_times(operand, operand), shape=(1,), begin_axis=0, end_axis=0)
     kernel = Constant(alpha / width, shape=(1, width, *[1] * (len(dims) - 1)), dtype=dtype)
-    sums = g.reshape(g.convolution(kernel, squares, auto_padding=[True]), shape=dims)
+    wide = width > dims[0]
+    if wide:
+        around = [(0, 0), (depth_radius, depth_radius), *[(0, 0)] * (len(dims) - 1)]
+        squares = g.pad(squares, pattern=around, mode=0, constant_value=0)
+    sums = g.reshape(g.convolution(kernel, squares, auto_padding=[not wide]), shape=dims)
     scale = g.exp(g.element_times(beta, g.log(g.plus(bias, sums))))
     return g.element_divide(operand, scale)
 

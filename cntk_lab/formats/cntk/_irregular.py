@@ -210,6 +210,11 @@ def reduction_name(op: str) -> str:
     return _REDUCTION_NAMES[op]
 
 
+def reduction_name_of(op: str) -> str:
+    """CNTK's name of a reduction; "" for other operators."""
+    return _REDUCTION_NAMES.get(op.lstrip("_"), "")
+
+
 def is_reduction(op: str) -> bool:
     """Whether an operator is one of CNTK's ReduceElements."""
     return op in _REDUCTION_NAMES

@@ -110,7 +110,12 @@ def is_inner_part(records: Records, record: FunctionRecord) -> bool:
 
 
 def _window(records: Records, mask: str, operand: str) -> tuple[int, int] | None:
-    """Begin and end of the frames that a mask selects, if it is made of delays of a constant 0 that start with 1."""
+    """Begin and end of the frames that a mask selects, if it is made of delays of a constant 0 that start with 1;
+    0 and 0 if it selects all.
+    """
+    everywhere = records.maker(mask, "ReconcileDynamicAxis")
+    if everywhere is not None and records.is_constant(everywhere.inputs[0], 1) and everywhere.inputs[1] == operand:
+        return 0, 0
     both = records.maker(mask, "ElementTimes")
     if both is not None:
         begin, end = (_edge(records, uid, operand) for uid in both.inputs)
@@ -179,6 +184,8 @@ class Emitter:
             edges.append(self._edge(operand, begin, inverse=begin > 0))
         if end != 0:
             edges.append(self._edge(operand, end, inverse=end < 0))
+        if not edges:
+            return self.put("ReconcileDynamicAxis", [self.constant(1), operand])
         return edges[0] if len(edges) == 1 else self.put("ElementTimes", edges)
 
     def _edge(self, operand: str, offset: int, *, inverse: bool) -> str:

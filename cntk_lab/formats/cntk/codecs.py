@@ -17,6 +17,7 @@ from cntk_lab.errors import FormatError
 from cntk_lab.formats.cntk.description import DTYPES, shape_from_file, shape_to_file
 from cntk_lab.formats.cntk.values import Dictionary, Float, NDShape, SizeT, StoredAxis, Value
 from cntk_lab.tensor.dtype import CNTK_NUMBER, name_of
+from cntk_lab.tensor.shape import UNKNOWN_SHAPE
 
 _SPECIAL_AXES = {2147483646: Axis.all_static_axes, 2147483643: Axis.all_axes, 2147483644: Axis.end_static_axis}
 _SPECIAL_CODES = {make().name: code for code, make in _SPECIAL_AXES.items()}
@@ -79,6 +80,12 @@ def listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
+def _shape_given(shape: NDShape) -> tuple[int, ...]:
+    """A stored shape as an attribute has it."""
+    found = shape_from_file(shape)
+    return UNKNOWN_SHAPE if found is None else found
+
+
 SIZE = Codec(int, lambda v, _: SizeT(v))
 INT = Codec(int, lambda v, _: int(v))
 BOOL = Codec(bool, lambda v, _: bool(v))
@@ -87,7 +94,7 @@ SINGLE = Codec(float, lambda v, _: Float(v))
 TEXT = Codec(str, lambda v, _: str(v))
 AXIS = Codec(axis_from_file, axis_to_file)
 NEW_AXIS = Codec(axis_from_file, lambda v, rank: axis_to_file(v, rank + 1))
-SHAPE = Codec(shape_from_file, lambda v, _: shape_to_file(tuple(listed(v))))
+SHAPE = Codec(_shape_given, lambda v, _: shape_to_file(tuple(listed(v))))
 FLAGS = Codec(lambda v: list(reversed(v)), lambda v, _: [bool(f) for f in reversed(listed(v))])
 SIZES = Codec(lambda v: [int(s) for s in v], lambda v, _: [SizeT(s) for s in v or ()])
 REALS = Codec(lambda v: [float(s) for s in v], lambda v, _: [float(s) for s in v])

@@ -18,6 +18,7 @@ from cntk_lab.formats.cntk._irregular import (
     WRITERS,
     is_reduction,
     reduction_name,
+    reduction_name_of,
     write_convolution,
     write_reduction,
 )
@@ -45,7 +46,8 @@ from cntk_lab.graph import registry
 
 __all__ = [
     "BY_NUMBER", "BY_OP", "NAMES", "NUMBERS", "SPECS", "Spec", "Stored", "Use",
-    "is_reduction", "read_use", "reduction_name", "write_convolution", "write_reduction", "write_use",
+    "is_reduction", "read_use", "reduction_name", "reduction_name_of", "write_convolution",
+    "write_reduction", "write_use",
 ]  # fmt: skip
 
 _PARTS = {

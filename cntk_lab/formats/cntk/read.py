@@ -78,13 +78,12 @@ class _Builder:
     def leaf(self, record: records.VariableRecord) -> Variable:
         variable: Variable
         if record.kind in ("Parameter", "Constant"):
-            kind = Parameter if record.kind == "Parameter" else Constant
-            value = np.asarray(record.value)
-            variable = (
-                kind(value, dtype=record.dtype, name=record.name)
-                if kind is Constant
-                else Parameter(init=value, dtype=record.dtype, name=record.name)
-            )
+            if record.value is None:  # a description that is no file
+                variable = Parameter(record.shape, dtype=record.dtype, name=record.name)
+            elif record.kind == "Constant":
+                variable = Constant(np.asarray(record.value), dtype=record.dtype, name=record.name)
+            else:
+                variable = Parameter(init=np.asarray(record.value), dtype=record.dtype, name=record.name)
         else:
             variable = new_placeholder(name=record.name)
             variable.type = TensorType(record.shape, record.dtype, record.axes, record.sparse)

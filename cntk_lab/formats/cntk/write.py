@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from cntk_lab.graph.function import Function
 from cntk_lab.graph.naming import new_uid
 from cntk_lab.graph.node import Node
 from cntk_lab.graph.variable import Variable
+from cntk_lab.tensor.shape import UNKNOWN_SHAPE
 
 
 def save(function: Function, path: str | os.PathLike[str]) -> None:
@@ -50,13 +51,17 @@ def to_bytes(function: Function) -> bytes:
     return files.encode(records.to_dictionary(describe(function)))
 
 
-def describe(function: Function) -> records.ModelDescription:
+def describe(function: Function, *, with_numbers: bool = True) -> records.ModelDescription:
     """The description of a function's graph.
+
+    Args:
+        function: the root.
+        with_numbers: whether parameters have their values; without, the description is no file.
 
     Raises:
         FormatError: if a part of the graph cannot be said in the format.
     """
-    writer = _Writer()
+    writer = _Writer(with_numbers=with_numbers)
     writer.graph([function.node])
     return records.ModelDescription(
         root=writer.node_uid(function.node),
@@ -74,7 +79,8 @@ _MIXING = ("times", "times_transpose")
 class _Writer:
     """One graph being described."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_numbers: bool = True) -> None:
+        self.with_numbers = with_numbers
         self.variables: dict[str, records.VariableRecord] = {}
         self.functions: list[records.FunctionRecord] = []
         self.uids: dict[int, str] = {}
@@ -104,7 +110,8 @@ class _Writer:
         if variable.node is None:
             uid = self.unique(variable)
             if uid not in self.variables:
-                self.variables[uid] = _leaf(variable, uid, variable.kind)
+                numbers = variable.is_constant or self.with_numbers
+                self.variables[uid] = _leaf(variable, uid, variable.kind, with_numbers=numbers)
             return uid
         uid = records.output_uid(self.node_uid(variable.node), variable.index)
         if id(variable.node) not in self.done and uid not in self.variables:
@@ -326,7 +333,7 @@ def _is_primitive(node: Node) -> bool:
     return node.op.kind == "composite" and _bodies.public_name(node) in operators.BY_OP
 
 
-def _leaf(variable: Variable, uid: str, kind: str) -> records.VariableRecord:
+def _leaf(variable: Variable, uid: str, kind: str, *, with_numbers: bool = True) -> records.VariableRecord:
     valued = kind in ("Parameter", "Constant")
     type_ = variable.type
     return records.VariableRecord(
@@ -338,8 +345,16 @@ def _leaf(variable: Variable, uid: str, kind: str) -> records.VariableRecord:
         name=variable.name if kind != "Placeholder" or variable.node is None else "",
         sparse=type_.sparse and kind != "Placeholder",
         needs_gradient=variable.needs_gradient and kind in ("Parameter", "Input"),
-        value=variable.value if valued else None,  # type: ignore[attr-defined]
+        value=variable.value if valued and with_numbers else None,  # type: ignore[attr-defined]
     )
+
+
+def _settled(node: Node) -> Mapping[str, Any]:
+    """A node's attributes; a window over everything has the size that it has here, as in CNTK's files."""
+    window = node.resolved.get("window")
+    if node.attributes.get("pooling_window_shape") == UNKNOWN_SHAPE and window and min(window) > 0:
+        return {**node.attributes, "pooling_window_shape": window}
+    return node.attributes
 
 
 def stored_form(node: Node) -> operators.Stored | None:
@@ -350,7 +365,7 @@ def stored_form(node: Node) -> operators.Stored | None:
         return operators.write_reduction(name, node.attributes, ranks[0])
     if name in ("convolution", "convolution_transpose"):
         return operators.write_convolution(name, node.attributes, node.inputs[0].type.dims, ranks[1])
-    stored = operators.write_use(name, node.attributes, len(node.inputs), ranks)
+    stored = operators.write_use(name, _settled(node), len(node.inputs), ranks)
     if stored is not None or node.op.cntk.op is None or node.op.cntk.block is not None:
         return stored
     for candidate in (node.op.cntk.op, f"{node.op.cntk.op}Op", node.op.cntk.op.removesuffix("Op")):

@@ -25,12 +25,14 @@ def put(table, key, value):
 
 
 table, facts = {}, {}
+os.makedirs(os.path.join(here, "files"), exist_ok=True)  # they are kept in files.zip
 for name, (make, operands, gradient) in CASES.items():
     C.cntk_py.reset_random_seed(SEED)
     layer = make(C, C.layers)
     data = inputs(C, operands)
     try:
         z = layer(*data)
+        z.save(os.path.join(here, "files", "%s.model" % name))
         facts[name] = {
             "parameters": [[p.name, list(p.shape)] for p in z.parameters],
             "text": str(z),
