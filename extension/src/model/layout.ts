@@ -2,6 +2,7 @@
 // a block lays out two small graphs and not one large one; layouts are kept by their DOT text. No DOM: Graphviz runs behind
 // the `Engine` interface, in a web worker.
 import type { Graph, GraphNode, Link } from './graph';
+import { FRAME, inColumns, most, READABLE, share, type Pane } from './columns';
 import { axisName, shapeText, subtitleOf, titleOf } from './graph';
 
 export interface Point {
@@ -41,6 +42,8 @@ export interface Look {
 
 export interface Scene {
   direction: Look['direction'];
+  /** Broken into columns that are read one after the other. */
+  columns: boolean;
   width: number;
   height: number;
   boxes: Map<string, Box>;
@@ -122,7 +125,8 @@ export function flowText(link: Link): string {
   return axes + shapeText(link.shape) + (link.count > 1 ? ` (${link.count})` : '');
 }
 
-interface Inner {
+/** What is laid out of one level and of what is open in it. */
+export interface Inner {
   width: number;
   height: number;
   boxes: Box[];
@@ -138,11 +142,14 @@ export class Layout {
 
   constructor(private readonly engine: Engine, private readonly look: Look = { direction: 'down', shapes: true }) {}
 
-  async scene(graph: Graph, opened: ReadonlySet<string>): Promise<Scene> {
-    const inner = await this.inside(graph, null, opened, 0);
+  /** `tallest`: a higher picture that flows downwards is broken into columns. */
+  async scene(graph: Graph, opened: ReadonlySet<string>, tallest = Infinity): Promise<Scene> {
+    const whole = await this.inside(graph, null, opened, 0);
+    const inner = whole.height > tallest && this.look.direction === 'down' ? inColumns(whole, tallest) : whole;
     placeWords(inner, this.look);
     return {
       direction: this.look.direction,
+      columns: inner !== whole,
       width: inner.width,
       height: inner.height,
       boxes: new Map(inner.boxes.map(box => [box.node.id, box])),
@@ -210,6 +217,38 @@ export class Layout {
       }
     });
     return inner;
+  }
+}
+
+/** Nodes up to which a graph is also laid out to the right, to see which way shows more. */
+const FEW = 60;
+
+/** Lays out graphs downwards, in columns or to the right: whichever shows most of them in the pane at hand. */
+export class FittingLayout {
+  private readonly down: Layout;
+  private readonly right: Layout;
+
+  constructor(engine: Engine, private readonly look: { direction: Look['direction'] | 'auto'; shapes: boolean }) {
+    this.down = new Layout(engine, { direction: 'down', shapes: look.shapes });
+    this.right = new Layout(engine, { direction: 'right', shapes: look.shapes });
+  }
+
+  get runs(): number {
+    return this.down.runs + this.right.runs;
+  }
+
+  async scene(graph: Graph, opened: ReadonlySet<string>, pane: Pane): Promise<Scene> {
+    if (this.look.direction === 'right') return this.right.scene(graph, opened);
+    const plain = await this.down.scene(graph, opened);
+    if (this.look.direction === 'down' || !pane.width || share(plain, pane) >= 1) return plain;
+    const scenes = [plain];
+    for (const scale of [1, READABLE]) {
+      const scene = await this.down.scene(graph, opened, (pane.height - FRAME.y) / scale);
+      scenes.push(scene);
+      if (share(scene, pane) >= 1) break;
+    }
+    if (graph.level(null).nodes.length <= FEW) scenes.push(await this.right.scene(graph, opened));
+    return most(scenes, pane);
   }
 }
 

@@ -2,14 +2,14 @@
 // (VS Code, Colab, a page without the extension) the defaults hold. No DOM.
 
 export interface Preferences {
-  graph: { maximumVisibleNodes: number; direction: 'down' | 'right'; shapes: boolean; inspector: boolean; height: number };
+  graph: { maximumVisibleNodes: number; direction: 'auto' | 'down' | 'right'; shapes: boolean; inspector: boolean; height: number };
   monitor: { refreshRate: number; smoothing: number; logarithmic: boolean };
   sidebar: { enabled: boolean; side: 'left' | 'right' };
 }
 
 /** The defaults; schema/plugin.json says the same, and a test holds the two in step. */
 export const DEFAULTS: Preferences = {
-  graph: { maximumVisibleNodes: 300, direction: 'down', shapes: true, inspector: true, height: 460 },
+  graph: { maximumVisibleNodes: 300, direction: 'auto', shapes: true, inspector: true, height: 460 },
   monitor: { refreshRate: 5, smoothing: 0.9, logarithmic: false },
   sidebar: { enabled: true, side: 'left' }
 };
@@ -23,7 +23,7 @@ export const LIMITS: Readonly<Record<string, readonly [number, number]>> = {
 };
 /** The words that may stand where a word stands. */
 export const WORDS: Readonly<Record<string, readonly string[]>> = {
-  'graph.direction': ['down', 'right'],
+  'graph.direction': ['auto', 'down', 'right'],
   'sidebar.side': ['left', 'right']
 };
 

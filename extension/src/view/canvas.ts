@@ -1,5 +1,6 @@
 // Nodes and edges on a surface that pans and zooms; selection, matches and painted values without a new layout.
 import type { Graph } from '../model/graph';
+import { LARGEST_FIT, FRAME, firstScale } from '../model/columns';
 import { axisName, short } from '../model/graph';
 import { flowText, type Box, type Curve, type Scene } from '../model/layout';
 import { fraction, type Painted } from '../model/overlay';
@@ -25,7 +26,7 @@ const LARGEST = 4;
 export class Canvas {
   readonly element: HTMLElement;
   readonly svg: SVGSVGElement;
-  scene: Scene = { direction: 'down', width: 0, height: 0, boxes: new Map(), curves: [], hidden: 0 };
+  scene: Scene = { direction: 'down', columns: false, width: 0, height: 0, boxes: new Map(), curves: [], hidden: 0 };
   view: View = { x: 0, y: 0, scale: 1 };
   private readonly surface: SVGGElement;
   private readonly cards = new Map<string, SVGGElement>();
@@ -108,17 +109,62 @@ export class Canvas {
     }
   }
 
-  /** Fit the picture in, unless the user has chosen what to see. */
+  /** Whether the user has moved or zoomed. */
+  get moved(): boolean {
+    return this.touched;
+  }
+
+  /** Begin anew, unless the user has chosen what to see. */
   settle(anchor: string): void {
     if (!this.touched && !anchor) this.fit();
   }
 
+  /** All of the picture if it can be read so, else its beginning: the first input is in sight. */
   fit(): void {
     this.touched = false;
-    const { clientWidth: width, clientHeight: height } = this.element;
-    if (!width || !this.scene.width) return;
-    const scale = Math.min(1.25, Math.max(SMALLEST, Math.min((width - 24) / this.scene.width, (height - 36) / this.scene.height)));
-    this.view = { scale, x: (width - this.scene.width * scale) / 2, y: (height - this.scene.height * scale) / 2 };
+    this.begin(firstScale(this.scene, this.pane()));
+  }
+
+  /** All of the picture, however small. */
+  all(): void {
+    const { width, height } = this.pane();
+    this.begin(Math.min(LARGEST_FIT, (width - FRAME.x) / this.scene.width, (height - FRAME.y) / this.scene.height));
+    this.touched = true;
+  }
+
+  /** As wide as the pane. */
+  fitWidth(): void {
+    this.begin((this.pane().width - FRAME.x) / this.scene.width);
+    this.touched = true;
+  }
+
+  /** Letters as large as elsewhere on the page. */
+  actual(): void {
+    this.zoom(1 / this.view.scale);
+  }
+
+  private pane(): { width: number; height: number } {
+    return { width: this.element.clientWidth, height: this.element.clientHeight };
+  }
+
+  /** Put the beginning of the picture into the pane at a scale. */
+  private begin(wanted: number): void {
+    const { width, height } = this.pane();
+    const { scene } = this;
+    if (!width || !scene.width) return;
+    const scale = Math.min(LARGEST, Math.max(SMALLEST, wanted));
+    const first = [...scene.boxes.values()].find(box => box.node.kind === 'input') ?? scene.boxes.values().next().value;
+    // where all fits it stands in the middle; else the picture begins at its border, moved on as far as the first input needs
+    const place = (room: number, whole: number, at: number, size: number) => {
+      if (whole * scale <= room - 8) return (room - whole * scale) / 2;
+      return -Math.max(0, (at + size) * scale - room + FRAME.x) + 8;
+    };
+    const down = scene.direction === 'down';
+    const narrow = first && down && scene.width * scale > width && !scene.columns;
+    const x = narrow ? width / 2 - (first.x + first.width / 2) * scale : place(width, scene.width, first?.x ?? 0, first?.width ?? 0);
+    const y = !down && first && scene.height * scale > height ? height / 2 - (first.y + first.height / 2) * scale : place(height, scene.height, first?.y ?? 0, first?.height ?? 0);
+    const least = (at: number, room: number, whole: number) => (whole * scale > room - 8 ? Math.min(8, Math.max(room - whole * scale - 8, at)) : at);
+    this.view = { scale, x: least(x, width, scene.width), y: least(y, height, scene.height) };
     this.place();
   }
 
@@ -140,7 +186,7 @@ export class Canvas {
     const box = this.scene.boxes.get(uid);
     if (!box) return;
     const { clientWidth: width, clientHeight: height } = this.element;
-    if (this.view.scale < 0.45) this.view.scale = 0.8;
+    if (this.view.scale < 0.6) this.view.scale = 1;
     const { scale } = this.view;
     const left = box.x * scale + this.view.x;
     const top = box.y * scale + this.view.y;
@@ -274,6 +320,7 @@ export class Canvas {
       '=': () => this.zoom(1.25),
       '-': () => this.zoom(0.8),
       '0': () => this.fit(),
+      '1': () => this.actual(),
       ArrowDown: () => this.step(uid, 0, 1),
       ArrowUp: () => this.step(uid, 0, -1),
       ArrowLeft: () => this.step(uid, -1, 0),
@@ -300,7 +347,7 @@ export class Canvas {
       if (box === here) continue;
       const to = middleOf(box);
       const along = (to.x - from.x) * dx + (to.y - from.y) * dy;
-      if (along < 4) continue;
+      if (along < 4 && !(flow !== 0 && near.has(box.node.id))) continue;
       const across = Math.abs((to.x - from.x) * dy + (to.y - from.y) * dx);
       const cost = along + 2 * across - (flow !== 0 && near.has(box.node.id) ? 1e4 : 0);
       if (cost < least) [best, least] = [box.node.id, cost];

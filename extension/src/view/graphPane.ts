@@ -1,7 +1,7 @@
 // The whole graph view: bar, canvas, side with minimap and inspector. Knows no Jupyter: a host says what is open and
 // selected and hears of changes.
 import { Graph, readSnapshot, axisName, NotAGraph, short, titleOf, type Snapshot } from '../model/graph';
-import { Layout, type Engine } from '../model/layout';
+import { FittingLayout, type Engine } from '../model/layout';
 import { paint, parameterOverlay, type Overlay } from '../model/overlay';
 import { onPreferences, preferences } from '../model/preferences';
 import { QueryError, search } from '../model/query';
@@ -25,6 +25,8 @@ export interface Host {
   pdf: (() => Promise<Blob>) | null;
 }
 
+/** Width of the inspector in pixels. */
+const SIDE = 250;
 const PARAMETERS = 'parameters';
 /** The overlay that a fed sample paints. */
 const SAMPLE = 'sample';
@@ -40,10 +42,11 @@ export class GraphPane {
   private found: string[] = [];
   private foundAt = -1;
   private fitted = false;
+  private drawnFor = { width: 0, height: 0 };
   /** When the data of a graph not yet drawn arrived. */
   private arrived: number | undefined;
   private readonly ending = new AbortController();
-  private layout: Layout;
+  private layout: FittingLayout;
   private liked = preferences().graph;
   private readonly canvas: Canvas;
   private readonly minimap: Minimap;
@@ -68,7 +71,7 @@ export class GraphPane {
   ) {
     const { signal } = this.ending;
     measureWithPage();
-    this.layout = new Layout(engine, this.liked);
+    this.layout = new FittingLayout(engine, this.liked);
     this.canvas = new Canvas({ select: uid => this.select(uid, true), toggle: uid => this.toggle(uid), moved: () => this.minimap?.update() }, signal);
     this.minimap = new Minimap(this.canvas, signal);
     this.feedBar = new FeedBar(host.feed, signal);
@@ -82,9 +85,12 @@ export class GraphPane {
     onPreferences(() => this.like(engine, side), signal);
     // a view that appears in a hidden tab has no size yet
     const watch = new ResizeObserver(() => {
-      if (!this.fitted && this.canvas.element.clientWidth && this.canvas.scene.width) {
-        this.fitted = true;
+      if (!this.canvas.element.clientWidth || !this.canvas.scene.width) return;
+      this.fitted = true;
+      if (!this.canvas.moved) {
         this.canvas.fit();
+        const { width, height } = this.pane();
+        if (width !== this.drawnFor.width || height !== this.drawnFor.height) void this.draw(''); // another way to lay it out may show more; what is known is not laid out anew
       }
       this.minimap.update();
     });
@@ -115,7 +121,7 @@ export class GraphPane {
     this.element.style.setProperty('--cl-height', `${this.liked.height}px`);
     if (before.inspector !== this.liked.inspector) side.hidden = !this.liked.inspector;
     if (before.direction === this.liked.direction && before.shapes === this.liked.shapes && before.maximumVisibleNodes === this.liked.maximumVisibleNodes) return;
-    this.layout = new Layout(engine, this.liked);
+    this.layout = new FittingLayout(engine, this.liked);
     if (!this.graph) return;
     this.graph = this.indexed(this.graph.snapshot);
     this.fitted = false;
@@ -174,6 +180,14 @@ export class GraphPane {
     this.repaint();
   }
 
+  /** The room for the drawing; before it is seen, that around it. */
+  private pane(): { width: number; height: number } {
+    const { clientWidth, clientHeight } = this.canvas.element;
+    if (clientWidth) return { width: clientWidth, height: clientHeight };
+    const side = this.liked.inspector ? SIDE : 0;
+    return { width: Math.max(0, this.element.clientWidth - side), height: this.liked.height };
+  }
+
   private say(words: string, wrong = false): void {
     this.message.textContent = words;
     this.message.classList.toggle('wrong', wrong);
@@ -190,7 +204,8 @@ export class GraphPane {
       this.arrived = undefined;
       const opened = graph.affordable(this.wanted);
       try {
-        const scene = await this.layout.scene(graph, opened);
+        this.drawnFor = this.pane();
+        const scene = await this.layout.scene(graph, opened, this.drawnFor);
         if (graph !== this.graph) return;
         this.opened = opened;
         this.say('');
