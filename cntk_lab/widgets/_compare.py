@@ -299,7 +299,8 @@ def merged(before: Mapping[str, Any], after: Mapping[str, Any], difference: Diff
         for edge in a["edges"]
         if edge["from"] in gone or edge["to"] in gone
     ]
-    return {**b, "name": f"{a['name']} → {b['name']}", "nodes": nodes, "edges": edges}
+    name = f"{b['name']}, changed" if a["name"] == b["name"] else f"from {a['name']} to {b['name']}"
+    return {**b, "name": name, "nodes": nodes, "edges": edges}
 
 
 def _blocks_of(a: Snapshot, b: Snapshot, pairs: Mapping[str, str]) -> dict[str | None, str]:

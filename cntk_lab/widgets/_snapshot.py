@@ -212,6 +212,9 @@ class Tree:
         for node in snapshot["nodes"]:
             if "host" in node:
                 self.hosted.setdefault(node["host"], []).append(node["id"])
+        for edge in snapshot["edges"]:
+            if "host" in self.node[edge["from"]] and edge["from"] not in self.hosted.setdefault(edge["to"], []):
+                self.hosted[edge["to"]].append(edge["from"])  # shared with the host
 
     def path(self, uid: str) -> list[str]:
         """The blocks around a node from the outermost on, and the node itself."""

@@ -14,6 +14,8 @@ from typing import Any, Final
 from cntk_lab.widgets._snapshot import GraphNode, Snapshot, Tree
 
 MOST_VISIBLE: Final = 300
+LEAVES: Final = ("input", "placeholder", "output", "parameter", "constant")
+"""Kinds of nodes that compute nothing."""
 
 AXIS_NAMES: Final = {"#": "batch", "*": "sequence"}
 AXIS_COLOURS: Final = {"#": "#5b6b7b", "*": "#00806a"}
@@ -57,8 +59,7 @@ def first_open(tree: Tree) -> set[str]:
     opened: set[str] = set()
     level: str | None = None
     while True:
-        steps = [uid for uid in tree.children.get(level, ()) if tree.node[uid]["kind"] not in ("input", "placeholder")]
-        steps = [uid for uid in steps if tree.node[uid]["kind"] not in ("parameter", "constant")]
+        steps = [uid for uid in tree.children.get(level, ()) if tree.node[uid]["kind"] not in LEAVES]
         if len(steps) != 1 or not tree.is_block(steps[0]) or tree.node[steps[0]]["kind"] == "repeat":
             return opened
         opened.add(steps[0])
@@ -112,7 +113,7 @@ def axes_text(axes: Sequence[str]) -> str:
 
 def title_of(node: GraphNode) -> str:
     """The first line on a node's card."""
-    if node["kind"] in ("input", "parameter", "constant", "placeholder"):
+    if node["kind"] in LEAVES:
         return node["name"] or node["op"] or node["kind"]
     title = node["op"] or node["kind"]
     return f"{title} x{node['count']}" if "count" in node else title

@@ -103,6 +103,8 @@ def text_of_arranged(arranged: Snapshot, count: int, depth: int = 1) -> str:
     def write(container: str | None, level: int) -> None:
         for uid in tree.children.get(container, ())[:MOST_VISIBLE]:
             node = tree.node[uid]
+            if node["kind"] == "output":  # its node stands there already
+                continue
             name = f" {node['name']}" if node["name"] and node["name"] != title_of(node) else ""
             fed = ", ".join(dict.fromkeys(feeds[uid]))
             fed = f"({fed if len(fed) <= 60 else fed[:59] + '…'})" if fed else ""

@@ -17,6 +17,7 @@ from cntk_lab.errors import AttributeValueError, NotAvailableError
 from cntk_lab.graph import walk
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.inspect import graph_snapshot
+from cntk_lab.graph.variable import Variable
 from cntk_lab.ops import combine
 from cntk_lab.widgets import display
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 MOST_NODES: Final = 100_000
 """Nodes of a graph that is drawn."""
+MOST_NAMED: Final = 3
+"""Inputs or outputs that a title names."""
 
 
 def snapshot_of(function: Function) -> dict[str, Any]:
@@ -40,7 +43,40 @@ def snapshot_of(function: Function) -> dict[str, Any]:
             f"the graph of {function.name or 'the model'} has more than {MOST_NODES:,} nodes: it is not drawn",
             fix="show a part of it: model.find_by_name(name), or the function of an inner layer",
         )
-    return graph_snapshot(function.outputs, function.name or "model")
+    return graph_snapshot(function.outputs, title_of(function))
+
+
+def title_of(function: Function) -> str:
+    """What a person would call a model: its own name where it is a block of several layers, else what it makes of what.
+
+    The name of a function is that of its last node: of a model of layers it says what the last layer is called.
+
+    Example:
+        >>> from cntk_lab import input_variable
+        >>> from cntk_lab.layers import Dense
+        >>> title_of(Dense(10, name="digit")(input_variable(784, name="pixels")))
+        'pixels → digit'
+    """
+    root = function.outputs[0].node if len(function.outputs) == 1 else None
+    if root is not None and function.name and root.block is not None and root.block.built:
+        inside = walk.nodes(root.block.outputs)
+        if any(node.block is not None for node in inside):
+            return function.name
+    given = [v.name for v in function.arguments]
+    made = [_name_of(v) for v in function.outputs]
+    return f"{_listed(given, 'input')} → {_listed(made, 'output')}" if given else _listed(made, "output")
+
+
+def _name_of(variable: Variable) -> str:
+    node = variable.node
+    return variable.name or (node.name or node.op_name if node is not None else "")
+
+
+def _listed(names: list[str], kind: str) -> str:
+    known = [name for name in names if name]
+    if len(known) == len(names) and len(known) <= MOST_NAMED:
+        return ", ".join(known)
+    return kind if len(names) == 1 else f"{len(names)} {kind}s"
 
 
 def view_of(function: Function) -> Any:

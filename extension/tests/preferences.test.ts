@@ -38,5 +38,5 @@ test('listeners hear of changes only, until they end', () => {
   assert.deepEqual([heard, preferences().graph.direction], [1, 'right']);
   ending.abort();
   setPreferences({});
-  assert.deepEqual([heard, preferences().graph.direction], [1, 'down']);
+  assert.deepEqual([heard, preferences().graph.direction], [1, 'auto']);
 });

@@ -42,20 +42,28 @@ await widget.render({ model, el: document.getElementById('here') });
 
 MEASURE = """() => {
   const canvas = document.querySelector('.cntk-canvas').getBoundingClientRect();
-  const inside = r => r.width > 0 && r.right > canvas.left && r.left < canvas.right && r.bottom > canvas.top && r.top < canvas.bottom;
-  const texts = [...document.querySelectorAll('.cntk-canvas svg text')].filter(t => t.textContent.trim() && getComputedStyle(t).display !== 'none')
-    .map(t => ({ words: t.textContent, size: parseFloat(getComputedStyle(t).fontSize) * t.getScreenCTM().a, box: t.getBoundingClientRect(), owner: t.parentNode }))
-    .filter(t => inside(t.box));
+  const seen = box => box.width > 0 && box.right > canvas.left && box.left < canvas.right
+    && box.bottom > canvas.top && box.top < canvas.bottom;
+  const texts = [...document.querySelectorAll('.cntk-canvas svg text')]
+    .filter(text => text.textContent.trim() && getComputedStyle(text).display !== 'none')
+    .map(text => ({ words: text.textContent, box: text.getBoundingClientRect(), owner: text.parentNode,
+      size: parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a }))
+    .filter(text => seen(text.box));
+  const shared = (a, b, low, high) => Math.min(a[high], b[high]) - Math.max(a[low], b[low]);
+  const meet = (a, b) => shared(a, b, 'left', 'right') > 1.5 && shared(a, b, 'top', 'bottom') > 2.5;
   const overlaps = [];
-  const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1.5 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2.5;
-  texts.forEach((a, i) => texts.slice(i + 1).forEach(b => { if (meet(a.box, b.box)) overlaps.push([a.words, b.words]); }));
+  texts.forEach((a, i) => texts.slice(i + 1).forEach(b => {
+    if (meet(a.box, b.box)) overlaps.push([a.words, b.words]);
+  }));
   // words beside an edge lie on no closed card
-  const cards = [...document.querySelectorAll('.cntk-node:not(.open) > .card:last-of-type')].map(c => c.getBoundingClientRect());
-  for (const t of texts) if (t.owner.classList.contains('cntk-edge'))
-    for (const card of cards) if (meet(t.box, card)) overlaps.push([t.words, 'a card']);
-  const input = document.querySelector('.cntk-node.input > .card, .cntk-node.placeholder > .card')?.getBoundingClientRect();
-  const whole = r => r && r.left >= canvas.left - 1 && r.right <= canvas.right + 1 && r.top >= canvas.top - 1 && r.bottom <= canvas.bottom + 1;
-  return { smallest: Math.min(...texts.map(t => t.size), 99), overlaps, input: input ? Boolean(whole(input)) : null,
+  const cards = [...document.querySelectorAll('.cntk-node:not(.open) > .card')].map(c => c.getBoundingClientRect());
+  for (const text of texts) if (text.owner.classList.contains('cntk-edge'))
+    for (const card of cards) if (meet(text.box, card)) overlaps.push([text.words, 'a card']);
+  const first = '.cntk-node.input > .card, .cntk-node.placeholder > .card';
+  const input = document.querySelector(first)?.getBoundingClientRect();
+  const whole = box => box.left >= canvas.left - 1 && box.right <= canvas.right + 1
+    && box.top >= canvas.top - 1 && box.bottom <= canvas.bottom + 1;
+  return { smallest: Math.min(...texts.map(text => text.size), 99), overlaps, input: input ? whole(input) : null,
     texts: texts.length, nodes: document.querySelectorAll('.cntk-node').length,
     milliseconds: Number(document.querySelector('.cntk-lab').dataset.milliseconds) };
 }"""

@@ -1,4 +1,4 @@
-"""Ten models as people write them, to look at: layers by hand and from the library, a file of another tool, a very deep one.
+"""Ten models as people write them, to look at: by hand, of library layers, a file of another tool, a very deep one.
 
 ``MODELS`` maps a name to a function that gives what ``lab.show`` takes (a Function, or the path of a file in the folder
 it is given). ``CHANGED`` gives the second model of a comparison for some of them.
@@ -13,11 +13,27 @@ from typing import Any, Final
 import numpy as np
 
 import cntk_lab as C
-from cntk_lab.layers import (
-    LSTM, AttentionModel, BatchNormalization, Convolution, Convolution2D, ConvolutionTranspose2D, Delay,
-    Dense, Dropout, Embedding, For, GlobalAveragePooling, Label, LayerNormalization, MaxPooling, Recurrence,
-    Sequential, Stabilizer, default_options,
-)  # fmt: skip
+from cntk_lab.layers import (  # fmt: skip
+    LSTM,
+    AttentionModel,
+    BatchNormalization,
+    Convolution,
+    Convolution2D,
+    ConvolutionTranspose2D,
+    Delay,
+    Dense,
+    Dropout,
+    Embedding,
+    For,
+    GlobalAveragePooling,
+    Label,
+    LayerNormalization,
+    MaxPooling,
+    Recurrence,
+    Sequential,
+    Stabilizer,
+    default_options,
+)
 from tests.unit.formats import onnx_bytes as onnx
 
 Model = Callable[[Path], Any]

@@ -149,7 +149,9 @@ export class Graph {
     for (const edge of snapshot.edges) {
       push(this.incoming, edge.to, edge);
       push(this.outgoing, edge.from, edge);
-      if (this.node.get(edge.from)!.host === undefined) this.lift(edge);
+      const host = this.node.get(edge.from)!.host;
+      if (host === undefined) this.lift(edge);
+      else if (host !== edge.to && !this.hosted.get(edge.to)?.some(node => node.id === edge.from)) push(this.hosted, edge.to, this.node.get(edge.from)!); // shared
     }
   }
 
@@ -289,7 +291,7 @@ export function shapeText(shape: readonly number[]): string {
 }
 
 export function titleOf(node: GraphNode): string {
-  const leaf = node.kind === 'input' || node.kind === 'parameter' || node.kind === 'constant' || node.kind === 'placeholder';
+  const leaf = node.kind === 'input' || node.kind === 'parameter' || node.kind === 'constant' || node.kind === 'placeholder' || node.kind === 'output';
   if (leaf) return node.name || node.op || node.kind;
   const title = node.op || node.kind;
   return node.count === undefined ? title : `${title} ×${node.count}`;
