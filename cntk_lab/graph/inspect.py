@@ -13,7 +13,7 @@ from typing import Any
 from cntk_lab.graph import walk
 from cntk_lab.graph.node import Node
 from cntk_lab.graph.opdef import Trait
-from cntk_lab.graph.variable import Variable
+from cntk_lab.graph.variable import Constant, Variable
 from cntk_lab.tensor.shape import size
 
 FORMAT = "cntk-lab-graph"
@@ -109,7 +109,7 @@ class _Snapshot:
                 "shape": list(v.type.shape or ()),
                 "axes": [a.short for a in v.type.axes or ()],
                 "dtype": v.type.dtype,
-                "attributes": {},
+                "attributes": _number(v),
                 "parent": parent if v.is_parameter or v.is_constant else None,
                 "source": v.source or None,
                 "parameters": _count(v) if v.is_parameter else 0,
@@ -140,6 +140,13 @@ def _own_outputs(node: Node) -> bool:
 def _count(v: Variable) -> int:
     shape = v.type.shape or ()
     return size(shape) if all(d > 0 for d in shape) else 0
+
+
+def _number(v: Variable) -> dict[str, Any]:
+    """The value of a constant of one number."""
+    if not isinstance(v, Constant) or _count(v) != 1:
+        return {}
+    return {"value": float(v.value.reshape(-1)[0])}
 
 
 def _plain(value: Any) -> Any:

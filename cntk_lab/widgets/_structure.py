@@ -129,7 +129,8 @@ class Level:
         found = []
         for group in members:
             cells = [uid for uid in group if self.op(uid) in CELLS - {"PastValue", "FutureValue", "Embedding"}]
-            words = ", ".join(dict.fromkeys([self.op(uid) for uid in cells]))
+            parts = [uid for uid in group if uid in cells or self.op(uid) == "Attention"]
+            words = ", ".join(dict.fromkeys([self.op(uid) for uid in parts]))
             names = [self.name(uid) for uid in cells if self.name(uid)]
             op = f"Recurrence({words})" if words else "Recurrence"
             backwards = any(self.op(uid) == "FutureValue" for uid in group)

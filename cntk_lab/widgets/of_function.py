@@ -69,7 +69,7 @@ def title_of(function: Function) -> str:
 
 def _name_of(variable: Variable) -> str:
     node = variable.node
-    return variable.name or (node.name or node.op_name if node is not None else "")
+    return variable.name or (node.name if node is not None else "")
 
 
 def _listed(names: list[str], kind: str) -> str:

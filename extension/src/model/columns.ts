@@ -1,5 +1,6 @@
 // A long picture read in columns, like a text: cut where only one edge passes, the parts set beside each other. And which
 // of the pictures of a graph shows most of it in a pane. No DOM.
+import type { Link } from './graph';
 import type { Curve, Inner, Point, Scene } from './layout';
 
 /** Smallest scale at which every text has nine pixels: the smallest font has 10.5. */
@@ -22,46 +23,59 @@ export interface Pane {
 interface Segment {
   top: number;
   bottom: number;
-  /** The edge that leads to the next segment. */
-  bridge: Curve | null;
+  /** The edges that lead on to the next segment, all from one node, and where they are cut. */
+  bridges: Curve[];
+  at: number;
 }
 
-/** The picture in columns at most `tallest` high where it can be cut so; the same picture where it cannot. */
-export function inColumns(inner: Inner, tallest: number): Inner {
-  const segments = cut(inner);
+/**
+ * The picture in columns at most `tallest` high where it can be cut so; the same picture where it cannot.
+ * `words`: the width of what is written beside an edge.
+ */
+export function inColumns(inner: Inner, tallest: number, words: (link: Link) => number): Inner {
   const columns: Segment[][] = [];
-  for (const segment of segments) {
+  for (const segment of cut(inner)) {
     const column = columns.at(-1);
-    if (column && segment.bottom - column[0]!.top + 2 * TURN <= tallest) column.push(segment);
+    // a column of next to nothing may be followed by what is a little too long
+    const room = column && column.at(-1)!.bottom - column[0]!.top < tallest / 4 ? 1.25 * tallest : tallest;
+    if (column && segment.bottom - column[0]!.top + 2 * TURN <= room) column.push(segment);
     else columns.push([segment]);
   }
   if (columns.length < 2) return inner;
+  // what comes through the border of the block belongs to the first column, what leaves it to the last
+  const edge = inner.curves.flatMap(curve => curve.points.map(p => p.y));
+  columns[0]![0]!.top = Math.min(columns[0]![0]!.top, ...edge);
+  columns.at(-1)!.at(-1)!.bottom = Math.max(columns.at(-1)!.at(-1)!.bottom, ...edge);
   let x = 0;
   let height = 0;
   const moved: Inner = { width: 0, height: 0, boxes: [], curves: [], hidden: inner.hidden };
-  const bridges = new Map<Curve, number>();
+  const turns: { curve: Curve; tail: Point[]; x: number }[] = [];
+  let pending: { bridges: Curve[]; at: number; x: number } | null = null;
   for (const column of columns) {
     const [top, bottom] = [column[0]!.top, column.at(-1)!.bottom];
     const within = (y: number) => y >= top - 0.5 && y <= bottom + 0.5;
     const boxes = inner.boxes.filter(box => within(box.y + box.height / 2));
     const curves = inner.curves.filter(curve => curve.points.every(p => within(p.y)));
-    const all = [...boxes.flatMap(box => [box.x, box.x + box.width]), ...curves.flatMap(curve => curve.points.map(p => p.x))];
+    const all = [
+      ...boxes.flatMap(box => [box.x, box.x + box.width]),
+      ...curves.flatMap(curve => [...curve.points.map(p => p.x), curve.points[Math.floor(curve.points.length / 2)]!.x + words(curve.link) + 8])
+    ];
     const left = Math.min(...all);
     const move = (p: Point) => ({ x: p.x - left + x + GAP / 2, y: p.y - top + TURN });
     for (const box of boxes) moved.boxes.push({ ...box, ...move(box) });
     for (const curve of curves) moved.curves.push({ ...curve, points: curve.points.map(move) });
+    if (pending) for (const curve of pending.bridges) turns.push({ curve, tail: tailBelow(curve.points, pending.at).map(move), x: pending.x });
     x += Math.max(...all) - left + GAP;
     height = Math.max(height, bottom - top + 2 * TURN);
-    const bridge = column.at(-1)!.bridge;
-    if (bridge) bridges.set(bridge, x);
+    const { bridges, at } = column.at(-1)!;
+    pending = { bridges, at, x };
   }
   const place = new Map(moved.boxes.map(box => [box.node.id, box]));
-  for (const [bridge, at] of bridges) {
-    const [from, to] = [place.get(bridge.from)!, place.get(bridge.to)!];
-    const start = { x: from.x + from.width / 2, y: from.y + from.height };
-    const end = { x: to.x + to.width / 2, y: to.y };
-    moved.curves.push({ ...bridge, points: around(start, end, at) });
+  for (const { curve, tail, x: at } of turns) {
+    const from = place.get(curve.from)!;
+    moved.curves.push({ ...curve, points: [...around({ x: from.x + from.width / 2, y: from.y + from.height }, tail[0]!, at), ...tail.slice(1)] });
   }
+  for (const curve of moved.curves) if (curve.link.to === null) curve.points[curve.points.length - 1] = { ...curve.points.at(-1)!, y: height };
   return { ...moved, width: x + GAP / 2, height };
 }
 
@@ -75,10 +89,38 @@ function around(start: Point, end: Point, x: number): Point[] {
   ];
 }
 
-/** The stretches of a picture between places that a single edge passes. */
+/** What of a spline lies behind the first place where it comes down to a height. */
+function tailBelow(points: readonly Point[], y: number): Point[] {
+  for (let i = 0; i + 3 < points.length; i += 3) {
+    if (points[i + 3]!.y < y) continue;
+    let [low, high] = [0, 1];
+    const piece = points.slice(i, i + 4) as [Point, Point, Point, Point];
+    for (let step = 0; step < 24; step++) {
+      const t = (low + high) / 2;
+      if (split(piece, t)[0]!.y < y) low = t;
+      else high = t;
+    }
+    return [...split(piece, high), ...points.slice(i + 4)];
+  }
+  return [...points];
+}
+
+/** The second part of a cubic piece, from `t` on (de Casteljau). */
+function split([a, b, c, d]: readonly [Point, Point, Point, Point], t: number): Point[] {
+  const mix = (p: Point, q: Point) => ({ x: p.x + (q.x - p.x) * t, y: p.y + (q.y - p.y) * t });
+  const [ab, bc, cd] = [mix(a, b), mix(b, c), mix(c, d)];
+  const [abc, bcd] = [mix(ab, bc), mix(bc, cd)];
+  return [mix(abc, bcd), bcd, cd, d];
+}
+
+/** Edges of one node that may lead on to the next column. */
+const MOST_BRIDGES = 3;
+
+/** The stretches of a picture between places that a single value passes. */
 function cut(inner: Inner): Segment[] {
-  const boxes = inner.boxes.filter(box => box.depth === 0).sort((a, b) => a.y - b.y);
-  const curves = inner.curves.filter(curve => curve.depth === 0);
+  const depth = Math.min(...inner.boxes.map(box => box.depth));
+  const boxes = inner.boxes.filter(box => box.depth === depth).sort((a, b) => a.y - b.y);
+  const curves = inner.curves.filter(curve => curve.depth === depth);
   const spans = curves.map(curve => ({ curve, low: Math.min(...curve.points.map(p => p.y)), high: Math.max(...curve.points.map(p => p.y)) }));
   const segments: Segment[] = [];
   const place = new Map(boxes.map(box => [box.node.id, box]));
@@ -86,20 +128,19 @@ function cut(inner: Inner): Segment[] {
   let bottom = top;
   for (const box of boxes) {
     if (box.y > bottom && bottom > top) {
-      const middle = (bottom + box.y) / 2;
-      const passing = spans.filter(span => span.low < middle && span.high > middle);
-      const only = passing.length === 1 ? passing[0]!.curve : null;
-      const from = only && place.get(only.from);
-      const to = only && place.get(only.to);
-      // the edge must lead from the last box above to the first below, or it would run over others
-      if (only && !only.link.recurrent && from && to && from.y + from.height >= bottom - 1 && to.y <= box.y + 1) {
-        segments.push({ top, bottom, bridge: only });
+      const at = (bottom + box.y) / 2;
+      const passing = spans.filter(span => span.low < at && span.high > at).map(span => span.curve);
+      const from = passing[0] && place.get(passing[0].from);
+      const alike = passing.length <= MOST_BRIDGES && passing.every(curve => curve.from === passing[0]!.from && !curve.link.recurrent && curve.link.to !== null);
+      // it must come from the last box above, or it would run over others
+      if (from && alike && from.y + from.height >= bottom - 1) {
+        segments.push({ top, bottom, bridges: passing, at });
         top = box.y;
       }
     }
     bottom = Math.max(bottom, box.y + box.height);
   }
-  segments.push({ top, bottom, bridge: null });
+  segments.push({ top, bottom, bridges: [], at: bottom });
   return segments;
 }
 

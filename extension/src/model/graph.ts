@@ -297,8 +297,11 @@ export function titleOf(node: GraphNode): string {
   return node.count === undefined ? title : `${title} ×${node.count}`;
 }
 
+/** The name of a node where it says more than its operator: not "conv12" on a Conv. */
 export function subtitleOf(node: GraphNode): string {
-  return node.name === titleOf(node) ? '' : node.name;
+  const title = titleOf(node);
+  const counted = node.name.toLowerCase().startsWith(node.op.toLowerCase()) && /^[._]?\d*$/.test(node.name.slice(node.op.length));
+  return node.name === title || (counted && node.op !== '') ? '' : node.name;
 }
 
 /** 1234 -> 1.2k, 157000 -> 157k; three digits at most. */

@@ -99,14 +99,29 @@ export function fitText(text: string, size: number, width: number, bold = false)
   return `${cut.join('')}…`;
 }
 
+/** 1 parameter, 2,000 parameters. */
+export function counted(n: number, what: string): string {
+  return `${n.toLocaleString('en')} ${what}${n === 1 ? '' : 's'}`;
+}
+
+/** A parameter on the card of a node that uses it; a constant of one number is that number. */
+function heldText(node: GraphNode, held: GraphNode): string {
+  const value = held.attributes.value;
+  const what = typeof value === 'number' ? String(Number(value.toPrecision(6))) : shapeText(held.shape);
+  // files name a weight after its layer: "conv1.weight" on the card of conv1
+  const own = node.name && held.name.startsWith(node.name) ? held.name.slice(node.name.length).replace(/^[._/]+/, '') : held.name;
+  const name = own || (typeof value === 'number' ? '' : held.kind);
+  return `${name ? `${name} ` : ''}${what}${held.kind === 'parameter' && held.host !== node.id ? ' shared' : ''}`;
+}
+
 /** The lines on a node's card, below its title. */
 export function cardLines(graph: Graph, node: GraphNode): string[] {
   const lines: string[] = [];
   const subtitle = subtitleOf(node);
   if (subtitle) lines.push(subtitle);
   const on = graph.parametersOn(node.id);
-  if (on.length) lines.push(on.map(p => `${p.name || p.kind} ${shapeText(p.shape)}`).join(', '));
-  else if (graph.isBlock(node.id) && node.parameters) lines.push(`${node.parameters.toLocaleString('en')} parameters`);
+  if (on.length) lines.push(on.map(p => heldText(node, p)).join(', '));
+  else if (graph.isBlock(node.id) && node.parameters) lines.push(counted(node.parameters, 'parameter'));
   else if (node.kind === 'parameter' || node.kind === 'constant') lines.push(shapeText(node.shape));
   return lines;
 }
@@ -118,11 +133,15 @@ export function cardSize(graph: Graph, node: GraphNode): { width: number; height
   return { width: Math.min(width, WIDEST) + CARD_PADDING, height: 16 + LINE.title + lines.length * LINE.more };
 }
 
-/** What stands beside an edge: its dynamic axes and its shape; recurrent edges repeat what stands elsewhere. */
+/** What stands beside an edge, axes apart: the dynamic axes but the batch, which is on all, and the shape. */
+export function flowParts(link: Link): { text: string; axis: string }[] {
+  if (link.recurrent) return []; // it repeats what stands elsewhere
+  const axes = link.axes.filter(axis => axis !== '#').map(axis => ({ text: `${axisName(axis)} `, axis }));
+  return [...axes, { text: shapeText(link.shape), axis: '' }];
+}
+
 export function flowText(link: Link): string {
-  if (link.recurrent) return '';
-  const axes = link.axes.map(axis => `${axisName(axis)} `).join('');
-  return axes + shapeText(link.shape) + (link.count > 1 ? ` (${link.count})` : '');
+  return flowParts(link).map(part => part.text).join('');
 }
 
 /** What is laid out of one level and of what is open in it. */
@@ -132,6 +151,36 @@ export interface Inner {
   boxes: Box[];
   curves: Curve[];
   hidden: number;
+}
+
+/** The block that is broken into columns where it is higher than wished, and whether that was so. */
+interface Long {
+  block: string | null;
+  tallest: number;
+  broken: boolean;
+}
+
+/** The level that holds what matters: of open blocks that are all of the picture, the innermost. */
+function longest(graph: Graph, opened: ReadonlySet<string>): string | null {
+  let block: string | null = null;
+  for (;;) {
+    const steps: GraphNode[] = graph.level(block).nodes.filter(node => node.kind !== 'input' && node.kind !== 'output' && node.kind !== 'placeholder');
+    if (steps.length !== 1 || !opened.has(steps[0]!.id)) return block;
+    block = steps[0]!.id;
+  }
+}
+
+/** Put the one input (and output) of a block in columns to where its value enters (or leaves). */
+function drawNear(inner: Inner): void {
+  for (const kind of ['input', 'output'] as const) {
+    const ends = inner.boxes.filter(box => box.depth === 0 && box.node.kind === kind);
+    const outer = inner.curves.filter(curve => (kind === 'input' ? curve.from : curve.to) === ends[0]?.node.id);
+    const border = inner.curves.find(curve => (kind === 'input' ? curve.link.from === null : curve.link.to === null));
+    if (ends.length !== 1 || outer.length !== 1 || !border) continue;
+    const x = kind === 'input' ? border.points[0]!.x : border.points.at(-1)!.x;
+    ends[0]!.x = x - ends[0]!.width / 2;
+    outer[0]!.points = outer[0]!.points.map(p => ({ x, y: p.y }));
+  }
 }
 
 /** Lays out graphs, and remembers what it has laid out. */
@@ -144,12 +193,13 @@ export class Layout {
 
   /** `tallest`: a higher picture that flows downwards is broken into columns. */
   async scene(graph: Graph, opened: ReadonlySet<string>, tallest = Infinity): Promise<Scene> {
-    const whole = await this.inside(graph, null, opened, 0);
-    const inner = whole.height > tallest && this.look.direction === 'down' ? inColumns(whole, tallest) : whole;
+    const long = { block: longest(graph, opened), tallest: this.look.direction === 'down' ? tallest : Infinity, broken: false };
+    const inner = await this.inside(graph, null, opened, 0, long);
+    if (long.broken && long.block !== null) drawNear(inner);
     placeWords(inner, this.look);
     return {
       direction: this.look.direction,
-      columns: inner !== whole,
+      columns: long.broken,
       width: inner.width,
       height: inner.height,
       boxes: new Map(inner.boxes.map(box => [box.node.id, box])),
@@ -170,10 +220,10 @@ export class Layout {
     return text;
   }
 
-  private async inside(graph: Graph, block: string | null, opened: ReadonlySet<string>, depth: number): Promise<Inner> {
+  private async inside(graph: Graph, block: string | null, opened: ReadonlySet<string>, depth: number, long: Long): Promise<Inner> {
     const level = graph.level(block);
     const open = await Promise.all(
-      level.nodes.map(node => (opened.has(node.id) ? this.inside(graph, node.id, opened, depth + 1) : null))
+      level.nodes.map(node => (opened.has(node.id) ? this.inside(graph, node.id, opened, depth + 1, long) : null))
     );
     const sizes = level.nodes.map((node, i) => {
       const inner = open[i];
@@ -216,7 +266,10 @@ export class Layout {
         inner.curves.push({ ...curve, points });
       }
     });
-    return inner;
+    if (block !== long.block || inner.height <= long.tallest) return inner;
+    const columns = inColumns(inner, long.tallest - (inner.boxes[0]?.depth ?? 0) * 2 * HEADER, this.look.shapes ? wordsWidth : () => 0);
+    long.broken ||= columns !== inner;
+    return columns;
   }
 }
 
@@ -242,11 +295,9 @@ export class FittingLayout {
     const plain = await this.down.scene(graph, opened);
     if (this.look.direction === 'down' || !pane.width || share(plain, pane) >= 1) return plain;
     const scenes = [plain];
-    for (const scale of [1, READABLE]) {
-      const scene = await this.down.scene(graph, opened, (pane.height - FRAME.y) / scale);
-      scenes.push(scene);
-      if (share(scene, pane) >= 1) break;
-    }
+    const columns = (scale: number) => this.down.scene(graph, opened, (pane.height - FRAME.y) / scale);
+    const large = await columns(1);
+    scenes.push(share(large, pane) >= 1 ? large : await columns(READABLE));
     if (graph.level(null).nodes.length <= FEW) scenes.push(await this.right.scene(graph, opened));
     return most(scenes, pane);
   }
@@ -321,7 +372,7 @@ export function dotOf(links: readonly Link[], sizes: readonly { width: number; h
   // words stand above edges that lead to the right: they need room between the ranks
   const widest = across && look.shapes ? Math.min(180, Math.max(0, ...links.map(wordsWidth))) : 0;
   const ranks = Math.max(0.5, (widest + 24) / POINTS).toFixed(3);
-  const out = [`digraph { graph [rankdir=${across ? 'LR' : 'TB'} nodesep=0.5 ranksep=${across ? ranks : 0.5}]; node [shape=box fixedsize=true]; edge [arrowhead=none];`];
+  const out = [`digraph { graph [rankdir=${across ? 'LR' : 'TB'} nodesep=0.45 ranksep=${across ? ranks : 0.44}]; node [shape=box fixedsize=true]; edge [arrowhead=none];`];
   const inches = (n: number) => (n / POINTS).toFixed(3);
   sizes.forEach(({ width, height }, i) => {
     out.push(`n${i} [width=${inches(width)} height=${inches(height)}];`);

@@ -1,8 +1,8 @@
 // Nodes and edges on a surface that pans and zooms; selection, matches and painted values without a new layout.
 import type { Graph } from '../model/graph';
 import { LARGEST_FIT, FRAME, firstScale } from '../model/columns';
-import { axisName, short } from '../model/graph';
-import { flowText, type Box, type Curve, type Scene } from '../model/layout';
+import { axisName, shapeText, short, titleOf } from '../model/graph';
+import { flowParts, type Box, type Curve, type Scene } from '../model/layout';
 import { fraction, type Painted } from '../model/overlay';
 import { html, svg } from './dom';
 import { nodeCard } from './nodeCard';
@@ -12,6 +12,8 @@ export interface CanvasHooks {
   select(uid: string): void;
   toggle(uid: string): void;
   moved(): void;
+  /** An edge was clicked; nothing where a host shows no edges. */
+  follow?(curve: Curve): void;
 }
 
 export interface View {
@@ -225,20 +227,31 @@ export class Canvas {
     for (let i = 1; i + 2 < points.length; i += 3) path += ` C${xy(i)} ${xy(i + 1)} ${xy(i + 2)}`;
     const at = curve.label;
     const words = svg('text', at ? { x: at.x.toFixed(1), y: at.y.toFixed(1) } : {});
-    let rest = at ? flowText(link) : '';
-    for (const axis of rest ? link.axes : []) {
-      words.append(svg('tspan', { class: 'axis', style: `fill: ${colours.get(axis) ?? 'inherit'}` }, axisName(axis)), ' ');
-      rest = rest.slice(axisName(axis).length + 1);
-    }
-    words.append(rest);
+    for (const { text, axis } of at ? flowParts(link) : [])
+      words.append(axis ? svg('tspan', { class: 'axis', style: `fill: ${colours.get(axis) ?? 'inherit'}` }, text) : text);
     const element = svg(
       'g',
       { class: `cntk-edge${link.recurrent ? ' recurrent' : ''}${curve.depth ? ' inner' : ''}${curve.crowded ? ' crowded' : ''}`, 'aria-hidden': true },
+      svg('title', {}, this.flow(curve)),
+      svg('path', { class: 'reach', d: path }),
       svg('path', { d: path, 'marker-end': 'url(#cntk-arrow)' }),
       words
     );
+    element.dataset.edge = String(this.edges.length);
     this.edges.push({ curve, element });
     return element;
+  }
+
+  /** What flows over an edge, in words. */
+  private flow({ from, to, link }: Curve): string {
+    const name = (uid: string) => {
+      const node = this.scene.boxes.get(uid)?.node;
+      return node ? node.name || titleOf(node) : uid;
+    };
+    const lines = [`${name(from)} → ${name(to)}`, [...link.axes.map(axisName), shapeText(link.shape)].join(' ')];
+    if (link.recurrent) lines.push('at the next step');
+    if (link.count > 1) lines.push(`${link.count} values`);
+    return lines.join('\n');
   }
 
   private uidAt(target: EventTarget | null): string {
@@ -276,6 +289,14 @@ export class Canvas {
       if (travelled >= 4) return;
       const uid = this.uidAt(event.target);
       if (uid) this.focus(uid);
+      const edge = event.target instanceof Element ? event.target.closest<SVGGElement>('.cntk-edge') : null;
+      if (!uid && edge && this.hooks.follow) {
+        const { curve } = this.edges[Number(edge.dataset.edge)]!;
+        this.hooks.select('');
+        for (const one of this.edges) one.element.classList.toggle('near', one.curve === curve);
+        this.hooks.follow(curve);
+        return;
+      }
       this.hooks.select(uid);
       if (uid && this.onSign(event, uid)) this.hooks.toggle(uid);
     }, options);

@@ -77,9 +77,9 @@ export class GraphPane {
     this.feedBar = new FeedBar(host.feed, signal);
     this.inspector = new Inspector({ go: uid => void this.go(uid), values: host.values });
     const side = html('div', { class: 'cntk-side', hidden: !this.liked.inspector }, this.minimap.element, this.inspector.element);
-    this.canvas.element.append(this.crumbs, this.legend);
+    this.canvas.element.append(this.crumbs, this.legend, this.zoomer(signal));
     this.body = html('div', { class: 'cntk-body' }, this.canvas.element, side);
-    this.element = html('div', { class: 'cntk-lab', 'data-lm-suppress-shortcuts': 'true' }, html('style', {}, STYLE), this.bar(side, signal), this.feedBar.element, this.message, this.body);
+    this.element = html('div', { class: 'cntk-lab', 'data-lm-suppress-shortcuts': 'true' }, html('style', {}, STYLE), this.bar(side, signal), this.feedBar.element, this.message, this.body, this.grip(signal));
     this.body.style.display = 'none';
     this.element.style.setProperty('--cl-height', `${this.liked.height}px`);
     onPreferences(() => this.like(engine, side), signal);
@@ -280,7 +280,7 @@ export class GraphPane {
     const colours = axisColours(graph.snapshot.nodes.flatMap(node => node.axes));
     const used = [...new Set(graph.snapshot.nodes.flatMap(node => node.axes))].sort().slice(0, 12);
     const parts: HTMLElement[] = used.map(axis => {
-      const word = html('span', {}, axisName(axis));
+      const word = html('span', {}, axis === '#' ? 'batch: on every edge' : axisName(axis));
       word.style.cssText = `color: ${colours.get(axis)}; font-weight: 600`;
       return word;
     });
@@ -352,12 +352,56 @@ export class GraphPane {
       'div', { class: 'cntk-bar', role: 'toolbar', 'aria-label': 'Graph' },
       this.title, this.field, this.count, html('span', { class: 'cntk-gap' }), this.chooser, this.saver,
       ...this.feedBar.opener(),
-      html('span', { class: 'cntk-together' },
-        button('−', 'Zoom out', () => this.canvas.zoom(0.8), signal),
-        button('+', 'Zoom in', () => this.canvas.zoom(1.25), signal),
-        button('⤢', 'Show all', () => this.canvas.fit(), signal),
-        panel)
+      panel
     );
+  }
+
+  /** What concerns the picture as a whole lies on it. */
+  private zoomer(signal: AbortSignal): HTMLElement {
+    return html(
+      'div', { class: 'cntk-zoomer', role: 'toolbar', 'aria-label': 'What is seen of the graph' },
+      button('−', 'Zoom out (−)', () => this.canvas.zoom(0.8), signal),
+      button('+', 'Zoom in (+)', () => this.canvas.zoom(1.25), signal),
+      button('1:1', 'As large as the page (1)', () => this.canvas.actual(), signal),
+      button('↔', 'Fit the width', () => this.canvas.fitWidth(), signal),
+      button('⤢', 'Show all', () => this.canvas.all(), signal),
+      button('Full', 'Full screen', () => this.fullScreen(), signal)
+    );
+  }
+
+  private fullScreen(): void {
+    if (document.fullscreenElement) void document.exitFullscreen();
+    else void this.element.requestFullscreen?.().catch(() => this.say('This page allows no full screen.'));
+  }
+
+  /** The lower border: dragged (or moved by arrow keys) it changes the height. */
+  private grip(signal: AbortSignal): HTMLElement {
+    const grip = html('div', { class: 'cntk-grip', role: 'separator', tabindex: 0, 'aria-orientation': 'horizontal', 'aria-label': 'Height of the graph', title: 'Drag to change the height' });
+    const set = (height: number) => {
+      const now = Math.round(Math.min(2000, Math.max(160, height)));
+      this.element.style.setProperty('--cl-height', `${now}px`);
+      grip.setAttribute('aria-valuenow', String(now));
+    };
+    let from: { y: number; height: number } | null = null;
+    grip.addEventListener('pointerdown', event => {
+      from = { y: event.clientY, height: this.body.clientHeight };
+      grip.setPointerCapture(event.pointerId);
+      event.preventDefault();
+    }, { signal });
+    grip.addEventListener('pointermove', event => {
+      if (from) set(from.height + event.clientY - from.y);
+    }, { signal });
+    for (const end of ['pointerup', 'pointercancel'] as const)
+      grip.addEventListener(end, () => {
+        from = null;
+      }, { signal });
+    grip.addEventListener('keydown', event => {
+      const step = { ArrowDown: 40, ArrowUp: -40 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      set(this.body.clientHeight + step);
+    }, { signal });
+    return grip;
   }
 
   private async save(form: string): Promise<void> {

@@ -1,7 +1,7 @@
 // One node as a card: its title, what it holds, and for a block the sign that it opens.
 import type { Graph } from '../model/graph';
 import { axisName, shapeText, short, titleOf } from '../model/graph';
-import { cardLines, fitText, type Box } from '../model/layout';
+import { cardLines, counted, fitText, type Box } from '../model/layout';
 import { svg } from './dom';
 
 /** A node in words, for screen readers. */
@@ -18,6 +18,20 @@ export function wordsFor(graph: Graph, box: Box): string {
   return words.join(', ');
 }
 
+/** What is said of a node under the mouse. */
+function tooltip(graph: Graph, box: Box): string {
+  const { node } = box;
+  const lines = [[titleOf(node), node.name].filter((word, i, all) => word && all.indexOf(word) === i).join(' · ')];
+  lines.push(`gives ${[...node.axes.map(axisName), shapeText(node.shape)].join(' ')}${node.dtype ? ` ${node.dtype}` : ''}`);
+  const held = graph.parametersOn(node.id).filter(p => p.kind === 'parameter').map(p => `${p.name || 'parameter'} ${shapeText(p.shape)}`);
+  if (held.length) lines.push(held.join(', '));
+  else if (node.parameters) lines.push(counted(node.parameters, 'parameter'));
+  if (node.source) lines.push(`made at ${node.source}`);
+  if (node.note) lines.push(node.note);
+  if (graph.isBlock(node.id)) lines.push(box.open ? 'double-click closes it' : 'double-click opens it');
+  return lines.join('\n');
+}
+
 export function nodeCard(graph: Graph, box: Box): SVGGElement {
   const { node, width, height, open } = box;
   const block = graph.isBlock(node.id);
@@ -31,7 +45,8 @@ export function nodeCard(graph: Graph, box: Box): SVGGElement {
     'aria-expanded': block ? String(open) : undefined
   });
   element.dataset.uid = node.id;
-  const leaf = node.kind === 'input' || node.kind === 'placeholder';
+  element.append(svg('title', {}, tooltip(graph, box)));
+  const leaf = node.kind === 'input' || node.kind === 'placeholder' || node.kind === 'output';
   if (node.kind === 'repeat' && !open)
     for (const shift of [6, 3]) element.append(svg('rect', { class: 'card', x: shift, y: shift, width, height, rx: 6 }));
   element.append(svg('rect', { class: 'card', width, height, rx: leaf ? height / 2 : 6 }));
@@ -45,7 +60,7 @@ export function nodeCard(graph: Graph, box: Box): SVGGElement {
   } else {
     element.append(svg('text', { class: 'title', x: left, y: top, 'text-anchor': anchor }, fitText(titleOf(node), 13, room, true)));
     lines.forEach((line, i) => {
-      const held = i === lines.length - 1 && (graph.parametersOn(node.id).length > 0 || line.endsWith(' parameters'));
+      const held = i === lines.length - 1 && (graph.parametersOn(node.id).length > 0 || / parameters?$/.test(line));
       element.append(
         svg('text', { class: held ? 'held' : 'more', x: left, y: top + 16 + i * 14, 'text-anchor': anchor }, fitText(line, 11, room))
       );

@@ -43,7 +43,7 @@ export const STYLE = `
 .cntk-lab button:hover { border-color: var(--cl-brand); }
 .cntk-lab :focus-visible { outline: 2px solid var(--cl-brand); outline-offset: 1px; }
 .cntk-bar { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; padding: 6px 8px; border-bottom: 1px solid var(--cl-line); }
-.cntk-bar .cntk-name { font-weight: 600; margin-right: 4px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; max-width: 16em; }
+.cntk-bar .cntk-name { font-weight: 600; margin-right: 4px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; max-width: 15em; }
 .cntk-bar input[type=search] { flex: 1 1 150px; min-width: 110px; max-width: 300px; }
 .cntk-found { color: var(--cl-quiet); min-width: 5.5em; }
 .cntk-found.wrong { color: var(--cl-alarm); }
@@ -54,6 +54,12 @@ export const STYLE = `
 .cntk-feed { background: var(--cl-open); font-variant-numeric: tabular-nums; }
 .cntk-time { display: inline-flex; gap: 6px; align-items: center; margin-left: 14px; }
 .cntk-place { min-width: 6em; text-align: center; }
+.cntk-grip { height: 9px; flex: none; cursor: ns-resize; border-top: 1px solid var(--cl-line); background: var(--cl-back); touch-action: none; position: relative; }
+.cntk-grip::after { content: ''; position: absolute; left: calc(50% - 18px); top: 3px; width: 36px; height: 2px; border-radius: 2px; background: var(--cl-line); }
+.cntk-grip:hover::after, .cntk-grip:focus-visible::after { background: var(--cl-brand); }
+.cntk-lab:fullscreen { border: none; border-radius: 0; }
+.cntk-lab:fullscreen .cntk-body { flex: 1; height: auto; }
+.cntk-lab:fullscreen .cntk-grip { display: none; }
 .cntk-body { display: flex; min-height: 0; height: var(--cl-height, 460px); }
 .cntk-canvas { flex: 1; min-width: 0; position: relative; overflow: hidden; touch-action: none; }
 .cntk-canvas > svg { width: 100%; height: 100%; display: block; cursor: grab; user-select: none; }
@@ -62,8 +68,12 @@ export const STYLE = `
 .cntk-crumbs:empty { display: none; }
 .cntk-crumbs button { border: none; background: var(--cl-back); padding: 0 4px; min-height: 22px; color: var(--cl-brand); max-width: 16em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .cntk-legend { position: absolute; left: 8px; bottom: 6px; display: flex; gap: 4px 12px; flex-wrap: wrap; font-size: 11px; color: var(--cl-quiet);
-  background: var(--cl-back); border-radius: 4px; padding: 1px 6px; max-width: 75%; }
+  background: var(--cl-back); border-radius: 4px; padding: 1px 6px; max-width: calc(100% - 240px); }
 .cntk-legend .bar { display: inline-block; width: 80px; height: 8px; border-radius: 4px; margin: 0 5px; background: linear-gradient(90deg in oklab, var(--cl-cool), var(--cl-warm)); border: 1px solid var(--cl-line); }
+.cntk-zoomer { position: absolute; right: 8px; bottom: 6px; display: flex; }
+.cntk-lab .cntk-zoomer button { border-radius: 0; margin-left: -1px; padding: 0 7px; min-height: 24px; font-size: 12px; opacity: .92; }
+.cntk-lab .cntk-zoomer button:first-child { border-radius: 4px 0 0 4px; }
+.cntk-lab .cntk-zoomer button:last-child { border-radius: 0 4px 4px 0; }
 .cntk-side { width: 250px; flex: none; border-left: 1px solid var(--cl-line); overflow: auto; background: var(--cl-panel); }
 .cntk-side[hidden] { display: none; }
 @container (max-width: 560px) { .cntk-body { flex-direction: column; height: auto; } .cntk-canvas { flex: none; height: 340px; } .cntk-side { width: auto; border-left: none; border-top: 1px solid var(--cl-line); max-height: 260px; } }
@@ -90,7 +100,8 @@ export const STYLE = `
 .cntk-node .card { fill: var(--cl-raised); stroke: var(--cl-line); stroke-width: 1.2; }
 .cntk-node.block .card { fill: var(--cl-block); }
 .cntk-node.group .card, .cntk-node.repeat .card { fill: var(--cl-group); }
-.cntk-node.input .card, .cntk-node.placeholder .card { fill: var(--cl-input); }
+.cntk-node.input .card, .cntk-node.placeholder .card, .cntk-node.output .card { fill: var(--cl-input); }
+.cntk-node.output .card { stroke: var(--cl-text); }
 .cntk-node.parameter .card, .cntk-node.constant .card { fill: var(--cl-raised); stroke-dasharray: 3 2; }
 .cntk-node.open > .card { fill: var(--cl-open); stroke: var(--cl-open-line); }
 .cntk-node.painted:not(.open) .card { fill: var(--paint); }
@@ -110,6 +121,9 @@ export const STYLE = `
 .cntk-node .value { font-size: 10.5px; font-weight: 600; text-anchor: end; paint-order: stroke; stroke: var(--cl-back); stroke-width: 3px; }
 .cntk-node .sign { fill: var(--cl-brand); font-size: 15px; font-weight: 600; text-anchor: middle; }
 .cntk-edge path { fill: none; stroke: var(--cl-edge); stroke-width: 1.3; }
+.cntk-edge { cursor: pointer; }
+.cntk-edge path.reach, .cntk-edge.recurrent path.reach, .cntk-edge.near path.reach { stroke: transparent; stroke-width: 12; stroke-dasharray: none; }
+.cntk-edge:hover path:not(.reach) { stroke: var(--cl-brand); }
 .cntk-edge.recurrent path { stroke-dasharray: 5 3; stroke: var(--cl-axis-2); }
 .cntk-edge.near path { stroke: var(--cl-brand); stroke-width: 2; }
 .cntk-edge text { font: 10.5px var(--jp-ui-font-family, system-ui, sans-serif); fill: var(--cl-quiet); paint-order: stroke; stroke: var(--cl-back); stroke-width: 4px; stroke-linejoin: round; pointer-events: none; }
