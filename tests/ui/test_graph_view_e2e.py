@@ -54,7 +54,7 @@ def test_a_block_opens_on_click_and_the_kernel_hears_of_it(open_notebook, run_ce
     page = open_notebook("click.ipynb", [show("_examples.mlp()"), "print('OPEN', w.opened, w.selected)"])
     run_cell(page, 0)
     node(page, "h1").wait_for()
-    assert page.locator(".cntk-node").count() == 6
+    assert page.locator(".cntk-node").count() == 7
     assert node(page, "h1.times").count() == 0
     screenshot(page, "graph-closed")
     box = node(page, "h1").bounding_box()

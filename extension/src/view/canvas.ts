@@ -5,7 +5,8 @@ import { axisName, shapeText, short, titleOf } from '../model/graph';
 import { flowParts, type Box, type Curve, type Scene } from '../model/layout';
 import { fraction, type Painted } from '../model/overlay';
 import { html, svg } from './dom';
-import { nodeCard } from './nodeCard';
+import { nodeCard, tooltip } from './nodeCard';
+import { Tip } from './tip';
 import { axisColours, scaleColour } from './theme';
 
 export interface CanvasHooks {
@@ -34,6 +35,7 @@ export class Canvas {
   private readonly cards = new Map<string, SVGGElement>();
   private edges: { curve: Curve; element: SVGGElement }[] = [];
   private focused = '';
+  private graph: Graph | null = null;
   /** Whether the user has moved or zoomed; until then the whole picture is fitted in. */
   private touched = false;
 
@@ -47,6 +49,15 @@ export class Canvas {
     this.svg = svg('svg', { role: 'group' }, svg('defs', {}, marker), this.surface);
     this.element = html('div', { class: 'cntk-canvas' }, this.svg);
     this.listen(signal);
+    new Tip(this.element, target => this.wordsAt(target), signal);
+  }
+
+  /** What is said of what lies under the mouse. */
+  private wordsAt(target: Element): string {
+    const box = this.scene.boxes.get(this.uidAt(target));
+    if (box) return this.graph ? tooltip(this.graph, box) : '';
+    const edge = this.edges[Number(target.closest<SVGGElement>('.cntk-edge')?.dataset.edge ?? -1)];
+    return edge ? this.flow(edge.curve) : '';
   }
 
   /** Draw a scene; the node `anchor` keeps its place on the screen. */
@@ -60,6 +71,7 @@ export class Canvas {
     }
     const hadFocus = this.svg.contains(document.activeElement);
     this.scene = scene;
+    this.graph = graph;
     this.svg.setAttribute('aria-label', `Graph of ${graph.name || 'a model'}: ${scene.boxes.size} nodes. Arrow keys move, Enter opens.`);
     this.cards.clear();
     this.edges = [];
@@ -232,7 +244,6 @@ export class Canvas {
     const element = svg(
       'g',
       { class: `cntk-edge${link.recurrent ? ' recurrent' : ''}${curve.depth ? ' inner' : ''}${curve.crowded ? ' crowded' : ''}`, 'aria-hidden': true },
-      svg('title', {}, this.flow(curve)),
       svg('path', { class: 'reach', d: path }),
       svg('path', { d: path, 'marker-end': 'url(#cntk-arrow)' }),
       words

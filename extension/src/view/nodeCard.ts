@@ -19,7 +19,7 @@ export function wordsFor(graph: Graph, box: Box): string {
 }
 
 /** What is said of a node under the mouse. */
-function tooltip(graph: Graph, box: Box): string {
+export function tooltip(graph: Graph, box: Box): string {
   const { node } = box;
   const lines = [[titleOf(node), node.name].filter((word, i, all) => word && all.indexOf(word) === i).join(' · ')];
   lines.push(`gives ${[...node.axes.map(axisName), shapeText(node.shape)].join(' ')}${node.dtype ? ` ${node.dtype}` : ''}`);
@@ -45,7 +45,6 @@ export function nodeCard(graph: Graph, box: Box): SVGGElement {
     'aria-expanded': block ? String(open) : undefined
   });
   element.dataset.uid = node.id;
-  element.append(svg('title', {}, tooltip(graph, box)));
   const leaf = node.kind === 'input' || node.kind === 'placeholder' || node.kind === 'output';
   if (node.kind === 'repeat' && !open)
     for (const shift of [6, 3]) element.append(svg('rect', { class: 'card', x: shift, y: shift, width, height, rx: 6 }));

@@ -70,6 +70,10 @@ export const STYLE = `
 .cntk-legend { position: absolute; left: 8px; bottom: 6px; display: flex; gap: 4px 12px; flex-wrap: wrap; font-size: 11px; color: var(--cl-quiet);
   background: var(--cl-back); border-radius: 4px; padding: 1px 6px; max-width: calc(100% - 240px); }
 .cntk-legend .bar { display: inline-block; width: 80px; height: 8px; border-radius: 4px; margin: 0 5px; background: linear-gradient(90deg in oklab, var(--cl-cool), var(--cl-warm)); border: 1px solid var(--cl-line); }
+.cntk-tip { position: absolute; z-index: 2; pointer-events: none; white-space: pre-line; font-size: 12px; max-width: 320px; overflow-wrap: anywhere;
+  background: var(--cl-raised); color: var(--cl-text); border: 1px solid var(--cl-line); border-radius: 4px; padding: 4px 8px; box-shadow: 0 2px 8px #0003; }
+.cntk-tip[hidden] { display: none; }
+.cntk-tip::first-line { font-weight: 600; }
 .cntk-zoomer { position: absolute; right: 8px; bottom: 6px; display: flex; }
 .cntk-lab .cntk-zoomer button { border-radius: 0; margin-left: -1px; padding: 0 7px; min-height: 24px; font-size: 12px; opacity: .92; }
 .cntk-lab .cntk-zoomer button:first-child { border-radius: 4px 0 0 4px; }
