@@ -12,6 +12,7 @@ Idea: rolled-up modules of torchview, group nodes of Model Explorer.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections import defaultdict
@@ -68,6 +69,9 @@ class _Arrangement:
             self.children[container] = self._ordered(container)
         for container in list(self.children):
             self._find_cells(container)
+        touched = self._touched()
+        for container in list(self.children) if touched else ():
+            self._fold_unchanged(container, touched)
         todo = list(self.children)
         while todo:
             container = todo.pop()
@@ -141,6 +145,7 @@ class _Arrangement:
         for edge in self.edges:
             if self.node[edge["from"]]["kind"] in ("parameter", "constant"):
                 users[edge["from"]].append(edge["to"])
+        self.users = users
         self.hosted: dict[str, list[str]] = defaultdict(list)
         for uid, using in users.items():
             if uid in self.snapshot["outputs"]:
@@ -235,6 +240,29 @@ class _Arrangement:
         loops = [f for f in level.loops(back) if container is None or 2 * len(f.members) < len(level.order)]
         if loops:
             self._wrap("group", loops, container)
+            self.children[container] = self._ordered(container)
+
+    def _touched(self) -> set[str]:
+        """What differs from another model, and every block around it."""
+        touched: set[str] = set()
+        for uid, node in self.node.items():
+            if "change" in node:
+                touched.update(*(self._path(user) for user in self.users.get(uid, [uid])), self._path(uid))
+        return touched
+
+    def _fold_unchanged(self, container: str | None, touched: set[str]) -> None:
+        """Put stretches between differences into one box each; what is beside a difference stays to be seen."""
+        steps = self._steps(container)
+        if touched.isdisjoint(steps):
+            return
+        found = []
+        for same, run in itertools.groupby(range(len(steps)), lambda index: steps[index] not in touched):
+            places = list(run)
+            places = places[places[0] > 0 : len(places) - (places[-1] + 1 < len(steps))]
+            if same and len(places) >= FEWEST_REPEATS:
+                found.append(Found("unchanged", f"{len(places)} nodes", tuple(steps[index] for index in places)))
+        if found:
+            self._wrap("group", found, container)
             self.children[container] = self._ordered(container)
 
     def _find_units(self, container: str | None) -> None:

@@ -21,9 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cntk_lab.widgets._snapshot import GraphEdge, GraphNode, Snapshot, check
+from cntk_lab.widgets._visible import shape_text
 
 RADII: Final = (12, 6, 3, 2, 1, 0)
 """Neighbourhoods, in edges, by which nodes are paired, the widest first."""
+
+MOST_TOLD: Final = 3
+"""Changes inside a block that its note tells."""
 
 What = Literal["attributes", "resized", "type", "axes", "rewired", "weights"]
 Values = Callable[[str], npt.NDArray[Any] | None]
@@ -229,7 +233,7 @@ def _changes(x: GraphNode, y: GraphNode) -> Iterator[Change]:
         if old != new:
             yield Change("attributes", x["id"], y["id"], f"{key}: {old} became {new}")
     if x["shape"] != y["shape"]:
-        yield Change("resized", x["id"], y["id"], f"shape {x['shape']} became {y['shape']}")
+        yield Change("resized", x["id"], y["id"], f"shape {shape_text(x['shape'])} became {shape_text(y['shape'])}")
     if x["dtype"] != y["dtype"]:
         yield Change("type", x["id"], y["id"], f"{x['dtype']} became {y['dtype']}")
     if len(x["axes"]) != len(y["axes"]):
@@ -258,7 +262,7 @@ def _rewired(a: _Side, b: _Side, pairs: Mapping[str, str], removed: set[str], ad
 
 
 def merged(before: Mapping[str, Any], after: Mapping[str, Any], difference: Difference) -> dict[str, Any]:
-    """The second graph with what went from the first one put back, every difference marked on its node.
+    """The second graph with what went from the first one put back, every difference marked on its node and its blocks.
 
     Args:
         before: a snapshot of the first graph.
@@ -266,33 +270,37 @@ def merged(before: Mapping[str, Any], after: Mapping[str, Any], difference: Diff
         difference: of the two.
 
     Returns:
-        A snapshot whose nodes carry ``change`` (added, removed, changed) and ``note`` (what changed, in words).
+        A snapshot whose nodes carry ``change`` (added, removed, changed) and ``note`` (what changed, in words). A block
+        of which everything is new is new; one of which everything went is put back as a block.
     """
     a, b = check(before), check(after)
     place = dict(difference.pairs)
     known = {node["id"] for node in b["nodes"]}
-    for uid in difference.removed:
+    gone, new = set(difference.removed), set(difference.added)
+    whole_gone, whole_new = _whole(a, gone), _whole(b, new)
+    for uid in [*difference.removed, *(n["id"] for n in a["nodes"] if n["id"] in whole_gone)]:
         place[uid] = f"removed:{uid}"
         while place[uid] in known:
             place[uid] += "'"
-    block_of = _blocks_of(a, b, difference.pairs)
+    block_of: dict[str | None, str] = {**_blocks_of(a, b, difference.pairs), **{uid: place[uid] for uid in whole_gone}}
     notes: dict[str, list[str]] = defaultdict(list)
     for change in difference.changes:
         notes[change.after].append(change.words)
-    nodes = []
-    for node in b["nodes"]:
-        if node["id"] in difference.added:
-            nodes.append({**node, "change": "added", "note": ""})
-        elif node["id"] in notes:
-            nodes.append({**node, "change": "changed", "note": "; ".join(notes[node["id"]])})
-        else:
-            nodes.append({**node})
-    gone = set(difference.removed)
-    nodes += [
+    lost = [
         {**node, "id": place[node["id"]], "parent": block_of.get(node["parent"]), "change": "removed", "note": ""}
         for node in a["nodes"]
-        if node["id"] in gone
+        if node["id"] in gone or node["id"] in whole_gone
     ]
+    about = _about_blocks(b, lost, difference, whole_new)
+    nodes: list[Any] = []
+    for node in b["nodes"]:
+        uid = node["id"]
+        if uid in new or uid in whole_new:
+            nodes.append({**node, "change": "added", "note": ""})
+        elif uid in notes or uid in about:
+            nodes.append({**node, "change": "changed", "note": "; ".join(notes.get(uid) or about[uid])})
+        else:
+            nodes.append({**node})
     edges = [*b["edges"]]
     edges += [
         {**edge, "from": place[edge["from"]], "to": place[edge["to"]]}
@@ -300,7 +308,65 @@ def merged(before: Mapping[str, Any], after: Mapping[str, Any], difference: Diff
         if edge["from"] in gone or edge["to"] in gone
     ]
     name = f"{b['name']}, changed" if a["name"] == b["name"] else f"from {a['name']} to {b['name']}"
-    return {**b, "name": name, "nodes": nodes, "edges": edges}
+    return {**b, "name": name, "nodes": nodes + lost, "edges": edges}
+
+
+def _around(nodes: Mapping[str, Any], uid: str) -> Iterator[str]:
+    """The blocks around a node, from the innermost on."""
+    at = nodes[uid]["parent"]
+    while at is not None:
+        yield at
+        at = nodes[at]["parent"]
+
+
+def _whole(graph: Snapshot, some: set[str]) -> set[str]:
+    """The blocks of which every node is one of some."""
+    nodes = {node["id"]: node for node in graph["nodes"]}
+    kept: set[str] = set()
+    held: set[str] = set()
+    for uid, node in nodes.items():
+        if node["kind"] != "block":
+            (held if uid in some else kept).update(_around(nodes, uid))
+    return held - kept
+
+
+def _about_blocks(
+    b: Snapshot, lost: list[dict[str, Any]], difference: Difference, whole_new: set[str]
+) -> dict[str, list[str]]:
+    """What changed inside a block of the second graph, in words; the most telling first."""
+    nodes: dict[str, Any] = {node["id"]: node for node in b["nodes"]} | {node["id"]: node for node in lost}
+    found: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    new = set(difference.added)
+    came: dict[str, list[str]] = defaultdict(list)
+    went: dict[str, list[str]] = defaultdict(list)
+    for uid in [*(n["id"] for n in b["nodes"] if n["id"] in new or n["id"] in whole_new), *(n["id"] for n in lost)]:
+        node, around = nodes[uid], list(_around(nodes, uid))
+        inside_whole = around and (around[0] in whole_new or nodes[around[0]].get("change") == "removed")
+        if inside_whole or node["kind"] in ("parameter", "constant"):
+            continue
+        for block in around:
+            (came if uid in new or uid in whole_new else went)[block].append(node["op"] or node["name"])
+    for block in dict.fromkeys([*came, *went]):
+        if len(came[block]) == len(went[block]) == 1:
+            found[block].append((0, f"{went[block][0]} → {came[block][0]}"))
+        else:
+            found[block] += [(0, f"+ {op}") for op in came[block]] + [(0, f"− {op}") for op in went[block]]
+    for change in difference.changes:
+        node = nodes[change.after]
+        held = node["kind"] in ("parameter", "constant")
+        what = node["name"] if held else node["op"]
+        rank = 1 if held and change.what == "resized" else 3 if change.what in ("resized", "weights") else 2
+        words = change.words.replace("shape ", "", 1).replace(" became ", " → ")
+        for block in _around(nodes, change.after):
+            found[block].append((rank, f"{what}: {words}" if what else words))
+    about = {}
+    for block, said in found.items():
+        told = sorted(dict.fromkeys(said), key=lambda entry: entry[0])
+        # a layer that became wider resizes all that follows in it: that goes without saying
+        told = [entry for entry in told if entry[0] < 3] or told
+        texts = [text for _, text in told]
+        about[block] = texts[:MOST_TOLD] + ([f"and {len(texts) - MOST_TOLD} more"] if len(texts) > MOST_TOLD else [])
+    return about
 
 
 def _blocks_of(a: Snapshot, b: Snapshot, pairs: Mapping[str, str]) -> dict[str | None, str]:

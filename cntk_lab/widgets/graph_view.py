@@ -30,8 +30,6 @@ from cntk_lab.widgets._snapshot import Tree, check
 from cntk_lab.widgets._statistics import statistics
 from cntk_lab.widgets._visible import first_open
 
-MOST_OPENED: Final = 20
-"""Differences whose blocks are open at first."""
 SAMPLE: Final = "sample"
 """Name of the overlay that a fed sample paints."""
 TOGETHER: Final[dict[str, Literal["sum", "mean", "max", "min"]]] = {"time": "sum", "dead units": "max"}
@@ -104,15 +102,12 @@ class GraphView(LabWidget):
             values_after: the same for the second; weights are compared where both are given.
 
         Returns:
-            A view on which added, removed and changed nodes are marked; blocks that hold one are open.
+            A view on which added, removed and changed nodes are marked; closed blocks say what changed inside them, and
+            what is equal is folded.
         """
         found = compare(before, after, values_before, values_after)
         graph = merged(before, after, found)
-        view = cls(graph, values=values_after)
-        marked = [node["id"] for node in graph["nodes"] if "change" in node]
-        for uid in marked[:MOST_OPENED]:
-            view.expand(*view._tree.path(uid)[:-1])
-        return view
+        return cls(graph, values=values_after)
 
     def expand(self, *uids: str) -> None:
         """Open blocks, and every block around them.

@@ -228,8 +228,18 @@ def deep(_folder: Path) -> Any:
     return Dense(2, name="yes_or_no")(h)
 
 
+def alike(model: Model) -> Model:
+    """The model with weights that start from the same numbers as those of any other."""
+
+    def made(folder: Path) -> Any:
+        C.cntk_py.set_fixed_random_seed(1)
+        return model(folder)
+
+    return made
+
+
 MODELS: Final[dict[str, Model]] = {
-    "mlp": mlp, "convnet": convnet, "resnet-20": resnet_20, "resnet-50": resnet_50, "encoder": encoder,
+    "mlp": alike(mlp), "convnet": convnet, "resnet-20": alike(resnet_20), "resnet-50": resnet_50, "encoder": encoder,
     "seq2seq": seq2seq, "tagger": tagger, "densenet": densenet, "gan": gan, "deep": deep,
 }  # fmt: skip
 
@@ -242,4 +252,4 @@ def _deeper_resnet(_folder: Path) -> Any:
     return Dense(100, name="class")(Dropout(0.3)(GlobalAveragePooling()(h)))
 
 
-CHANGED: Final[dict[str, Model]] = {"mlp": wider_mlp, "resnet-20": _deeper_resnet}
+CHANGED: Final[dict[str, Model]] = {"mlp": alike(wider_mlp), "resnet-20": alike(_deeper_resnet)}

@@ -114,22 +114,38 @@ function heldText(node: GraphNode, held: GraphNode): string {
   return `${name ? `${name} ` : ''}${what}${held.kind === 'parameter' && held.host !== node.id ? ' shared' : ''}`;
 }
 
+/** What is said of how a node differs from another model's. */
+export function changeText(node: GraphNode): string {
+  if (node.change === 'added') return 'new';
+  return node.note || node.change || '';
+}
+
+/** One line on a card: what a node is called, what it holds, or how it differs. */
+export interface CardLine {
+  text: string;
+  kind: 'more' | 'held' | 'told';
+}
+
+/** Lines of a card that tell of a difference. */
+const MOST_TOLD = 2;
+
 /** The lines on a node's card, below its title. */
-export function cardLines(graph: Graph, node: GraphNode): string[] {
-  const lines: string[] = [];
-  const subtitle = subtitleOf(node);
-  if (subtitle) lines.push(subtitle);
+export function cardLines(graph: Graph, node: GraphNode): CardLine[] {
+  const lines: CardLine[] = [];
+  const add = (kind: CardLine['kind'], ...texts: string[]) => lines.push(...texts.filter(Boolean).map(text => ({ text, kind })));
+  add('more', subtitleOf(node));
   const on = graph.parametersOn(node.id);
-  if (on.length) lines.push(on.map(p => heldText(node, p)).join(', '));
-  else if (graph.isBlock(node.id) && node.parameters) lines.push(counted(node.parameters, 'parameter'));
-  else if (node.kind === 'parameter' || node.kind === 'constant') lines.push(shapeText(node.shape));
+  if (on.length) add('held', on.map(p => heldText(node, p)).join(', '));
+  else if (graph.isBlock(node.id) && node.parameters) add('held', counted(node.parameters, 'parameter'));
+  else if (node.kind === 'parameter' || node.kind === 'constant') add('held', shapeText(node.shape));
+  if (node.change) add('told', ...changeText(node).split('; ').slice(0, MOST_TOLD));
   return lines;
 }
 
 export function cardSize(graph: Graph, node: GraphNode): { width: number; height: number } {
   const lines = cardLines(graph, node);
   const buttons = graph.isBlock(node.id) ? 22 : 0;
-  const width = Math.max(textWidth(titleOf(node).slice(0, 200), 13, true), ...lines.map(line => textWidth(line.slice(0, 200), 11)), 44) + buttons;
+  const width = Math.max(textWidth(titleOf(node).slice(0, 200), 13, true), ...lines.map(line => textWidth(line.text.slice(0, 200), 11, line.kind === 'told')), 44) + buttons;
   return { width: Math.min(width, WIDEST) + CARD_PADDING, height: 16 + LINE.title + lines.length * LINE.more };
 }
 

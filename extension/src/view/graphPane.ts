@@ -284,6 +284,9 @@ export class GraphPane {
       word.style.cssText = `color: ${colours.get(axis)}; font-weight: 600`;
       return word;
     });
+    for (const [change, words] of [['added', 'new'], ['removed', 'removed'], ['changed', 'changed']] as const) {
+      if (graph.snapshot.nodes.some(node => node.change === change)) parts.push(html('span', {}, html('span', { class: `mark ${change}` }), words));
+    }
     if (painted && Number.isFinite(painted.low))
       parts.push(html('span', {}, `${this.shownOverlay} ${short(painted.low)}`, html('span', { class: 'bar' }), `${short(painted.high)} ${overlay?.unit ?? ''}`));
     if (painted?.broken) parts.push(html('span', { class: 'wrong' }, `first not finite: ${graph.node.get(painted.broken)?.name || painted.broken}`));

@@ -58,11 +58,8 @@ export function nodeCard(graph: Graph, box: Box): SVGGElement {
     element.append(svg('text', { class: 'title', x: left, y: top }, fitText(words, 13, room, true)));
   } else {
     element.append(svg('text', { class: 'title', x: left, y: top, 'text-anchor': anchor }, fitText(titleOf(node), 13, room, true)));
-    lines.forEach((line, i) => {
-      const held = i === lines.length - 1 && (graph.parametersOn(node.id).length > 0 || / parameters?$/.test(line));
-      element.append(
-        svg('text', { class: held ? 'held' : 'more', x: left, y: top + 16 + i * 14, 'text-anchor': anchor }, fitText(line, 11, room))
-      );
+    lines.forEach(({ text, kind }, i) => {
+      element.append(svg('text', { class: kind, x: left, y: top + 16 + i * 14, 'text-anchor': anchor }, fitText(text, 11, room, kind === 'told')));
     });
   }
   if (block) element.append(svg('text', { class: 'sign', x: width - 14, y: open ? 20 : height / 2 + 5, 'aria-hidden': true }, open ? '−' : '+'));

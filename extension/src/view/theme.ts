@@ -122,6 +122,13 @@ export const STYLE = `
 .cntk-node .title { font-weight: 600; font-size: 13px; }
 .cntk-node .more { fill: var(--cl-quiet); }
 .cntk-node .held { fill: var(--cl-parameter); }
+.cntk-node .told { font-weight: 600; fill: var(--cl-axis-1); }
+.cntk-node.added .told { fill: var(--cl-axis-0); }
+.cntk-node.removed .told { fill: var(--cl-alarm); }
+.cntk-legend .mark { display: inline-block; width: 14px; height: 10px; border-radius: 3px; border: 2px solid; margin-right: 4px; vertical-align: -1px; }
+.cntk-legend .mark.added { border-color: var(--cl-axis-0); }
+.cntk-legend .mark.removed { border-color: var(--cl-alarm); border-style: dashed; }
+.cntk-legend .mark.changed { border-color: var(--cl-axis-1); }
 .cntk-node .value { font-size: 10.5px; font-weight: 600; text-anchor: end; paint-order: stroke; stroke: var(--cl-back); stroke-width: 3px; }
 .cntk-node .sign { fill: var(--cl-brand); font-size: 15px; font-weight: 600; text-anchor: middle; }
 .cntk-edge path { fill: none; stroke: var(--cl-edge); stroke-width: 1.3; }

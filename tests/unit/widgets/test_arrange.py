@@ -94,7 +94,8 @@ def test_residual_units_of_a_long_row_fold_and_what_leads_out_of_their_middle_fo
     assert (repeat["op"], repeat["count"]) == ("residual", 59)
     groups = [node for node in made["nodes"] if node["kind"] == "group"]
     assert Tree(made).children[groups[5]["id"]] == ["s6", "t6", "p6", "r6"]
-    assert not any(node["kind"] == "repeat" and node["count"] == 59 for node in arranged(residual(60, leak=True))["nodes"])
+    leaking = arranged(residual(60, leak=True))["nodes"]
+    assert not any(node["kind"] == "repeat" and node["count"] == 59 for node in leaking)
 
 
 def test_a_loop_among_other_nodes_is_one_box_and_says_which_way_it_goes():

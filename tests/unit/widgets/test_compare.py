@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from cntk_lab.widgets import _examples as examples
+from cntk_lab.widgets._arrange import arrange
 from cntk_lab.widgets._compare import compare, merged
+from cntk_lab.widgets._snapshot import check
 
 UNARY = ("Sin", "Exp", "Tanh", "ReLU", "Softplus", "Abs")
 
@@ -181,7 +183,7 @@ def test_the_difference_is_told_in_words():
     find(after, "loss")["attributes"]["axis"] = 0
     find(after, "h2.times")["shape"] = [300]
     assert str(compare(before, after)).splitlines() == [
-        "~ h2.times: shape [200] became [300]",
+        "~ h2.times: shape 200 became 300",
         "~ loss: axis: -1 became 0",
     ]
 
@@ -204,9 +206,31 @@ def test_what_went_is_put_back_into_its_block_and_marked():
     find(after, "loss")["attributes"]["axis"] = 0
     graph = merged(before, after, compare(before, after))
     marked = {node["id"]: (node["change"], node["note"]) for node in graph["nodes"] if "change" in node}
-    assert marked == {"removed:h2.relu": ("removed", ""), "loss": ("changed", "axis: -1 became 0")}
+    assert marked == {
+        "h2": ("changed", "− ReLU"), "removed:h2.relu": ("removed", ""), "loss": ("changed", "axis: -1 became 0"),
+    }  # fmt: skip
     assert find(graph, "removed:h2.relu")["parent"] == "h2"
     assert {(edge["from"], edge["to"]) for edge in graph["edges"] if "removed" in edge["from"] + edge["to"]} == {
         ("h2.plus", "removed:h2.relu"),
         ("removed:h2.relu", "z.times"),
     }
+
+
+def test_a_layer_that_came_is_one_new_block_and_one_that_went_is_one_block():
+    short, long = examples.mlp(2), examples.mlp(3)
+    grown = merged(short, long, compare(short, long))
+    marked = {node["id"]: node["change"] for node in grown["nodes"] if "change" in node and node["kind"] == "block"}
+    assert list(marked.values()) == ["added"]
+    shrunk = merged(long, short, compare(long, short))
+    gone = [node for node in shrunk["nodes"] if node.get("change") == "removed" and node["parent"] is None]
+    assert [(node["op"], node["kind"]) for node in gone] == [("Dense", "block")]
+    assert {n["op"] for n in shrunk["nodes"] if n["parent"] == gone[0]["id"]} == {"Times", "Plus", "ReLU", "Parameter"}
+
+
+def test_what_is_equal_between_differences_is_folded_and_what_is_beside_them_is_not():
+    before, after = examples.chain(40), examples.chain(40)
+    find(after, "n20")["attributes"]["rate"] = 1
+    shown = arrange(check(merged(before, after, compare(before, after))))
+    groups = [node for node in shown["nodes"] if node["kind"] == "group"]
+    assert [(node["op"], node["name"]) for node in groups] == [("unchanged", "19 nodes"), ("unchanged", "18 nodes")]
+    assert {"n19", "n20", "n21"} <= {node["id"] for node in shown["nodes"] if node["parent"] is None}

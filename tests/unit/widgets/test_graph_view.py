@@ -151,10 +151,12 @@ def test_the_typescript_of_the_messages_is_in_step():
     assert _messages.TYPESCRIPT.read_text(encoding="utf-8") == _messages.typescript()
 
 
-def test_the_view_of_a_difference_opens_what_differs(view):
+def test_the_view_of_a_difference_says_on_closed_blocks_what_changed(view):
     after = examples.mlp()
     next(node for node in after["nodes"] if node["id"] == "h2.relu")["op"] = "Tanh"
     difference = GraphView.difference(examples.mlp(), after)
-    changes = {node["id"]: node["change"] for node in difference.graph["nodes"] if "change" in node}
-    assert changes == {"h2.relu": "added", "removed:h2.relu": "removed"}
-    assert difference.opened == ["h2"]
+    marked = {node["id"]: (node["change"], node["note"]) for node in difference.graph["nodes"] if "change" in node}
+    assert marked == {
+        "h2.relu": ("added", ""), "removed:h2.relu": ("removed", ""), "h2": ("changed", "ReLU → Tanh"),
+    }  # fmt: skip
+    assert difference.opened == []
