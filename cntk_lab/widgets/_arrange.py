@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final, cast
 
+from cntk_lab.widgets._docs import docs_of
 from cntk_lab.widgets._repeats import Row
 from cntk_lab.widgets._snapshot import GraphEdge, GraphNode, Snapshot
 from cntk_lab.widgets._structure import Found, Level, unit_name
@@ -88,7 +89,8 @@ class _Arrangement:
         for container, children in self.children.items():
             self.children[container] = sorted(children, key=lambda uid: PLACES.get(self.node[uid]["kind"], 1))
         self._count_parameters()
-        return {**self.snapshot, "nodes": self._in_order(), "edges": self.edges}
+        docs = docs_of(node["op"] for node in self.snapshot["nodes"])
+        return {**self.snapshot, "nodes": self._in_order(), "edges": self.edges, "docs": docs}
 
     def _steps(self, container: str | None) -> list[str]:
         return [uid for uid in self.children[container] if self.node[uid]["kind"] not in LEAVES]

@@ -61,6 +61,7 @@ class Snapshot(TypedDict):
     nodes: list[GraphNode]
     edges: list[GraphEdge]
     outputs: list[str]
+    docs: NotRequired[dict[str, str]]
 
 
 def check(data: Mapping[str, Any]) -> Snapshot:

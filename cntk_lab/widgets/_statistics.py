@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from cntk_lab.widgets import _messages as messages
 PIECE: Final = 1 << 18
 """Elements that are looked at together."""
 BINS: Final = 32
+LARGEST_MOSAIC: Final = 96
+"""Rows and columns of several maps beside each other."""
 LARGEST_IMAGE: Final = 64
 """Rows and columns of a parameter that are sent as an image."""
 
@@ -26,7 +29,8 @@ def statistics(name: str, array: npt.NDArray[Any]) -> messages.Statistics:
 
     Returns:
         Extremes, mean, standard deviation, zeros, not-finite elements, a histogram of 32 bins over the finite elements,
-        and the first 64 x 64 elements of the last two axes as an image.
+        and an image: the last two axes, 64 x 64 elements at most; of small maps (channels x rows x columns) as many as
+        there is room for, side by side.
 
     Example:
         >>> s = statistics("W", np.array([[0.0, 1.0], [2.0, np.nan]]))
@@ -34,10 +38,7 @@ def statistics(name: str, array: npt.NDArray[Any]) -> messages.Statistics:
         (0.0, 2.0, 1, 1)
     """
     whole = np.asarray(array).reshape(-1)
-    image: npt.NDArray[np.float64] = np.zeros((0, 0))
-    if np.ndim(array) >= 2:
-        image = np.asarray(array)[(0,) * (np.ndim(array) - 2)][:LARGEST_IMAGE, :LARGEST_IMAGE].astype(np.float64)
-        image = np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0)
+    image = _image(np.asarray(array))
     low, high = np.inf, -np.inf
     count, zeros, total = 0, 0, 0.0
     with np.errstate(over="ignore", invalid="ignore"):  # sums of numbers near the largest there are
@@ -56,6 +57,20 @@ def statistics(name: str, array: npt.NDArray[Any]) -> messages.Statistics:
         high=number(high), mean=number(mean), deviation=number(deviation), zeros=zeros,
         not_finite=int(whole.size - count), histogram=_histogram(whole, low, high, count), image=image.tolist(),
     )  # fmt: skip
+
+
+def _image(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The last two axes as numbers to paint; several small ones in rows, with a line of zeros between them."""
+    if array.ndim < 2 or not array.size:
+        return np.zeros((0, 0))
+    maps = array.reshape(-1, *array.shape[-2:])
+    height, width = (min(n, LARGEST_IMAGE) for n in maps.shape[1:])
+    side = max(1, min(math.isqrt(len(maps)), LARGEST_MOSAIC // (max(height, width) + 1)))
+    image = np.zeros((side * (height + 1) - 1, side * (width + 1) - 1))
+    for number in range(side * side):
+        top, left = (number // side) * (height + 1), (number % side) * (width + 1)
+        image[top : top + height, left : left + width] = maps[number][:height, :width]
+    return np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _finite_pieces(whole: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.float64]]:

@@ -55,3 +55,40 @@ def test_another_size_of_the_pane_shows_the_beginning_again_until_the_user_has_m
     page.get_by_label("As large as the page (1)").click()
     assert "scale(1.0000)" in page.evaluate(place)
     assert page.errors == []
+
+
+def test_a_layer_says_what_it_is_in_one_click_and_so_does_an_edge(drawn):
+    page = drawn("convnet", 1000)
+    page.locator(".cntk-node", has_text="conv1a").click(position={"x": 30, "y": 12})
+    inspector = page.locator(".cntk-inspector")
+    inspector.locator("h3", has_text="Convolution").wait_for()
+    keys, values = inspector.locator("dt").all_text_contents(), inspector.locator("dd").all_text_contents()
+    words = dict(zip(keys, values, strict=True))
+    assert {"kernel": "3 × 3", "filters": "32", "stride": "1", "pad": "same size"}.items() <= words.items()
+    assert words["activation"] == "ReLU"
+    assert words["output shape"] == "32 × 28 × 28"
+    assert words["parameters"] == "320"
+    assert words["FLOPs"] == "502 k a sample"
+    assert words["made at"].startswith("ten_models.py:")
+    inspector.locator("summary").click()
+    inspector.locator("details code", has_text="Convolution(filter_shape").wait_for()
+    page.locator(".cntk-node", has_text="conv1a").dblclick(position={"x": 30, "y": 12})
+    page.locator(".cntk-node.function", has_text="Convolution").first.click()
+    # no value is squeezed into a column of single letters
+    heights = inspector.locator("dd").evaluate_all("all => all.map(e => e.clientHeight / e.textContent.length)")
+    assert max(heights) < 20
+    page.locator(".cntk-edge .reach").nth(2).dispatch_event("click")
+    inspector.locator("h3", has_text="Edge").wait_for()
+    assert inspector.locator("li button").count() == 2
+    inspector.locator("li button").first.click()
+    page.locator(".cntk-node.selected").wait_for()
+    page.locator(".cntk-node.selected").hover(position={"x": 12, "y": 10})
+    page.locator(".cntk-tip", has_text="gives").wait_for()
+    assert page.errors == []
+
+
+def test_painted_values_lie_on_no_words(drawn):
+    page = drawn("resnet-50", 1400)
+    page.get_by_label("Values painted on the nodes").select_option("parameters")
+    page.locator(".cntk-node.painted .value").first.wait_for()
+    assert misses(page.evaluate(MEASURE)) == []

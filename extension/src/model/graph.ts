@@ -38,6 +38,8 @@ export interface Snapshot {
   nodes: GraphNode[];
   edges: GraphEdge[];
   outputs: string[];
+  /** What the manual says of operators and layers, by the word on the node. */
+  docs?: Record<string, string>;
 }
 
 /** An edge between two things drawn in the same block; null stands for the block's own border. */
@@ -109,7 +111,12 @@ export function readSnapshot(data: unknown): Snapshot {
     while (path.length) depth.set(path.pop()!, ++base);
   }
   const nodes = graph.nodes.map(node => (node.name.length > LONGEST_NAME || node.op.length > LONGEST_NAME ? { ...node, name: cut(node.name), op: cut(node.op) } : node));
-  return { ...graph, name: cut(String(graph.name ?? '')), nodes } as Snapshot;
+  const docs = Object.fromEntries(Object.entries(isTable(graph.docs) ? graph.docs : {}).filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
+  return { ...graph, docs, name: cut(String(graph.name ?? '')), nodes } as Snapshot;
+}
+
+function isTable(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function cut(text: string): string {

@@ -346,7 +346,9 @@ function placeWords(inner: Inner, look: Look): void {
     const around = (t: number): Room[] => {
       const at = pointAt(curve.points, t);
       const room = { width, height: 13 };
-      return look.direction === 'right'
+      const [before, behind] = [pointAt(curve.points, Math.max(0, t - 0.03)), pointAt(curve.points, Math.min(1, t + 0.03))];
+      const level = Math.abs(behind.x - before.x) > Math.abs(behind.y - before.y);
+      return level || look.direction === 'right'
         ? [{ ...room, x: at.x - width / 2, y: at.y - 17 }, { ...room, x: at.x - width / 2, y: at.y + 4 }]
         : [{ ...room, x: at.x + LABEL_SHIFT, y: at.y - 7 }, { ...room, x: at.x - LABEL_SHIFT - width, y: at.y - 7 }];
     };

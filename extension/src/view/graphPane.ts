@@ -72,7 +72,7 @@ export class GraphPane {
     const { signal } = this.ending;
     measureWithPage();
     this.layout = new FittingLayout(engine, this.liked);
-    this.canvas = new Canvas({ select: uid => this.select(uid, true), toggle: uid => this.toggle(uid), moved: () => this.minimap?.update() }, signal);
+    this.canvas = new Canvas({ select: uid => this.select(uid, true), toggle: uid => this.toggle(uid), moved: () => this.minimap?.update(), follow: curve => this.graph && this.inspector.showFlow(this.graph, curve) }, signal);
     this.minimap = new Minimap(this.canvas, signal);
     this.feedBar = new FeedBar(host.feed, signal);
     this.inspector = new Inspector({ go: uid => void this.go(uid), values: host.values });

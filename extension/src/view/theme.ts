@@ -91,11 +91,17 @@ export const STYLE = `
 .cntk-inspector dl { display: grid; grid-template-columns: auto 1fr; gap: 1px 8px; margin: 4px 0; font-size: 12px; }
 .cntk-inspector dt { color: var(--cl-quiet); font-weight: 400; white-space: nowrap; }
 .cntk-inspector dd { margin: 0; overflow-wrap: anywhere; }
+.cntk-inspector .wide { grid-column: 1 / -1; }
+.cntk-inspector dd.wide { margin-left: 12px; }
+.cntk-inspector details { font-size: 12px; margin: 6px 0; }
+.cntk-inspector summary { cursor: pointer; color: var(--cl-brand); min-height: 24px; line-height: 24px; }
+.cntk-inspector code { font-family: var(--jp-code-font-family, monospace); font-size: 11px; overflow-wrap: anywhere; color: var(--cl-text); background: none; }
+.cntk-inspector details p { white-space: pre-line; }
 .cntk-inspector p { margin: 4px 0; font-size: 12px; color: var(--cl-quiet); }
 .cntk-inspector .problem { color: var(--cl-alarm); }
 .cntk-inspector ul { list-style: none; margin: 0; padding: 0; font-size: 12px; }
 .cntk-inspector li button { border: none; background: none; padding: 0; min-height: 24px; color: var(--cl-brand); text-align: left; overflow-wrap: anywhere; }
-.cntk-inspector canvas { image-rendering: pixelated; width: 100%; max-height: 130px; border: 1px solid var(--cl-line); margin-top: 4px; }
+.cntk-inspector canvas { image-rendering: pixelated; display: block; box-sizing: content-box; border: 1px solid var(--cl-line); margin-top: 4px; }
 .cntk-inspector .histogram { width: 100%; height: 44px; display: block; margin-top: 4px; }
 .cntk-inspector .histogram rect { fill: var(--cl-brand); }
 .cntk-message { padding: 20px; color: var(--cl-quiet); }

@@ -46,3 +46,10 @@ def test_statistics_of_many_pieces_are_those_of_the_whole(monkeypatch):
     assert (parts.histogram, parts.zeros, parts.not_finite) == (whole.histogram, 1, 2)
     assert (parts.low, parts.high, parts.mean) == (whole.low, whole.high, pytest.approx(finite.mean()))
     assert parts.deviation == pytest.approx(finite.std())
+
+
+def test_small_maps_stand_side_by_side_and_a_large_one_alone():
+    maps = np.stack([np.full((2, 3), n, np.float64) for n in range(1, 6)])
+    above, below = [1, 1, 1, 0, 2, 2, 2], [3, 3, 3, 0, 4, 4, 4]
+    assert statistics("v", maps).image == [above, above, [0] * 7, below, below]
+    assert np.shape(statistics("v", np.ones((8, 70, 80))).image) == (64, 64)
