@@ -347,12 +347,12 @@ function placeWords(inner: Inner, look: Look): void {
       const at = pointAt(curve.points, t);
       const room = { width, height: 13 };
       const [before, behind] = [pointAt(curve.points, Math.max(0, t - 0.03)), pointAt(curve.points, Math.min(1, t + 0.03))];
-      const level = Math.abs(behind.x - before.x) > Math.abs(behind.y - before.y);
+      const level = Math.abs(behind.x - before.x) > 3 * Math.abs(behind.y - before.y);
       return level || look.direction === 'right'
         ? [{ ...room, x: at.x - width / 2, y: at.y - 17 }, { ...room, x: at.x - width / 2, y: at.y + 4 }]
         : [{ ...room, x: at.x + LABEL_SHIFT, y: at.y - 7 }, { ...room, x: at.x - LABEL_SHIFT - width, y: at.y - 7 }];
     };
-    const free = [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8].flatMap(around).find(room => room.x >= 0 && taken.every(other => !meet(room, other)));
+    const free = [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8].flatMap(around).find(room => room.x >= 0 && room.y >= 0 && taken.every(other => !meet(room, other)));
     const room = free ?? around(0.5)[0]!;
     if (free) taken.push(free);
     curve.crowded = !free;

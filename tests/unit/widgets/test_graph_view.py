@@ -120,8 +120,8 @@ def test_statistics_count_what_is_not_finite():
     assert (empty.low, empty.mean, sum(empty.histogram)) == (None, None, 0)
 
 
-def test_a_kernel_of_a_convolution_is_shown_by_its_last_two_axes():
-    assert np.shape(statistics("k", np.zeros((8, 3, 5, 5))).image) == (5, 5)
+def test_kernels_of_a_convolution_are_shown_side_by_side():
+    assert np.shape(statistics("k", np.zeros((8, 3, 5, 5))).image) == (23, 23)  # 4 x 4 of them
     assert np.shape(statistics("k", np.zeros((100, 90))).image) == (64, 64)
     assert statistics("b", np.zeros(5)).image == []
 
