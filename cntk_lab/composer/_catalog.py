@@ -17,6 +17,7 @@ import numpy as np
 from cntk_lab import initializer, layers, ops
 from cntk_lab._words import in_python
 from cntk_lab.axis import Axis
+from cntk_lab.composer._forms import Field, documented, field_of
 from cntk_lab.default_options import default_options, is_default_override
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import OpDef
@@ -57,15 +58,6 @@ _LAYERS_KEPT_OUT: Final = frozenset(
         "tensor",
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One parameter of an entry as a line of a form: its name, its default as code ("" where it must be given)."""
-
-    name: str
-    default: str
-    required: bool
 
 
 @dataclass(frozen=True)
@@ -112,11 +104,18 @@ class Entry:
             return ()
         kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         out = []
+        words = documented(self.target)
         for p in self.signature.parameters.values():
             if p.name in self.operands or p.kind in kinds or (self.kind == "group" and p.name in _CONTENTS):
                 continue
             required = p.default is inspect.Parameter.empty
-            out.append(Field(p.name, "" if required else as_code(p.default), required))
+            default = p.default.value if is_default_override(p.default) else p.default
+            out.append(
+                field_of(
+                    p.name, default, "" if required else as_code(default), required=required,
+                    starting=STARTING_VALUES.get(p.name), words=words.get(p.name, ""),
+                )
+            )  # fmt: skip
         return tuple(out)
 
 

@@ -13,10 +13,11 @@ from typing import Any
 
 from cntk_lab._files import atomic_file
 from cntk_lab.composer import _catalog as known
-from cntk_lab.composer._edits import EMPTY, Code, Edit
-from cntk_lab.composer._fixes import candidates
+from cntk_lab.composer._edits import Code, Edit
+from cntk_lab.composer._forms import as_written
 from cntk_lab.composer._open import opened
 from cntk_lab.composer._program import Ids, Problem, Program, read
+from cntk_lab.composer._repair import Bench, Fix
 from cntk_lab.composer._source import Splice, bounded, difference, joined
 from cntk_lab.composer._state import State, build, titles
 from cntk_lab.composer._weights import Memory, Report
@@ -24,21 +25,6 @@ from cntk_lab.errors import AttributeValueError, GraphError, LabError
 from cntk_lab.graph.function import Function
 
 MOST_UNDO = 500
-MOST_TRIED = 100_000
-"""Expressions that are read to find a fix: those of the program, times the edits that are tried."""
-
-
-@dataclass(frozen=True)
-class Fix:
-    """A change of the program after which a problem is gone, tried out.
-
-    Args:
-        label: what it does, for the user.
-        edit: the change.
-    """
-
-    label: str
-    edit: Edit
 
 
 @dataclass(frozen=True)
@@ -193,13 +179,19 @@ class Composer:
             node: its id.
 
         Returns:
-            ``{"title", "name", "fields": [{"name", "value", "default", "required"}]}``; values are code, "" where the
-            default holds.
+            ``{"title", "name", "fields": [{"name", "value", "words", "default", "otherwise", "required", "kind",
+            "choices", "unit", "help"}]}``; values are code, "" where the default holds; ``words`` is how a value is
+            shown and can be written.
         """
         drawn = self._state.editor.drawn(node)
         entry = known.catalog().get(drawn.path)
         fields = [
-            {"name": f.name, "value": drawn.attributes.get(f.name, ""), "default": f.default, "required": f.required}
+            f.plain()
+            | {
+                "value": (value := drawn.attributes.get(f.name, "")),
+                "words": as_written(f, value),
+                "otherwise": as_written(f, f.default),
+            }
             for f in (entry.fields if entry is not None else ())
         ]
         return {"node": node, "title": drawn.op, "name": drawn.name, "summary": entry.summary if entry else "",
@@ -402,31 +394,21 @@ class Composer:
 
     # ---- fixing
 
-    def fix_for(self, problem: Problem) -> Fix | None:
+    def fix_for(self, problem: Problem, *, deleting: bool = False) -> Fix | None:
         """A change after which a problem is gone; it has been tried out. None if none was found.
 
         Args:
             problem: one of ``problems``.
+            deleting: whether to look for one that takes something away; by default nothing is lost.
         """
-        best: tuple[int, Fix] | None = None
-        before = len(self._state.problems)
-        found = list(candidates(self._state, problem, self._good.program.source if self._good else EMPTY))
-        tries = max(2, MOST_TRIED // max(1, self._state.work, len(self._read.source) // 10))
-        for label, edit in found if len(found) <= tries else [*found[: tries - 1], found[-1]]:
-            after = self._tried(edit)
-            if after is None or _still_there(problem, after):
-                continue
-            if len(after) < before:
-                return Fix(label, edit)
-            if best is None or len(after) < best[0]:
-                best = (len(after), Fix(label, edit))
-        return best[1] if best is not None and best[0] <= before else None
+        return Bench(self._read, self._state, self._good, self._memory).fix(problem, deleting=deleting)
 
-    def fix(self, problem: Problem | None = None) -> str:
+    def fix(self, problem: Problem | None = None, *, deleting: bool = False) -> str:
         """Repair a problem.
 
         Args:
             problem: one of ``problems``; by default the first.
+            deleting: whether something may be taken away for it.
 
         Returns:
             What was done.
@@ -438,23 +420,14 @@ class Composer:
             if not self.problems:
                 raise GraphError("nothing is wrong")
             problem = self.problems[0]
-        found = self.fix_for(problem)
+        found = self.fix_for(problem, deleting=deleting)
         if found is None:
-            raise GraphError(f"no fix was found for: {problem.message}", fix="undo the last edit: composer.undo()")
+            removal = None if deleting else self.fix_for(problem, deleting=True)
+            fix = f"{removal.label}: composer.fix(deleting=True)" if removal else "undo the last edit: composer.undo()"
+            kept = "that keeps everything " if removal else ""
+            raise GraphError(f"no fix {kept}was found for: {problem.message}", fix=fix)
         self._do(found.edit, f"fix: {found.label}")
         return found.label
-
-    def _tried(self, edit: Edit) -> list[Problem] | None:
-        """The problems that there would be after an edit; None if it is no edit."""
-        if not edit.splices:
-            return None
-        source = joined(self._read.source, edit.splices).apply(self._read.source)
-        if source == self._read.source:
-            return None
-        program = read(source, iter([f"t{i}" for i in range(len(source) + 1)]), self._state.program,
-                       _relative(self._state.program, self._read, source, edit))  # fmt: skip
-        memory = self._memory.scratch()
-        return build(program, memory).problems
 
     # ---- history
 
@@ -569,14 +542,6 @@ class Composer:
         out = tuple(self._memory.label(v, names) for v in weights)
         self._memory.shown.update({id(v): v for v in weights})
         return out
-
-
-def _relative(program: Program, read_: Program, source: str, edit: Edit) -> list[Splice] | None:
-    return edit.splices if program is read_ else [difference(program.source, source)]
-
-
-def _still_there(problem: Problem, after: Sequence[Problem]) -> bool:
-    return any(p.message == problem.message and p.kind == problem.kind for p in after)
 
 
 __all__ = ["Code", "Composer", "Fix", "LabError", "Problem", "Report"]

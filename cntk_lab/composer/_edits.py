@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cntk_lab.composer._catalog import CELLS, STARTING_VALUES, Entry, as_code, catalog, starting
+from cntk_lab.composer._forms import Field, expression, understood
 from cntk_lab.composer._program import Program
 from cntk_lab.composer._source import Site, Splice
 from cntk_lab.composer._trace import Drawn, Trace
@@ -64,6 +65,8 @@ class Edit:
     look_at: int = -1
     """A place in the text after, at which what was added stands."""
     label: str = ""
+    destroys: str = ""
+    """What of the user's work it takes away, in words; "" if nothing."""
 
 
 class Editor:
@@ -393,7 +396,11 @@ class Editor:
             raise AttributeValueError(
                 f"{entry.name} has no parameter {name!r}", fix=f"its parameters: {', '.join(names)}"
             )
-        text = written(value)
+        field = next((f for f in entry.fields if f.name == name), Field(name, "", False))
+        if isinstance(value, Code):
+            text = expression(value, field) if value else ""
+        else:
+            text = understood(field, value) if isinstance(value, str) else written(value)
         if not isinstance(site.node, ast.Call):
             if entry.kind == "op":  # a bare operator in a list of layers becomes a function of one operand
                 return Edit(

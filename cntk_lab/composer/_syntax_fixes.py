@@ -40,4 +40,5 @@ def syntax(source: str, problem: Problem) -> Iterator[tuple[str, Edit]]:
     for closing in (")", "])", "]"):
         yield f"add {closing}", Edit([Splice(len(source.rstrip()), len(source), f"{closing}\n")])
     if stripped:
-        yield "take the line away", Edit([Splice(first, min(end + 1, len(source)), "")])
+        cut = Splice(first, min(end + 1, len(source)), "")
+        yield f"delete the line {stripped.strip()[:40]}", Edit([cut], destroys=source[first:end])

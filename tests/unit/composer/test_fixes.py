@@ -72,6 +72,13 @@ BROKEN = {
 }  # fmt: skip
 
 
+ONLY_BY_DELETING = {
+    "too many arguments", "value among layers", "another import", "a loop", "side by side of two and three",
+    "two operands for a list",
+}  # fmt: skip
+"""What nothing but taking something away repairs."""
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_program_is_marked_and_repaired(name):
     text, place, words = BROKEN[name]
@@ -83,11 +90,13 @@ def test_a_broken_program_is_marked_and_repaired(name):
     if problem.kind != "syntax":
         marked = next(n for n in good.graph["nodes"] if n.get("problem"))
         assert marked["problem"].startswith(problem.message[:40])
-    fix = good.fix_for(problem)
+    kind = good.fix_for(problem)
+    fix = kind or good.fix_for(problem, deleting=True)
     assert fix is not None
     assert fix.label != "go back to the last program that worked"
+    assert (kind is None) == (name in ONLY_BY_DELETING)
     for _ in range(3):
-        good.fix()
+        good.fix(deleting=good.fix_for(good.problems[0]) is None)
         if not good.problems:
             break
     assert good.problems == ()
@@ -116,6 +125,34 @@ def test_the_model_of_before_stays_while_something_is_wrong():
     assert composer.model is model
     composer.fix()
     assert composer.problems == ()
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_fix_deletes_nothing_and_one_that_does_says_what(name):
+    composer = Composer(VECTOR + "model = C.layers.Dense(2)(x)\n")
+    composer.code = BROKEN[name][0]
+    problem = composer.problems[0]
+    fix, removal = composer.fix_for(problem), composer.fix_for(problem, deleting=True)
+    assert fix is None or not (fix.deletes or fix.label.startswith("delete"))
+    if removal is not None and removal.label != "go back to the last program that worked":
+        assert removal.deletes
+        assert removal.label.split()[0] == "delete"
+    if fix is None:
+        with pytest.raises(GraphError, match="that keeps everything"):
+            composer.fix()
+        assert composer.code == BROKEN[name][0]
+
+
+def test_adding_and_repairing_never_takes_another_layer_away():
+    composer = Composer()
+    for layer in ("Dense", "Dropout", "LSTM", "Convolution2D", "MaxPooling"):
+        composer.add(layer)
+        for _ in range(4):
+            if not composer.problems or composer.fix_for(composer.problems[0]) is None:
+                break
+            composer.fix()
+        assert f"C.layers.{layer}(" in composer.code
+    assert composer.code.count("C.layers.Dropout(dropout_rate=0.5)") == 1
 
 
 def test_nothing_to_fix_is_said():
