@@ -138,6 +138,8 @@ class Applier(abc.ABC):
     def stand_in(self, site: Site) -> Drawn:
         """A node for a place of the program at which something is wrong."""
         call = site.node
+        while isinstance(call, ast.Call) and isinstance(call.func, ast.Call):
+            call = call.func  # what is applied, not the application
         text = ast.unparse(call.func) if isinstance(call, ast.Call) else self.program.text(call)
         node = Drawn(
             site.id + self.path, site.id, text.split("\n", 1)[0].rpartition(".")[2][:40], "function", self.parent
@@ -147,6 +149,7 @@ class Applier(abc.ABC):
             node.path = path if path in catalog() else f"layers.{text}" if f"layers.{text}" in catalog() else ""
             node.attributes = self.attributes(call, None)
             node.name = node.attributes.get("name", "").strip("\"'")
+            node.kind = "input" if node.path.endswith("input_variable") else node.kind
         return node
 
     def _side_by_side(self, parts: tuple[Any, ...]) -> Any:
@@ -250,6 +253,8 @@ class Applier(abc.ABC):
         flows = [o for o in operands if isinstance(o, Flow)]
         self._draw(node, operands)
         ids = tuple(id(v) for f in flows for v in f.variables)
+        if any(isinstance(o, Broken) for o in operands):
+            return Broken(uid)
         values = [o.function if isinstance(o, Flow) else o for o in operands]
         plain = tuple(repr(o) for o in operands if not isinstance(o, Flow))
         try:

@@ -97,7 +97,7 @@ class Builder(Applier):
                 try:
                     result = self.value(value, self.scope)
                 except Stop:
-                    self.scope[name] = Broken()
+                    self.scope[name] = Broken(self._absent_value(value))
                     raise
                 self.scope[name] = result
                 self.results.append((name, result))
@@ -111,6 +111,18 @@ class Builder(Applier):
                 start, end = self.program.lines.span(s)
                 words = "a composed program holds imports, assignments, functions and default_options only"
                 self.problems.append(Problem("", words, "statement", start=start, end=end))
+
+    def _absent_value(self, value: ast.expr) -> str:
+        """Draw what stands for a value that could not be made, with what it would have read; its id."""
+        if id(value) not in self.program.by_node or not isinstance(value, (ast.Call, ast.BinOp, ast.UnaryOp)):
+            return ""
+        site = self.program.site(value)
+        node = self.stand_in(site)
+        if node.uid not in self.trace.nodes:
+            names = dict.fromkeys(n.id for n in ast.walk(value) if isinstance(n, ast.Name))
+            read = [self.scope.get(n) for n in names]
+            self._draw(node, [v for v in read if isinstance(v, Flow) or (isinstance(v, Broken) and v.source)])
+        return node.uid
 
     def _import(self, s: ast.stmt, module: str, name: str) -> None:
         if module in ("cntk_lab", "cntk"):
@@ -251,7 +263,7 @@ class Builder(Applier):
     def _name(self, node: ast.expr, name: str, scope: dict[str, Any]) -> Any:
         found = scope.get(name, self.scope.get(name))
         if found is not None or name in scope or name in self.scope:
-            if isinstance(found, Broken):
+            if isinstance(found, Broken) and not found.source:
                 raise Stop
             return found
         if name == "range":
@@ -278,7 +290,7 @@ class Builder(Applier):
             names = [p[len(base.prefix) :].lstrip(".") for p in catalog() if p.startswith(base.prefix)]
             facts = {"names": names, "name": node.attr, "attribute": True}
             raise self.wrong(node, f"there is no C.{path}", "name", facts)
-        if isinstance(base, Flow) and node.attr == "output":
+        if isinstance(base, (Flow, Broken)) and node.attr == "output":
             return base
         raise self.wrong(node, f".{node.attr} cannot be used here", "expression")
 
@@ -288,6 +300,8 @@ class Builder(Applier):
         if isinstance(value, Flow) and -len(value.variables) <= index < len(value.variables):
             one = value.variables[index]
             return Flow((one,), (value.sources[index],), one)
+        if isinstance(value, Broken):
+            return value
         raise self.wrong(node, f"there is no element {index}", "expression")
 
     def _unary(self, node: ast.UnaryOp, value: Any) -> Any:
@@ -309,7 +323,7 @@ class Builder(Applier):
             except (ArithmeticError, ValueError) as error:
                 raise self.wrong(node, f"{left} {title} {right} cannot be computed", "expression") from error
         for value, other in ((left, right), (right, left)):
-            if not isinstance(value, (Flow, *number)):
+            if not isinstance(value, (Flow, Broken, *number)):
                 what = "a layer that is not applied yet" if isinstance(value, (Maker, Entry)) else "no value"
                 facts = {"other": isinstance(other, Flow)}
                 raise self.wrong(node, f"{title}: one side is {what}", "unapplied", facts)
@@ -344,6 +358,8 @@ class Builder(Applier):
         named = {str(k.arg): self._argument(k.value, scope) for k in node.keywords}
         if isinstance(target, Maker):
             return self._application(node, site, target, [*arguments, *named.values()])
+        if isinstance(target, Broken):
+            return self._absent(site.id, [*arguments, *named.values()])
         if not isinstance(target, Entry):
             raise self.wrong(node, "this is no function", "call")
         if target.kind == "range":
@@ -515,11 +531,11 @@ class Builder(Applier):
 
     def _operation(self, node: ast.Call, site: Site, entry: Entry, arguments: list[Any], named: dict[str, Any]) -> Any:
         everything = [*arguments, *named.values()]
-        if not any(isinstance(a, Flow) for a in _flat(everything)):
+        if not any(isinstance(a, (Flow, Broken)) for a in _flat(everything)):
             unapplied = any(isinstance(a, (Maker, Entry)) for a in everything)
             words = "one operand is a layer that is not applied yet" if unapplied else "there is no operand"
             raise self.wrong(node, f"{entry.name}: {words}", "unapplied" if unapplied else "operand", {})
-        operands = [a for a in _flat(everything) if isinstance(a, Flow)]
+        operands = [a for a in _flat(everything) if isinstance(a, (Flow, Broken))]
 
         def compute(*_: Any) -> Any:
             return entry.target(*[self.real(a) for a in arguments], **{k: self.real(v) for k, v in named.items()})

@@ -17,7 +17,7 @@ import numpy as np
 from cntk_lab import initializer, layers, ops
 from cntk_lab._words import in_python
 from cntk_lab.axis import Axis
-from cntk_lab.composer._forms import Field, documented, field_of
+from cntk_lab.composer._forms import ACTIVATIONS, Field, documented, field_of
 from cntk_lab.default_options import default_options, is_default_override
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import OpDef
@@ -267,7 +267,30 @@ def entry_of(operator: str) -> Entry | None:
     return None
 
 
-CATEGORIES: Final = ("layers", "groups", "operators", "sequences", "inputs")
+CATEGORIES: Final = ("layers", "groups", "inputs", "sequences", "operators")
+_KINDS: Final = {
+    "dense": ("Dense", "Embedding"), "convolution": ("Convolution",), "pooling": ("Pooling", "Unpooling"),
+    "normalization": ("Normalization", "Stabilizer"), "regularization": ("Dropout",),
+    "recurrent": ("LSTM", "GRU", "RNN", "Recurrence", "Fold", "Delay", "PastValue", "past_value", "future_value"),
+    "attention": ("Attention",), "activation": ("Activation",), "loss": ("loss", "cross_entropy", "error"),
+}  # fmt: skip
+
+
+def _group(entry: Entry) -> str:
+    """What sort of thing an entry is, for its colour and its sign; "" for what has none."""
+    if entry.kind in ("leaf", "group"):
+        return "input" if entry.kind == "leaf" else "group"
+    if entry.name in ACTIVATIONS:
+        return "activation"
+    for kind, words in _KINDS.items():
+        if any(w in entry.name for w in words):
+            return kind
+    return "sequence" if entry.path.startswith("sequence.") else "operator"
+
+
+_FIRST: Final = ("Dense", "Convolution2D", "MaxPooling", "Dropout", "BatchNormalization", "LSTM", "GRU", "Embedding",
+                 "GlobalAveragePooling", "LayerNormalization", "Activation", "AttentionModel")  # fmt: skip
+"""What most networks are made of: the palette begins with it."""
 
 
 def category(entry: Entry) -> str:
@@ -312,12 +335,18 @@ def palette() -> tuple[dict[str, Any], ...]:
                 "path": entry.path,
                 "name": entry.name,
                 "category": heading,
+                "group": _group(entry),
                 "summary": entry.summary,
                 "operands": list(entry.operands),
                 "fields": [{"name": f.name, "default": f.default, "required": f.required} for f in entry.fields],
             }
         )
-    return tuple(sorted(out, key=lambda e: (CATEGORIES.index(str(e["category"])), str(e["name"]).lower())))
+
+    def place(e: dict[str, Any]) -> tuple[int, int, str]:
+        name = str(e["name"])
+        return CATEGORIES.index(str(e["category"])), (*_FIRST, name).index(name), name.lower()
+
+    return tuple(sorted(out, key=place))
 
 
 STARTING_VALUES: Final[dict[str, Any]] = {

@@ -9,12 +9,13 @@ from __future__ import annotations
 import ast
 import keyword
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cntk_lab.composer._catalog import CELLS, STARTING_VALUES, Entry, as_code, catalog, starting
+from cntk_lab.composer._catalog import CELLS, Entry, catalog
 from cntk_lab.composer._forms import Field, expression, understood
+from cntk_lab.composer._new_code import Code, written
 from cntk_lab.composer._program import Program
 from cntk_lab.composer._source import Site, Splice
 from cntk_lab.composer._trace import Drawn, Trace
@@ -32,27 +33,6 @@ model = C.layers.Sequential([
 ])(features)
 '''
 """The program that a new composer begins with."""
-
-
-_READY: Final = {
-    "For": "C.layers.For(range(3), lambda: C.layers.Dense(10))",
-    "ResNetBlock": "C.layers.ResNetBlock(C.layers.Sequential([]))",
-    "AttentionModel": "lambda x: C.layers.AttentionModel(16)(x, x)",
-    "MaxUnpooling": "lambda x: C.layers.MaxUnpooling((2, 2), 2)(C.layers.MaxPooling((2, 2), 2)(x), x)",
-}
-"""What is added for a name without parameters, where the layer alone would be no step of a chain."""
-_OPERANDS: Final = {
-    ("times", "right"): "C.parameter((C.InferredDimension, 10), init=C.glorot_uniform())",
-    ("times_transpose", "right"): "C.parameter((10, C.InferredDimension), init=C.glorot_uniform())",
-    ("param_relu", "alpha"): "C.parameter((), init=0.25)",
-}
-"""Operands that are weights."""
-
-
-class Code(str):
-    """A parameter's value that is Python already: ``Code("C.relu")``."""
-
-    __slots__ = ()
 
 
 @dataclass
@@ -152,60 +132,6 @@ class Editor:
 
     # ---- adding
 
-    def code_for(self, entry: Entry, given: Mapping[str, Any], operands: Sequence[str] = ()) -> str:
-        """The text of a new layer, or of an operator applied to operands.
-
-        Raises:
-            AttributeValueError: if the entry has no parameter of a name.
-        """
-        known = {f.name for f in entry.fields}
-        for name in given:
-            if name not in known and entry.signature is not None and name not in entry.signature.parameters:
-                raise AttributeValueError(
-                    f"{entry.name} has no parameter {name!r}", fix=f"its parameters: {', '.join(sorted(known))}"
-                )
-        values = starting(entry, given)
-        if entry.kind == "op":
-            return self._operator_code(entry, values, operands)
-        if not given and entry.name in _READY:
-            return _READY[entry.name]
-        if entry.name in ("Recurrence", "Fold") and not {"step_function", "folder_function"} & set(given):
-            values = {"": Code("C.layers.LSTM(32)"), **{k: v for k, v in values.items() if not k.endswith("_function")}}
-        if entry.kind == "group" and not given.get("layers"):
-            values = {"": [], **{k: v for k, v in values.items() if k not in ("layers", "functions")}}
-        required = [f.name for f in entry.fields if f.required]
-        parts = []
-        for name, value in values.items():
-            first = (name == "shape" and entry.kind == "leaf") or entry.name == "Embedding"
-            by_position = name == "" or (name in required and entry.kind != "leaf") or first
-            parts.append(written(value) if by_position else f"{name}={written(value)}")
-        return f"{entry.code}({', '.join(parts)})"
-
-    def _operator_code(self, entry: Entry, values: Mapping[str, Any], operands: Sequence[str]) -> str:
-        """An operator applied to operands; without operands, as a function of one value that is used where it must."""
-        assert entry.signature is not None
-        needed = [p.name for p in entry.signature.parameters.values()
-                  if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]  # fmt: skip
-        if entry.operands[:1] == ("arg1",):
-            needed = ["arg1", "arg2"]
-        if len(operands) > 1 or (not operands and len(needed) <= 1 and not values):
-            parts = [*operands, *(f"{k}={written(v)}" for k, v in values.items())]
-            return f"{entry.code}({', '.join(parts)})" if parts else entry.code
-        x = operands[0] if operands else "x"
-        parts = []
-        for name in needed:
-            own = _OPERANDS.get((entry.name, name))
-            if own is not None:
-                parts.append(own)
-            elif name in values or (parts and name in STARTING_VALUES):
-                parts.append(written(values.get(name, STARTING_VALUES.get(name))))
-            else:
-                parts.append(x)
-        parts += [x] if not needed else []
-        parts += [f"{k}={written(v)}" for k, v in values.items() if k not in needed]
-        call = f"{entry.code}({', '.join(parts)})"
-        return call if operands else f"lambda x: {call}"
-
     def insert(self, maker: str, after: str | None = None, before: str | None = None, into: str | None = None) -> Edit:
         """Put the text of a layer behind, before or into something.
 
@@ -233,6 +159,23 @@ class Editor:
         if entry is not None and entry.kind == "leaf":
             return self._behind_leaf(anchor, maker)
         return self._wrap(anchor, maker)
+
+    def insert_between(self, target: str, port: int, maker: str) -> Edit:
+        """Put the text of a layer on the way into a node's operand: other readers of the value keep it.
+
+        Raises:
+            GraphError: if the operand is not written at the node.
+        """
+        place = self.list_of(self.site(target))
+        if place is not None:
+            return self.insert_item(place[0], place[1], maker)
+        operands = self.operands(target)
+        if port < len(operands):
+            return self._around(operands[port], maker)
+        outer = self.drawn(target).parent
+        if outer is not None and self.operands(outer):
+            return self._around(self.operands(outer)[0], maker)
+        raise GraphError("the value comes from within a layer", fix="add it behind the node that gives the value")
 
     def _append(self, maker: str) -> Edit:
         found = self.program.output()
@@ -545,23 +488,6 @@ class Editor:
         if at > 0:
             return Splice(spans[at - 1][1], end, "")
         return Splice(start, comma + 1 if comma >= 0 else end, "")
-
-
-def written(value: Any) -> str:
-    """A parameter's value as text.
-
-    Raises:
-        AttributeValueError: if it has no form that a program can hold.
-    """
-    if isinstance(value, Code):
-        return str(value)
-    text = as_code(value)
-    if "<" in text and not isinstance(value, str):
-        raise AttributeValueError(
-            f"a {type(value).__name__} cannot be written into a program",
-            fix="give a number, a text, a tuple, an operator such as C.relu, an initializer, or Code('...')",
-        )
-    return text
 
 
 def _callable(text: str) -> str:

@@ -11,7 +11,7 @@ from cntk_lab.composer._write import Written, write
 from cntk_lab.errors import FormatError
 from cntk_lab.graph.function import Function
 
-_MODELS: Final = (".model", ".cntk", ".dnn")
+MODEL_FILES: Final = (".model", ".cntk", ".dnn")
 _LARGEST: Final = 4_000_000
 """Bytes of a program."""
 
@@ -30,10 +30,10 @@ def opened(model: Function | str | os.PathLike[str] | None) -> Written:
         return Written(EMPTY)
     if isinstance(model, Function):
         return write(model)
-    if isinstance(model, str) and ("\n" in model or not model.endswith((".py", *_MODELS))):
+    if isinstance(model, str) and ("\n" in model or not model.endswith((".py", *MODEL_FILES))):
         return Written(model)
     path = Path(model)
-    if path.suffix in _MODELS:
+    if path.suffix in MODEL_FILES:
         return write(Function.load(str(path)))
     if path.stat().st_size > _LARGEST:
         raise FormatError(f"{path.name} is too large for a program", fix=f"open files below {_LARGEST} bytes")

@@ -73,8 +73,9 @@ class Bench:
             fix = Fix(label, edit, edit.destroys)
             if len(after) < before:
                 return fix
-            if any(p.site == problem.site and p.kind == problem.kind for p in after):
-                continue  # the same trouble in other words
+            within = problem.kind == "operands" or any(problem.start <= s.start < problem.end for s in edit.splices)
+            if within and any(p.site == problem.site and p.kind == problem.kind for p in after):
+                continue  # the same trouble in other words: the next fix would change it back
             if best is None or len(after) < best[0]:
                 best = (len(after), fix)
         return best[1] if best is not None and best[0] <= before else None

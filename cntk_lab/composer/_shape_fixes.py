@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 
 from cntk_lab.composer._catalog import as_code
@@ -125,7 +126,10 @@ class ShapeFixes(Finder):
         shape = shapes[-1]
         side = round(total**0.5)
         squares = [(1, side, side)] if side * side == total and side > 1 else []
-        for new in ((1, *shape), *squares, (1, 1, *shape), (total,)):
+        title = self.entry.name if self.entry is not None else ""
+        wanted = int(title[-2]) + 1 if re.search(r"[123]D$", title) else 0  # axes that the layer takes
+        found = [(1, *shape), *squares, (1, 1, *shape), (total,)]
+        for new in sorted(found, key=lambda s: len(s) != wanted) if wanted else found:
             if new == shape:
                 continue
             text = f"lambda x: C.reshape(x, {as_code(new)})"

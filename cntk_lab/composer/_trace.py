@@ -11,7 +11,7 @@ from typing import Any
 
 from cntk_lab.composer._program import Problem
 from cntk_lab.graph.variable import Variable
-from cntk_lab.tensor.shape import size
+from cntk_lab.tensor.shape import UNKNOWN_SHAPE, size
 
 FORMAT = "cntk-lab-graph"
 
@@ -83,9 +83,9 @@ class Trace:
 
 
 def _flow(variable: Variable | None) -> dict[str, Any]:
-    if variable is None:
-        return {"shape": [], "axes": []}
-    return {"shape": list(variable.type.shape or ()), "axes": [a.short for a in variable.type.axes or ()]}
+    if variable is None or variable.type.shape is None:
+        return {"shape": list(UNKNOWN_SHAPE), "axes": []}
+    return {"shape": list(variable.type.shape), "axes": [a.short for a in variable.type.axes or ()]}
 
 
 def _type(variable: Variable | None) -> dict[str, Any]:

@@ -133,13 +133,14 @@ class Browse:
 @dataclass(frozen=True, slots=True)
 class Compose:
     """Asked: an edit of a composer's program. ``what`` is a parameter, a kind of group, or a place ("after", "before",
-    "into", "branch"); ``text`` is an entry of the palette, a value or the whole program.
+    "into", "branch"), for a fix "deleting", for a file that may be replaced "replace"; ``text`` is an entry of the
+    palette, a value, layers to paste, the name of a template or file, or the whole program.
     """
 
     kind: Literal["compose"]
     action: Literal[
         "add", "remove", "connect", "set", "rename", "group", "ungroup", "move", "copy", "paste", "code", "fix", "undo",
-        "redo",
+        "redo", "duplicate", "insert", "begin", "open", "save",
     ]  # fmt: skip
     nodes: list[str]
     what: str

@@ -103,7 +103,7 @@ def visible(snapshot: Snapshot, opened: Iterable[str] | None = None) -> Picture:
 
 def shape_text(shape: Sequence[int]) -> str:
     """A static shape in words: ``3 x 28 x 28``; inferred (-1) and free (-3) dimensions as ``?`` and ``*``."""
-    return " x ".join({-1: "?", -3: "*"}.get(n, str(n)) for n in shape) or "scalar"
+    return " x ".join({-1: "?", -2: "unknown", -3: "*"}.get(n, str(n)) for n in shape) or "scalar"
 
 
 def axes_text(axes: Sequence[str]) -> str:

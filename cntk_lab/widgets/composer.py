@@ -11,12 +11,14 @@ import functools
 import os
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from pathlib import Path
 from typing import Any, Final
 
 import traitlets
 
 from cntk_lab._words import all_shown, shown
-from cntk_lab.composer import Code, Composer, Problem, Report, palette
+from cntk_lab.composer import MODEL_FILES, Composer, Problem, Report, palette, templates
+from cntk_lab.errors import FormatError
 from cntk_lab.graph.function import Function
 from cntk_lab.widgets import _messages as messages
 from cntk_lab.widgets import display
@@ -25,8 +27,10 @@ from cntk_lab.widgets._snapshot import check
 
 MOST_SHOWN: Final = 50
 """Problems that are sent to the browser."""
-LONGEST: Final = 300
-"""Characters of a message that are sent."""
+LONGEST: Final = 2000
+"""Characters of a message that are sent; what is longer is cut behind a word."""
+LONGEST_COPY: Final = 1_000_000
+"""Characters of layers that are copied."""
 
 
 def _delegated(name: str) -> Any:
@@ -44,7 +48,8 @@ class GraphComposer(LabWidget):
     """A network to build and change by hand, with its code beside it.
 
     Everything the browser does has a method here, with the same effect: ``add``, ``remove``, ``connect``, ``set``,
-    ``rename``, ``group``, ``ungroup``, ``move``, ``name``, ``copy``, ``paste``, ``fix``, ``undo``, ``redo``, ``save``.
+    ``rename``, ``group``, ``ungroup``, ``move``, ``name``, ``copy``, ``paste``, ``duplicate``, ``insert``, ``fix``,
+    ``undo``, ``redo``, ``begin``, ``load``, ``save``.
 
     Args:
         model: a Function to open, the text or the path of a program, a Composer, or None for an empty one.
@@ -69,11 +74,19 @@ class GraphComposer(LabWidget):
     spans = traitlets.Dict().tag(sync=True)
     history = traitlets.List(traitlets.Unicode()).tag(sync=True)
     palette: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    templates: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    costs = traitlets.Dict().tag(sync=True)
+    total = traitlets.Dict().tag(sync=True)
+    unused: traitlets.List[Any] = traitlets.List(traitlets.Unicode()).tag(sync=True)
     selected = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, model: Function | str | os.PathLike[str] | Composer | None = None) -> None:
         self.composer = model if isinstance(model, Composer) else Composer(model)
-        super().__init__(palette=[{k: e[k] for k in ("path", "name", "category", "summary")} for e in palette()])
+        self._saved: set[Path] = set()
+        super().__init__(
+            palette=[{k: e[k] for k in ("path", "name", "category", "group", "summary")} for e in palette()],
+            templates=[{"name": t.name, "title": t.title, "summary": t.summary} for t in templates()],
+        )
         self._show()
         self.composer.listen(self._show)
         self.observe(self._select, "selected")
@@ -91,6 +104,10 @@ class GraphComposer(LabWidget):
     name = _delegated("name")
     copy = _delegated("copy")
     paste = _delegated("paste")
+    load = _delegated("load")
+    begin = _delegated("begin")
+    insert = _delegated("insert")
+    duplicate = _delegated("duplicate")
     fix = _delegated("fix")
     fix_for = _delegated("fix_for")
     undo = _delegated("undo")
@@ -142,55 +159,103 @@ class GraphComposer(LabWidget):
         """An edit that the browser asks for."""
         if not isinstance(request, messages.Compose):
             return super().answer(request)
-        return messages.Done("done", self._edit(request)[:LONGEST])
+        return messages.Done("done", shown(self._edit(request), LONGEST_COPY, lines=True))
 
     def _edit(self, request: messages.Compose) -> str:
         """Carry out a request; words for the user."""
         c, nodes = self.composer, list(request.nodes)
         first = nodes[0] if nodes else None
-        places: dict[str, Any] = {request.what: first} if request.what in ("after", "before", "into") and first else {}
-        new = ""
         match request.action:
-            case "add":
-                new = self._add(request, first)
             case "remove":
                 c.remove(*nodes)
-            case "connect":
-                c.connect(nodes[0], nodes[1], request.port)
-                new = nodes[1]
             case "set":
-                c.set(nodes[0], **{request.what: Code(request.text.strip())})
+                c.set(nodes[0], **{request.what: request.text})
             case "rename":
                 c.rename(nodes[0], request.text.strip())
-            case "group":
-                new = c.group(*nodes, kind=request.what or "Sequential")
             case "ungroup":
                 c.ungroup(nodes[0])
-            case "move":
-                c.move(nodes[0], **({request.what: nodes[1]}))
-                new = nodes[0]
             case "copy":
-                return f"copied {', '.join(c.copy(*nodes))}"
-            case "paste":
-                new = c.paste(**places)
+                return ",\n".join(c.copy(*nodes))
             case "code":
                 c.code = request.text
+            case "begin":
+                c.begin(request.text)
+            case "open":
+                c.load(self._file(request.text))
+            case "save":
+                return self._save(request)
             case "fix":
-                problem = next((p for p in c.problems if p.node == first), None)
-                return f"fixed: {c.fix(problem)}"
+                return self._fix(first, deleting=request.what == "deleting")
             case "undo":
                 return f"undone: {c.undo()}"
             case "redo":
                 return f"done again: {c.redo()}"
-        if new:
-            self.selected = new
+            case _:
+                if new := self._new(request, first):
+                    self.selected = new
         return self._words()
+
+    def _new(self, request: messages.Compose, first: str | None) -> str:
+        """Carry out a request that makes a node, or after which one is to be selected; its id."""
+        c, nodes = self.composer, list(request.nodes)
+        places: dict[str, Any] = {request.what: first} if request.what in ("after", "before", "into") and first else {}
+        match request.action:
+            case "add":
+                return self._add(request, first)
+            case "insert":
+                return str(c.insert(request.text, nodes[0], nodes[1]))
+            case "connect":
+                c.connect(nodes[0], nodes[1], request.port)
+                return nodes[1]
+            case "group":
+                return str(c.group(*nodes, kind=request.what or "Sequential"))
+            case "move":
+                c.move(nodes[0], **{request.what: nodes[1]})
+                return nodes[0]
+            case "duplicate":
+                return str(c.duplicate(*nodes))
+            case _:
+                return str(c.paste(**places, code=request.text))
 
     def _add(self, request: messages.Compose, first: str | None) -> str:
         place = request.what if request.what in ("after", "before", "into") else "after"
         if request.what == "branch" and first is not None:
             return str(self.composer.add(request.text, to=first))
         return str(self.composer.add(request.text, **({place: first} if first is not None else {})))
+
+    def _fix(self, node: str | None, *, deleting: bool) -> str:
+        """Repair the problem of a node, or the first one; then the next problem is shown."""
+        c = self.composer
+        done = c.fix(next((p for p in c.problems if p.node == node), None), deleting=deleting)
+        if c.problems:
+            self.selected = c.problems[0].node
+            return f"fixed: {done}; next: {c.problems[0].message}"
+        return f"fixed: {done}"
+
+    def _file(self, name: str) -> Path:
+        """A file that the browser may name: beneath the folder that the kernel works in, of a kind that is known.
+
+        Raises:
+            FormatError: if it lies elsewhere, or its name does not say what it is.
+        """
+        path = Path(name.strip())
+        kinds = (".py", *MODEL_FILES)
+        if path.suffix not in kinds:
+            words = f"{shown(name, 60)!r}: a file of this kind cannot be composed"
+            raise FormatError(words, fix=f"its name ends with {', '.join(kinds)}")
+        folder = Path.cwd().resolve()
+        if not (folder / path).resolve().is_relative_to(folder):
+            words = f"{shown(name, 60)!r} is not beneath {folder}"
+            raise FormatError(words, fix="name a file of this folder, or use Python")
+        return path
+
+    def _save(self, request: messages.Compose) -> str:
+        path = self._file(request.text)
+        if path.exists() and request.what != "replace" and path not in self._saved:
+            raise FormatError(f"{path} exists already", fix="choose another name, or press Replace")
+        self.composer.save(path)
+        self._saved.add(path)
+        return f"saved {'the program' if path.suffix == '.py' else 'the network with its weights'} as {path}"
 
     def _words(self) -> str:
         problems = self.composer.problems
@@ -210,14 +275,16 @@ class GraphComposer(LabWidget):
             self.selected = self._neighbour(known)
         with self.hold_sync():
             self.graph, self.source, self.wrong = dict(snapshot), c.code, problems
-            self.told = shown(self._words(), LONGEST)
+            self.told = shown(within(self._words(), LONGEST), LONGEST + 1)
+            self.costs, self.total, self.unused = c.costs, c.total, list(c.unused)
             self.spans = c.spans
             self.history = [c.undoable[0] if c.undoable else "", c.redoable[0] if c.redoable else ""]
             self._select()
         if problems:
-            fixes = [c.fix_for(p) for p in c.problems[:1]]
-            self.wrong = [p | {"fix": fixes[i].label if i < len(fixes) and fixes[i] is not None else ""}  # type: ignore[union-attr]
-                          for i, p in enumerate(problems)]  # fmt: skip
+            first = c.problems[0]
+            fixes = {"fix": c.fix_for(first), "removal": c.fix_for(first, deleting=True)}
+            found = {kind: shown(fix.label) if fix is not None else "" for kind, fix in fixes.items()}
+            self.wrong = [problems[0] | found, *problems[1:]]
 
     def _neighbour(self, known: AbstractSet[str]) -> str:
         """Where the selection goes when its node is gone: to what stands before it in the code."""
@@ -238,6 +305,11 @@ class GraphComposer(LabWidget):
 
 def _plain(problem: Problem) -> dict[str, Any]:
     return {
-        "message": problem.message[:LONGEST], "node": problem.node, "edge": list(problem.edge or ()), "fix": "",
-        "start": problem.start, "end": problem.end,
+        "message": within(problem.message, LONGEST), "node": problem.node, "edge": list(problem.edge or ()), "fix": "",
+        "removal": "", "start": problem.start, "end": problem.end,
     }  # fmt: skip
+
+
+def within(words: str, most: int) -> str:
+    """Words that are not too many: what is too long ends behind a whole one."""
+    return words if len(words) <= most else f"{words[:most].rsplit(' ', 1)[0]} …"

@@ -294,6 +294,7 @@ export function axisName(axis: string): string {
 
 /** A static shape in words: 3 × 28 × 28; inferred (-1) and free (-3) dimensions as ? and *. */
 export function shapeText(shape: readonly number[]): string {
+  if (shape.length === 1 && shape[0] === -2) return 'unknown';
   return shape.map(n => (n === -1 ? '?' : n === -3 ? '*' : String(n))).join(' × ') || 'scalar';
 }
 

@@ -78,7 +78,7 @@ def test_programs_nested_deeply_are_a_problem_or_a_model(deep):
 def test_functions_that_call_themselves_are_a_problem(body):
     composer = edited(HEAD + body)
     assert composer.problems
-    assert composer.fix()
+    assert composer.fix(deleting=composer.fix_for(composer.problems[0]) is None)
 
 
 NESTED = {
@@ -106,7 +106,7 @@ def test_programs_that_unfold_are_given_up_in_time(name):
     if name != "numbers":
         assert composer.problems
         begun = time.perf_counter()
-        composer.fix()
+        composer.fix(deleting=composer.fix_for(composer.problems[0]) is None)
         assert time.perf_counter() - begun < SECONDS
 
 

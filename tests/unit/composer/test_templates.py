@@ -1,0 +1,43 @@
+"""Every template is a network: without problems, evaluated, drawn, saved and opened again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from cntk_lab.composer import Composer, templates
+from cntk_lab.errors import AttributeValueError
+
+
+@pytest.mark.parametrize("template", templates(), ids=lambda t: t.name)
+def test_a_template_is_a_network_that_runs_and_comes_back_from_its_file(template, tmp_path: Path) -> None:
+    composer = Composer()
+    composer.begin(template.name)
+    assert composer.problems == ()
+    assert composer.unused == ()
+    assert composer.total["parameters"] > 1000
+    assert composer.undoable[0] == f"begin with {template.title}"
+    model = composer.model
+    random = np.random.default_rng(0)
+    data = {}
+    for v in model.arguments:
+        frames = random.uniform(0, 1, (3, *v.shape)).astype(np.float32)
+        if v.is_sparse:
+            frames = scipy.sparse.csr_matrix(np.eye(v.shape[0], dtype=np.float32)[:3])
+        data[v.name] = [frames] if len(v.dynamic_axes) == 2 else frames
+    values = model.forward({v: data[v.name] for v in model.arguments}, model.outputs)[1]
+    assert all(np.isfinite(np.asarray(part)).all() for value in values.values() for part in value)
+    model.save(str(tmp_path / "net.model"))
+    again = Composer(tmp_path / "net.model")
+    assert again.problems == ()
+    assert again.total["parameters"] == composer.total["parameters"]
+    composer.undo()
+    assert composer.code == Composer().code
+
+
+def test_a_template_that_does_not_exist_is_named() -> None:
+    with pytest.raises(AttributeValueError, match="no template 'vgg'"):
+        Composer().begin("vgg")
