@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from cntk_lab._words import in_python
 from cntk_lab.errors import AttributeValueError
+from cntk_lab.tensor.randomness import AUTO_SEED
 
 ACTIVATIONS: Final = (
     "identity", "relu", "sigmoid", "tanh", "leaky_relu", "elu", "selu", "softplus", "softmax", "log_softmax",
@@ -33,6 +34,7 @@ _SHAPES: Final = frozenset(
 _TEXTS: Final = frozenset({"name", "op_name", "recurrent_op", "sequence_axis_name_prefix"})
 _UNITS: Final = ("elements", "frames", "samples", "seconds", "minibatches", "channels", "units", "filters", "layers")
 _NUMBER: Final = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_CHOSEN: Final = repr(AUTO_SEED)
 _MEANS: Final = {"yes": "True", "on": "True", "true": "True", "no": "False", "off": "False", "false": "False"}
 
 
@@ -210,6 +212,10 @@ def as_written(field: Field, code: str) -> str:
     """A value in the words in which the form shows it."""
     if not code:
         return ""
+    if code == _CHOSEN:
+        return "chosen anew"
+    if code == "None":
+        return "none"
     if field.choices is not None:
         return next((word for word, choice in field.choices.items() if choice == code), code)
     if field.kind == "shape" and re.fullmatch(r"\((\s*-?\d+\s*,?)+\)", code):

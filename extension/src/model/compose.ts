@@ -1,11 +1,27 @@
 // What the composer's view knows without a document: the palette's search, neighbours in a list, keys and what they do.
-import type { Graph } from './graph';
+import { short, type Graph } from './graph';
 
 export interface PaletteEntry {
   path: string;
   name: string;
   category: string;
+  /** What sort of thing it is: its colour and its sign. */
+  group: string;
   summary: string;
+}
+
+/** A network to begin with. */
+export interface Template {
+  name: string;
+  title: string;
+  summary: string;
+}
+
+/** What a node, or the whole network, costs for one sample. */
+export interface Cost {
+  parameters: number;
+  operations: number;
+  bytes: number;
 }
 
 export interface Problem {
@@ -13,15 +29,25 @@ export interface Problem {
   node: string;
   edge: string[];
   fix: string;
+  /** What would repair it by taking something away. */
+  removal: string;
   start: number;
   end: number;
 }
 
 export interface FormField {
   name: string;
+  /** Code; '' where the default holds. */
   value: string;
+  /** The value as it is shown and can be written. */
+  words: string;
   default: string;
+  otherwise: string;
   required: boolean;
+  kind: 'shape' | 'number' | 'integer' | 'flag' | 'choice' | 'text' | 'code';
+  choices: [string, string][];
+  unit: string;
+  help: string;
 }
 
 export interface Form {
@@ -50,6 +76,7 @@ export function searchPalette(entries: readonly PaletteEntry[], text: string): P
   return entries
     .map((entry, i) => ({ entry, i, rank: rank(entry) }))
     .filter(found => found.rank < 9)
+    // what is equally near is in the palette's order: layers before operators
     .sort((a, b) => a.rank - b.rank || a.i - b.i)
     .map(found => found.entry);
 }
@@ -84,7 +111,7 @@ export function blames(graph: Graph, problems: readonly Problem[], from: string,
 
 export type Act =
   | 'palette' | 'remove' | 'undo' | 'redo' | 'copy' | 'paste' | 'up' | 'down' | 'group' | 'ungroup' | 'repeat' | 'shortcut'
-  | 'fix' | 'form' | 'code' | 'connect' | 'next' | 'help' | 'branch';
+  | 'fix' | 'delete' | 'form' | 'code' | 'connect' | 'next' | 'help' | 'branch' | 'duplicate' | 'all' | 'menu';
 
 export interface KeyPress {
   key: string;
@@ -99,14 +126,14 @@ export function actOf(event: KeyPress): Act | undefined {
   if (event.ctrlKey || event.metaKey) {
     const key = event.key.toLowerCase();
     if (key === 'z') return event.shiftKey ? 'redo' : 'undo';
-    return ({ y: 'redo', c: 'copy', v: 'paste' } as const)[key as 'y' | 'c' | 'v'];
+    return ({ y: 'redo', c: 'copy', v: 'paste', d: 'duplicate', a: 'all' } as const)[key as 'y' | 'c' | 'v' | 'd' | 'a'];
   }
   if (event.altKey) return ({ ArrowUp: 'up', ArrowDown: 'down' } as const)[event.key as 'ArrowUp' | 'ArrowDown'];
   return KEYS[event.key];
 }
 
 const KEYS: Readonly<Record<string, Act | undefined>> = {
-  a: 'palette', b: 'branch', Delete: 'remove', Backspace: 'remove', g: 'group', u: 'ungroup', r: 'repeat', s: 'shortcut', f: 'fix',
+  a: 'palette', b: 'branch', Delete: 'remove', Backspace: 'remove', g: 'group', u: 'ungroup', r: 'repeat', s: 'shortcut', f: 'fix', x: 'delete',
   e: 'form', k: 'code', c: 'connect', n: 'next', '?': 'help'
 };
 
@@ -122,5 +149,49 @@ export const HELP: readonly (readonly [string, string])[] = [
   ['g, r, s, u', 'group, repeat, shortcut, ungroup'],
   ['Ctrl+C, Ctrl+V', 'copy, paste behind the selected node'],
   ['Ctrl+Z, Ctrl+Y', 'undo, redo'],
-  ['n, f', 'go to the next problem, apply its fix']
+  ['Ctrl+D, Ctrl+A', 'duplicate, select all (Shift+click adds to the selection)'],
+  ['n, f', 'go to the next problem, apply its fix (nothing is lost)'],
+  ['x', 'repair by deleting what is named']
 ];
+
+/** What something costs, in one line; what is nothing is left out. */
+export function costWords(cost: Cost | undefined): string {
+  if (!cost) return '';
+  const parts: string[] = [];
+  if (cost.parameters) parts.push(`${cost.parameters < 10_000 ? cost.parameters.toLocaleString('en') : short(cost.parameters)} parameters`);
+  if (cost.operations >= 1000) parts.push(`${short(cost.operations)} FLOPs`);
+  return parts.join(' · ');
+}
+
+/** The signs of the palette and of the canvas, by group. */
+export const SIGNS: Readonly<Record<string, string>> = {
+  dense: '≡', convolution: '▦', pooling: '▽', normalization: 'σ', regularization: '⁘', recurrent: '↻', attention: '◎',
+  activation: '∿', loss: '⊖', input: '→', group: '❏', sequence: '⋯', operator: 'ƒ'
+};
+
+/** The nodes that a frame on the picture touches. */
+export function within(boxes: Iterable<{ id: string; x: number; y: number; width: number; height: number; open: boolean }>, frame: { x: number; y: number; width: number; height: number }): string[] {
+  return [...boxes]
+    .filter(box => !box.open && box.x < frame.x + frame.width && box.x + box.width > frame.x && box.y < frame.y + frame.height && box.y + box.height > frame.y)
+    .map(box => box.id);
+}
+
+/** The edge of the graph that a piece of a curve belongs to: what is put on it goes between its ends. */
+export function edgeOf(graph: Graph, from: string, to: string): [string, string] | undefined {
+  const touches = (end: string, uid: string) => end === uid || graph.path(end).includes(uid);
+  const found = graph.snapshot.edges.find(edge => touches(edge.to, to) && (touches(edge.from, from) || graph.path(edge.to).includes(from)));
+  return found && [found.from, found.to];
+}
+
+/** How far a point is from a chain of points. */
+export function distance(points: readonly { x: number; y: number }[], x: number, y: number): number {
+  let least = Infinity;
+  for (let i = 0; i + 1 < points.length; i++) {
+    const [a, b] = [points[i]!, points[i + 1]!];
+    const [dx, dy] = [b.x - a.x, b.y - a.y];
+    const length = dx * dx + dy * dy;
+    const t = length ? Math.max(0, Math.min(1, ((x - a.x) * dx + (y - a.y) * dy) / length)) : 0;
+    least = Math.min(least, Math.hypot(x - a.x - t * dx, y - a.y - t * dy));
+  }
+  return least;
+}

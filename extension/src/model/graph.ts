@@ -20,6 +20,8 @@ export interface GraphNode {
   problem?: string;
   change?: 'added' | 'removed' | 'changed';
   note?: string;
+  /** One more line on its card. */
+  extra?: string;
 }
 
 export interface GraphEdge {

@@ -136,6 +136,7 @@ export function cardLines(graph: Graph, node: GraphNode): CardLine[] {
   add('more', subtitleOf(node));
   const on = graph.parametersOn(node.id);
   if (on.length) add('held', on.map(p => heldText(node, p)).join(', '));
+  else if (node.extra) add('held', node.extra);
   else if (graph.isBlock(node.id) && node.parameters) add('held', counted(node.parameters, 'parameter'));
   else if (node.kind === 'parameter' || node.kind === 'constant') add('held', shapeText(node.shape));
   if (node.change) add('told', ...changeText(node).split('; ').slice(0, MOST_TOLD));

@@ -1,5 +1,5 @@
 // The palette: everything that can be added, found by typing; a combobox by keyboard, a source of drags by mouse.
-import { searchPalette, type PaletteEntry } from '../model/compose';
+import { searchPalette, SIGNS, type PaletteEntry } from '../model/compose';
 import { html } from './dom';
 
 export interface PaletteHooks {
@@ -41,7 +41,9 @@ export class ComposePalette {
     }, { signal });
     this.list.addEventListener('dragstart', event => {
       const path = pathOf(event.target);
-      if (path) event.dataTransfer?.setData('application/x-cntk-layer', path);
+      if (!path) return;
+      event.dataTransfer?.setData('application/x-cntk-layer', path);
+      if (event.dataTransfer) event.dataTransfer.effectAllowed = 'copy';
     }, { signal });
     this.look();
   }
@@ -63,7 +65,9 @@ export class ComposePalette {
         group = html('div', { role: 'group', 'aria-label': entry.category, 'data-heading': entry.category });
         parts.push(group);
       }
-      const option = html('div', { role: 'option', id: `${this.id}-${i}`, 'aria-selected': 'false', title: entry.summary, draggable: 'true' }, entry.name);
+      const sign = html('span', { class: `sign ${entry.group}`, 'aria-hidden': true }, SIGNS[entry.group] ?? 'ƒ');
+      const words = html('span', { class: 'entry' }, entry.name, html('small', { 'aria-hidden': true }, entry.summary));
+      const option = html('div', { role: 'option', id: `${this.id}-${i}`, 'aria-selected': 'false', 'aria-label': entry.name, title: `${entry.summary}\nDouble-click adds it behind the selected node; drag it onto a node or an edge.`, draggable: 'true' }, sign, words);
       option.dataset.path = entry.path;
       if (group) group.append(option);
       else parts.push(option);

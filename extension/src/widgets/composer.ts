@@ -1,6 +1,6 @@
 // anywidget entry: the composer.
 import type { AnyModel, RenderProps } from '@anywidget/types';
-import type { Form, PaletteEntry, Problem } from '../model/compose';
+import type { Cost, Form, PaletteEntry, Problem, Template } from '../model/compose';
 import { sharedEngine } from '../model/engine';
 import { Channel, type Wire } from '../protocol/channel';
 import { ComposePane, type ComposeState } from '../view/composePane';
@@ -14,13 +14,18 @@ interface State {
   spans: Record<string, number[]>;
   history: string[];
   palette: PaletteEntry[];
+  templates: Template[];
+  costs: Record<string, Cost>;
+  total: Partial<Cost>;
+  unused: string[];
   selected: string;
 }
 
 function stateOf(model: AnyModel<State>): ComposeState {
   return {
     graph: model.get('graph'), source: model.get('source'), wrong: model.get('wrong'), told: model.get('told'),
-    form: model.get('form_shown'), spans: model.get('spans'), history: model.get('history')
+    form: model.get('form_shown'), spans: model.get('spans'), history: model.get('history'),
+    costs: model.get('costs'), total: model.get('total'), unused: model.get('unused')
   };
 }
 
@@ -38,7 +43,8 @@ async function render({ model, el }: RenderProps<State>): Promise<() => void> {
       }
     },
     sharedEngine(),
-    model.get('palette')
+    model.get('palette'),
+    model.get('templates')
   );
   el.append(pane.element);
   // several traits change with one edit: draw once
