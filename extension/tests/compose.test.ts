@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { actOf, blames, openGroups, searchPalette, sibling, type PaletteEntry } from '../src/model/compose';
+import { actOf, blames, costWords, distance, edgeOf, openGroups, searchPalette, sibling, within, type PaletteEntry } from '../src/model/compose';
 import { Graph, type Snapshot } from '../src/model/graph';
 
-const entry = (path: string, category: string, summary = ''): PaletteEntry => ({ path, name: path.split('.').at(-1)!, category, summary });
+const entry = (path: string, category: string, summary = ''): PaletteEntry => ({ path, name: path.split('.').at(-1)!, category, group: '', summary });
 const PALETTE = [
   entry('layers.Dense', 'layers', 'A fully connected layer'),
   entry('layers.Dropout', 'layers'),
@@ -44,7 +44,7 @@ test('groups are open unless they were closed', () => {
 });
 
 test('an edge to blame is marked where it comes in', () => {
-  const wrong = [{ message: '', node: 'b', edge: ['a', 'b'], fix: '', start: 0, end: 0 }];
+  const wrong = [{ message: '', node: 'b', edge: ['a', 'b'], fix: '', removal: '', start: 0, end: 0 }];
   assert.ok(blames(GRAPH, wrong, 'a', 'b'));
   assert.ok(!blames(GRAPH, wrong, 'x', 'a'));
   assert.ok(!blames(GRAPH, [{ ...wrong[0]!, edge: [] }], 'a', 'b'));
@@ -57,6 +57,32 @@ test('keys are acts, and other keys are left alone', () => {
   assert.equal(actOf(press('Z', { ctrlKey: true, shiftKey: true })), 'redo');
   assert.equal(actOf(press('ArrowUp', { altKey: true })), 'up');
   assert.equal(actOf(press('ArrowUp')), undefined);
-  assert.equal(actOf(press('a', { ctrlKey: true })), undefined);
+  assert.equal(actOf(press('a', { ctrlKey: true })), 'all');
+  assert.equal(actOf(press('d', { ctrlKey: true })), 'duplicate');
+  assert.equal(actOf(press('x')), 'delete');
+  assert.equal(actOf(press('q', { ctrlKey: true })), undefined);
   assert.equal(actOf(press('q')), undefined);
+});
+
+test('what is dropped on a piece of an edge goes between the ends of the whole', () => {
+  assert.deepEqual(edgeOf(GRAPH, 'a', 'b'), ['a', 'b']);
+  assert.deepEqual(edgeOf(GRAPH, 'x', 's'), ['x', 'a']); // outside of the group
+  assert.deepEqual(edgeOf(GRAPH, 's', 'a'), ['x', 'a']); // inside of it
+  assert.equal(edgeOf(GRAPH, 'c', 'x'), undefined);
+});
+
+test('a frame takes the closed nodes that it touches', () => {
+  const box = (id: string, x: number, open = false) => ({ id, x, y: 0, width: 10, height: 10, open });
+  assert.deepEqual(within([box('a', 0), box('b', 20), box('group', 0, true)], { x: -5, y: -5, width: 12, height: 30 }), ['a']);
+});
+
+test('the distance to a line is that to its nearest point', () => {
+  assert.equal(distance([{ x: 0, y: 0 }, { x: 10, y: 0 }], 5, 3), 3);
+  assert.equal(distance([{ x: 0, y: 0 }, { x: 10, y: 0 }], 14, 3), 5);
+});
+
+test('costs are said in few words, and what is nothing is left out', () => {
+  assert.equal(costWords({ parameters: 832, operations: 1_300_000, bytes: 9 }), '832 parameters · 1.3M FLOPs');
+  assert.equal(costWords({ parameters: 0, operations: 12, bytes: 9 }), '');
+  assert.equal(costWords(undefined), '');
 });

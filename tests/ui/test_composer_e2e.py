@@ -334,8 +334,7 @@ def test_the_mnist_network_is_built_by_mouse_alone(open_notebook, run_cell, scre
     assert page.errors == []
 
 
-def test_ports_frames_and_menus(open_notebook, run_cell, screenshot):
-    source = """
+HANDS = """
 from cntk_lab import lab
 composer = lab.compose('''import cntk_lab as C
 
@@ -351,7 +350,10 @@ model = C.layers.Sequential([
 ''')
 composer
 """
-    page = open_notebook("hands.ipynb", [source])
+
+
+def test_ports_frames_and_menus(open_notebook, run_cell, screenshot):
+    page = open_notebook("hands.ipynb", [HANDS])
     run_cell(page, 0)
     ready(page)
     assert "not part of the model" in node(page, "spare").get_attribute("aria-label")
