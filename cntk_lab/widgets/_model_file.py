@@ -118,8 +118,7 @@ def _cntk(content: Content, path: PurePosixPath) -> tuple[dict[str, Any], Arrays
     if (claimed := sum(1 for _ in found)) > MOST_NODES:
         raise FormatError(f"{claimed:,} nodes are more than a viewer takes ({MOST_NODES:,})")
     function = load(content if isinstance(content, bytes) else memoryview(content))
-    graph = snapshot_of(function)
-    graph["name"] = graph["name"] if function.name else path.stem
+    graph = snapshot_of(function, path.stem)
     for node in graph["nodes"]:
         node["source"] = None  # nobody's line: this module made it
     held = (*function.parameters, *function.constants)

@@ -37,7 +37,7 @@ def view_of(model: Shown, other: Shown | None = None) -> Any:
     """
     first = _opened(model)
     if other is None and isinstance(first, Function):
-        return of_function.view_of(first)
+        return of_function.view_of(first, "" if isinstance(model, Function) else Path(model).stem)
     from cntk_lab.widgets.graph_view import GraphView
 
     before = _parts(first)

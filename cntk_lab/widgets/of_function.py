@@ -31,8 +31,8 @@ MOST_NAMED: Final = 3
 """Inputs or outputs that a title names."""
 
 
-def snapshot_of(function: Function) -> dict[str, Any]:
-    """The graph of a function as plain data, under the function's name.
+def snapshot_of(function: Function, title: str = "") -> dict[str, Any]:
+    """The graph of a function as plain data, under a title, by default :func:`title_of` it.
 
     Raises:
         NotAvailableError: if it has more nodes than can be drawn; found out before anything is made of them.
@@ -43,7 +43,7 @@ def snapshot_of(function: Function) -> dict[str, Any]:
             f"the graph of {function.name or 'the model'} has more than {MOST_NODES:,} nodes: it is not drawn",
             fix="show a part of it: model.find_by_name(name), or the function of an inner layer",
         )
-    return graph_snapshot(function.outputs, title_of(function))
+    return graph_snapshot(function.outputs, title or title_of(function))
 
 
 def title_of(function: Function) -> str:
@@ -79,11 +79,12 @@ def _listed(names: list[str], kind: str) -> str:
     return kind if len(names) == 1 else f"{len(names)} {kind}s"
 
 
-def view_of(function: Function) -> Any:
+def view_of(function: Function, title: str = "") -> Any:
     """The live graph view of a function.
 
     Args:
         function: of any size.
+        title: what the model is called; by default what it makes of what.
 
     Returns:
         A ``GraphView``; its inspector reads the values of the function's parameters when it is asked to.
@@ -97,7 +98,7 @@ def view_of(function: Function) -> Any:
         raise NotAvailableError(
             f"no live view: the package {error.name} is missing", fix="pip install ipywidgets anywidget"
         ) from error
-    return GraphView(snapshot_of(function), values=_values(function), feeding=_feeding(function))
+    return GraphView(snapshot_of(function, title), values=_values(function), feeding=_feeding(function))
 
 
 def difference_of(before: Function, after: Function) -> Any:

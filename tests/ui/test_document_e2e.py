@@ -57,6 +57,7 @@ def test_a_damaged_file_is_told_in_words(lab, page):
     opened(lab, page, "broken.model")
     words = page.locator(".cntk-model-words", has_text="broken.model: ")
     words.wait_for(timeout=60_000)
+    assert not page.get_by_text("Drawing the graph").first.is_visible()
     assert page.evaluate("globalThis.pwned === undefined")
     assert page.errors == []
 

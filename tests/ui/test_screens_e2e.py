@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.ui.screens import MEASURE, misses, show, state_of
+
+ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser"), pytest.mark.timeout(180)]
 
@@ -92,3 +96,16 @@ def test_painted_values_lie_on_no_words(drawn):
     page.get_by_label("Values painted on the nodes").select_option("parameters")
     page.locator(".cntk-node.painted .value").first.wait_for()
     assert misses(page.evaluate(MEASURE)) == []
+
+
+def test_axe_finds_nothing_to_complain_about(drawn):
+    rules = ROOT / "extension/node_modules/axe-core/axe.min.js"
+    if not rules.is_file():
+        pytest.skip("axe-core is not installed: npm install in extension/")
+    for dark in (False, True):
+        page = drawn("resnet-20", 1000, changed=True)
+        page.evaluate("dark => { document.body.dataset.jpThemeLight = String(!dark); }", dark)
+        page.locator(".cntk-node", has_text="Dropout").click(position={"x": 20, "y": 8})
+        page.evaluate(rules.read_text())
+        found = "async () => (await axe.run('.cntk-lab')).violations.map(v => [v.id, v.nodes[0].html])"
+        assert page.evaluate(found) == []

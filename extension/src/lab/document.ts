@@ -58,6 +58,7 @@ class ModelDocument extends Widget {
 
   private async read(): Promise<void> {
     this.words.textContent = 'The model is read …';
+    this.pane.element.style.display = '';
     try {
       const answer = await askServer<Answer>(this.settings, 'graph', { path: this.local(this.context.path) });
       if (this.isDisposed) return;
@@ -68,6 +69,7 @@ class ModelDocument extends Widget {
       await this.pane.setGraph(answer.graph, answer.opened);
     } catch (error) {
       this.words.textContent = error instanceof Error ? error.message : String(error);
+      this.pane.element.style.display = 'none'; // it would say for ever that it draws
     }
   }
 }

@@ -42,8 +42,9 @@ export function inColumns(inner: Inner, tallest: number, words: (link: Link) => 
     else columns.push([segment]);
   }
   if (columns.length < 2) return inner;
+  const base = Math.min(...inner.boxes.map(box => box.depth));
   // what comes through the border of the block belongs to the first column, what leaves it to the last
-  const edge = inner.curves.flatMap(curve => curve.points.map(p => p.y));
+  const edge = inner.curves.filter(curve => curve.depth === base).flatMap(curve => curve.points.map(p => p.y));
   columns[0]![0]!.top = Math.min(columns[0]![0]!.top, ...edge);
   columns.at(-1)!.at(-1)!.bottom = Math.max(columns.at(-1)!.at(-1)!.bottom, ...edge);
   let x = 0;
@@ -75,7 +76,7 @@ export function inColumns(inner: Inner, tallest: number, words: (link: Link) => 
     const from = place.get(curve.from)!;
     moved.curves.push({ ...curve, points: [...around({ x: from.x + from.width / 2, y: from.y + from.height }, tail[0]!, at), ...tail.slice(1)] });
   }
-  for (const curve of moved.curves) if (curve.link.to === null) curve.points[curve.points.length - 1] = { ...curve.points.at(-1)!, y: height };
+  for (const curve of moved.curves) if (curve.depth === base && curve.link.to === null) curve.points[curve.points.length - 1] = { ...curve.points.at(-1)!, y: height };
   return { ...moved, width: x + GAP / 2, height };
 }
 

@@ -187,12 +187,12 @@ function longest(graph: Graph, opened: ReadonlySet<string>): string | null {
   }
 }
 
-/** Put the one input (and output) of a block in columns to where its value enters (or leaves). */
-function drawNear(inner: Inner): void {
+/** Put the one input (and output) of a block in columns (whose inside is so deep) to where its value enters (or leaves). */
+function drawNear(inner: Inner, depth: number): void {
   for (const kind of ['input', 'output'] as const) {
     const ends = inner.boxes.filter(box => box.depth === 0 && box.node.kind === kind);
     const outer = inner.curves.filter(curve => (kind === 'input' ? curve.from : curve.to) === ends[0]?.node.id);
-    const border = inner.curves.find(curve => (kind === 'input' ? curve.link.from === null : curve.link.to === null));
+    const border = inner.curves.find(curve => curve.depth === depth && (kind === 'input' ? curve.link.from === null : curve.link.to === null));
     if (ends.length !== 1 || outer.length !== 1 || !border) continue;
     const x = kind === 'input' ? border.points[0]!.x : border.points.at(-1)!.x;
     ends[0]!.x = x - ends[0]!.width / 2;
@@ -212,7 +212,7 @@ export class Layout {
   async scene(graph: Graph, opened: ReadonlySet<string>, tallest = Infinity): Promise<Scene> {
     const long = { block: longest(graph, opened), tallest: this.look.direction === 'down' ? tallest : Infinity, broken: false };
     const inner = await this.inside(graph, null, opened, 0, long);
-    if (long.broken && long.block !== null) drawNear(inner);
+    if (long.broken && long.block !== null) drawNear(inner, graph.path(long.block).length);
     placeWords(inner, this.look);
     return {
       direction: this.look.direction,

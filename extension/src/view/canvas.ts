@@ -90,8 +90,23 @@ export class Canvas {
     }
     this.surface.replaceChildren(...parts);
     this.place();
+    if (before && after) this.keepFull(after);
     const focus = scene.boxes.has(this.focused) ? this.focused : (scene.boxes.keys().next().value ?? '');
     this.focus(focus, hadFocus);
+  }
+
+  /** Leave no empty room beside a picture larger than the pane, and have the head of a box in sight. */
+  private keepFull(box: Box): void {
+    const { width, height } = this.pane();
+    const { scale } = this.view;
+    if (!width) return;
+    const within = (at: number, room: number, whole: number) =>
+      whole * scale > room ? Math.min(8, Math.max(room - whole * scale - 8, at)) : Math.min(room - whole * scale, Math.max(0, at));
+    const head = (at: number, place: number, size: number, room: number) => Math.min(Math.max(at, 8 - place * scale), Math.max(8 - place * scale, room - (place + size) * scale - 8));
+    const x = head(within(this.view.x, width, this.scene.width), box.x, box.width, width);
+    const y = head(within(this.view.y, height, this.scene.height), box.y, Math.min(box.height, height / scale), height);
+    this.view = { scale, x, y };
+    this.place();
   }
 
   select(uid: string): void {

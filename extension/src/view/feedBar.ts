@@ -36,7 +36,7 @@ export class FeedBar {
 
   /** The button that feeds a sample; none where nobody can. */
   opener(): HTMLElement[] {
-    return this.go ? [button('Feed', 'Let a sample go through the graph, and follow it', () => this.ask('begin', 0, 0), this.signal)] : [];
+    return this.go ? [button('Feed', 'Feed: let a sample go through the graph, and follow it', () => this.ask('begin', 0, 0), this.signal)] : [];
   }
 
   show(fed: Partial<Fed>, title: string): void {

@@ -379,7 +379,8 @@ export class GraphPane {
 
   /** The lower border: dragged (or moved by arrow keys) it changes the height. */
   private grip(signal: AbortSignal): HTMLElement {
-    const grip = html('div', { class: 'cntk-grip', role: 'separator', tabindex: 0, 'aria-orientation': 'horizontal', 'aria-label': 'Height of the graph', title: 'Drag to change the height' });
+    const grip = html('div', { class: 'cntk-grip', role: 'separator', tabindex: 0, 'aria-orientation': 'horizontal', 'aria-label': 'Height of the graph', title: 'Drag to change the height',
+      'aria-valuemin': 160, 'aria-valuemax': 2000, 'aria-valuenow': this.liked.height });
     const set = (height: number) => {
       const now = Math.round(Math.min(2000, Math.max(160, height)));
       this.element.style.setProperty('--cl-height', `${now}px`);

@@ -80,7 +80,7 @@ export const STYLE = `
 .cntk-lab .cntk-zoomer button:last-child { border-radius: 0 4px 4px 0; }
 .cntk-side { width: 250px; flex: none; border-left: 1px solid var(--cl-line); overflow: auto; background: var(--cl-panel); }
 .cntk-side[hidden] { display: none; }
-@container (max-width: 560px) { .cntk-body { flex-direction: column; height: auto; } .cntk-canvas { flex: none; height: 340px; } .cntk-side { width: auto; border-left: none; border-top: 1px solid var(--cl-line); max-height: 260px; } }
+@container (max-width: 660px) { .cntk-body { flex-direction: column; height: auto; } .cntk-canvas { flex: none; height: 340px; } .cntk-side { width: auto; border-left: none; border-top: 1px solid var(--cl-line); max-height: 260px; } }
 .cntk-map { display: block; width: 100%; height: 120px; border-bottom: 1px solid var(--cl-line); cursor: pointer; }
 .cntk-map .there { fill: var(--cl-line); }
 .cntk-map .there.open { fill: var(--cl-open); stroke: var(--cl-open-line); stroke-width: 1; vector-effect: non-scaling-stroke; }
