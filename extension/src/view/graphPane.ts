@@ -346,7 +346,7 @@ export class GraphPane {
       void this.save(this.saver.value);
       this.saver.value = '';
     }, { signal });
-    const panel = button('Info', 'Show or hide the inspector', () => {
+    const panel = button('Info', 'Info: show or hide the inspector', () => {
       side.hidden = !side.hidden;
       panel.setAttribute('aria-pressed', String(!side.hidden));
     }, signal);

@@ -1,19 +1,20 @@
 // One node as a card: its title, what it holds, and for a block the sign that it opens.
 import type { Graph } from '../model/graph';
-import { axisName, shapeText, short, titleOf } from '../model/graph';
+import { axisName, shapeText, titleOf } from '../model/graph';
 import { cardLines, counted, fitText, type Box } from '../model/layout';
 import { svg } from './dom';
 
 /** A node in words, for screen readers. */
 export function wordsFor(graph: Graph, box: Box): string {
   const { node } = box;
-  const words = [titleOf(node)];
-  if (node.name && node.name !== titleOf(node)) words.push(node.name);
+  // what is to be seen first, as it is written
+  const words = [titleOf(node), ...cardLines(graph, node).map(line => line.text)];
+  if (node.name && !words.includes(node.name)) words.push(node.name);
   words.push(node.kind);
   words.push(`${node.axes.map(axisName).join(', ')} ${shapeText(node.shape)}`.trim());
-  if (node.parameters) words.push(`${short(node.parameters)} parameters`);
   if (graph.outputs.has(node.id)) words.push('output');
-  if (graph.changeOf(node.id)) words.push(graph.changeOf(node.id));
+  if (graph.changeOf(node.id) && !node.change) words.push(graph.changeOf(node.id));
+  if (node.change) words.push(node.change);
   if (node.problem) words.push(`problem: ${node.problem}`);
   return words.join(', ');
 }
@@ -59,7 +60,7 @@ export function nodeCard(graph: Graph, box: Box): SVGGElement {
   } else {
     element.append(svg('text', { class: 'title', x: left, y: top, 'text-anchor': anchor }, fitText(titleOf(node), 13, room, true)));
     lines.forEach(({ text, kind }, i) => {
-      element.append(svg('text', { class: kind, x: left, y: top + 16 + i * 14, 'text-anchor': anchor }, fitText(text, 11, room, kind === 'told')));
+      element.append(' ', svg('text', { class: kind, x: left, y: top + 16 + i * 14, 'text-anchor': anchor }, fitText(text, 11, room, kind === 'told')));
     });
   }
   if (block) element.append(svg('text', { class: 'sign', x: width - 14, y: open ? 20 : height / 2 + 5, 'aria-hidden': true }, open ? '−' : '+'));
