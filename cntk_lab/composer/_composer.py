@@ -22,6 +22,7 @@ from cntk_lab.composer._repair import Bench, Fix
 from cntk_lab.composer._session import Step
 from cntk_lab.composer._source import Splice, bounded
 from cntk_lab.composer._templates import template
+from cntk_lab.composer._training import training_cell
 from cntk_lab.composer._view import View
 from cntk_lab.composer._weights import Report
 from cntk_lab.errors import AttributeValueError, GraphError, LabError
@@ -367,6 +368,17 @@ class Composer(View):
             raise GraphError(f"no fix {kept}was found for: {problem.message}", fix=fix)
         self._do(found.edit, f"fix: {found.label}")
         return found.label
+
+    def training_cell(self, source: str = "composer.model") -> str:
+        """Python for a cell that trains the network and shows the monitor: a beginning, to be changed.
+
+        Args:
+            source: an expression that gives the network.
+
+        Raises:
+            GraphError: if there is no network yet, or it has not one output.
+        """
+        return training_cell(self.model, source)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the program, or the network with its weights, to a file, which appears whole or not at all.

@@ -140,7 +140,7 @@ class Compose:
     kind: Literal["compose"]
     action: Literal[
         "add", "remove", "connect", "set", "rename", "group", "ungroup", "move", "copy", "paste", "code", "fix", "undo",
-        "redo", "duplicate", "insert", "begin", "open", "save",
+        "redo", "duplicate", "insert", "begin", "open", "save", "train",
     ]  # fmt: skip
     nodes: list[str]
     what: str

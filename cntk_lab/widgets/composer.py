@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -18,7 +19,7 @@ import traitlets
 
 from cntk_lab._words import all_shown, shown
 from cntk_lab.composer import MODEL_FILES, Composer, Problem, Report, palette, templates
-from cntk_lab.errors import FormatError
+from cntk_lab.errors import FormatError, GraphError
 from cntk_lab.graph.function import Function
 from cntk_lab.widgets import _messages as messages
 from cntk_lab.widgets import display
@@ -105,6 +106,7 @@ class GraphComposer(LabWidget):
     copy = _delegated("copy")
     paste = _delegated("paste")
     load = _delegated("load")
+    training_cell = _delegated("training_cell")
     begin = _delegated("begin")
     insert = _delegated("insert")
     duplicate = _delegated("duplicate")
@@ -182,6 +184,8 @@ class GraphComposer(LabWidget):
                 c.begin(request.text)
             case "open":
                 c.load(self._file(request.text))
+            case "train":
+                return c.training_cell(self._name())
             case "save":
                 return self._save(request)
             case "fix":
@@ -231,6 +235,14 @@ class GraphComposer(LabWidget):
             self.selected = c.problems[0].node
             return f"fixed: {done}; next: {c.problems[0].message}"
         return f"fixed: {done}"
+
+    def _name(self) -> str:
+        """An expression of the notebook that gives the network: by the variable that holds this composer."""
+        names = vars(sys.modules["__main__"]).items()
+        found = next((n for n, v in names if v is self and not n.startswith("_")), None)
+        if found is None:
+            raise GraphError("no variable of the notebook holds this composer", fix="composer = lab.compose(...)")
+        return f"{found}.model"
 
     def _file(self, name: str) -> Path:
         """A file that the browser may name: beneath the folder that the kernel works in, of a kind that is known.

@@ -428,6 +428,13 @@ def test_networks_to_begin_with_and_files(open_notebook, run_cell, lab, screensh
     until_code(page, "C.layers.Convolution2D((5, 5), num_filters=32")
     page.locator(".cntk-total", has_text="7 layers · 242k parameters").wait_for()
     screenshot(page, "composer-opened")
+
+    # trained from the button: a cell below, with the monitor
+    page.get_by_role("button", name="Networks to begin with").click()
+    drawn(page, lambda: page.locator("[data-template=autoencoder]").click())
+    page.get_by_role("button", name="Put a cell below that trains the network and shows the monitor").click()
+    page.locator(".jp-Cell", has_text="run = lab.train((loss, error), data, learner").wait_for()
+    page.locator(".jp-OutputArea .cntk-lab.cntk-monitor").wait_for()
     assert page.errors == []
 
 

@@ -1,7 +1,8 @@
 // The list of plugins, nothing else.
+import { cells } from './cells';
 import { commands } from './commands';
 import { models } from './document';
 import { settings } from './settings';
 import { sidebar } from './sidebar';
 
-export default [settings, commands, models, sidebar];
+export default [settings, cells, commands, models, sidebar];

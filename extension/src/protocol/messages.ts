@@ -82,7 +82,7 @@ export interface Browse {
 /** Asked: an edit of a composer's program. ``what`` is a parameter, a kind of group, or a place ("after", "before", "into", "branch"), for a fix "deleting", for a file that may be replaced "replace"; ``text`` is an entry of the palette, a value, layers to paste, the name of a template or file, or the whole program. */
 export interface Compose {
   kind: 'compose';
-  action: 'add' | 'remove' | 'connect' | 'set' | 'rename' | 'group' | 'ungroup' | 'move' | 'copy' | 'paste' | 'code' | 'fix' | 'undo' | 'redo' | 'duplicate' | 'insert' | 'begin' | 'open' | 'save';
+  action: 'add' | 'remove' | 'connect' | 'set' | 'rename' | 'group' | 'ungroup' | 'move' | 'copy' | 'paste' | 'code' | 'fix' | 'undo' | 'redo' | 'duplicate' | 'insert' | 'begin' | 'open' | 'save' | 'train';
   nodes: string[];
   what: string;
   text: string;

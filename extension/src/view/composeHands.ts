@@ -12,7 +12,7 @@ export interface HandHooks {
   pick(uids: string[], add: boolean): void;
   connect(source: string, target: string, port: number): void;
   /** Something from the palette was dropped on a node, an edge or nothing. */
-  drop(path: string, on: { node?: string; edge?: [string, string] }): void;
+  drop(path: string, on: { node?: string; edge?: [string, string]; branch: boolean }): void;
   menu(uid: string, x: number, y: number): void;
 }
 
@@ -227,7 +227,7 @@ export class ComposeHands {
       const node = this.uidAt(event.target);
       clear();
       const path = event.dataTransfer?.getData('application/x-cntk-layer') ?? '';
-      if (path) this.hooks.drop(path, found ? { edge: found.edge } : node ? { node } : {});
+      if (path) this.hooks.drop(path, { ...(found ? { edge: found.edge } : node ? { node } : {}), branch: event.altKey });
     }, { signal });
   }
 

@@ -110,8 +110,8 @@ export class ComposePane {
     }, signal);
     this.help.hidden = true;
     this.help.append(html('dl', {}, ...HELP.flatMap(([key, what]) => [html('dt', {}, key), html('dd', {}, what)])));
-    this.canvas.element.append(this.total, this.start.element, this.help, this.menu.element);
-    this.foot.append(this.words, this.fixer, this.remover);
+    this.canvas.element.append(this.start.element, this.help, this.menu.element);
+    this.foot.append(this.words, this.fixer, this.remover, this.total);
     const together = (...parts: HTMLElement[]) => html('span', { class: 'cntk-together' }, ...parts);
     const bar = html(
       'div', { class: 'cntk-bar', role: 'toolbar', 'aria-label': 'Composer' },
@@ -119,7 +119,8 @@ export class ComposePane {
       together(
         button('New', 'Networks to begin with', () => this.start.show(this.start.element.hidden, true), signal),
         button('Open', 'Open a program or a model file', () => this.files.open('open'), signal),
-        button('Save', 'Save the program, or the network with its weights', () => this.files.open('save'), signal)
+        button('Save', 'Save the program, or the network with its weights', () => this.files.open('save'), signal),
+        button('Train', 'Put a cell below that trains the network and shows the monitor', () => void this.train(), signal)
       ),
       together(this.undo, this.redo),
       together(
@@ -229,7 +230,10 @@ export class ComposePane {
       if (this.canvas.element.clientWidth) this.fitted = true;
       this.canvas.settle('');
       this.mark();
-      if (this.wantsFocus && this.selected && scene_has(this.canvas, this.selected)) this.canvas.focus(this.selected);
+      if (this.wantsFocus && this.selected && scene_has(this.canvas, this.selected)) {
+        this.canvas.focus(this.selected);
+        this.reveal();
+      }
       this.wantsFocus = false;
       this.element.dataset.ready = String(drawings++);
     });
@@ -298,7 +302,11 @@ export class ComposePane {
     this.toCanvas();
   }
 
-  private drop(path: string, on: { node?: string; edge?: [string, string] }): void {
+  private drop(path: string, on: { node?: string; edge?: [string, string]; branch: boolean }): void {
+    if (on.branch && on.node) {
+      void this.edit('add', { nodes: [on.node], what: 'branch', text: path });
+      return;
+    }
     if (on.edge && !path.endsWith('input_variable')) {
       void this.edit('insert', { nodes: on.edge, text: path });
       return;
@@ -394,6 +402,28 @@ export class ComposePane {
   private async paste(): Promise<void> {
     const text = await (navigator.clipboard?.readText().catch(() => '') ?? '');
     await this.edit('paste', { what: 'after', text: text.includes('C.') ? text : '' });
+  }
+
+  /** A cell that trains the network: the notebook puts it below and runs it; elsewhere it is copied. */
+  private async train(): Promise<void> {
+    try {
+      const source = await this.host.edit({ ...NOTHING, action: 'train' });
+      const asked = new CustomEvent('cntk-lab-cell', { bubbles: true, composed: true, cancelable: true, detail: { source } });
+      if (!this.element.dispatchEvent(asked)) this.say('A cell below trains the network.');
+      else {
+        await navigator.clipboard?.writeText(source).catch(() => undefined);
+        this.say('Code that trains the network was copied: paste it into a cell.');
+      }
+    } catch (error) {
+      this.say(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** Bring the selected node into sight, if it is not. */
+  private reveal(): void {
+    const card = this.canvas.svg.querySelector<SVGGElement>(`.cntk-node[data-uid="${CSS.escape(this.selected)}"]`)?.getBoundingClientRect();
+    const pane = this.canvas.element.getBoundingClientRect();
+    if (card && (card.top < pane.top || card.bottom > pane.bottom || card.left < pane.left || card.right > pane.right)) this.canvas.reveal(this.selected);
   }
 
   private showMenu(uid: string, x: number, y: number): void {

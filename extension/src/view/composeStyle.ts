@@ -53,7 +53,8 @@ export const COMPOSE_STYLE = `
 .cntk-compose .cntk-wire { fill: none; stroke: var(--cl-brand); stroke-width: 2.4; stroke-dasharray: 6 3; pointer-events: none; }
 .cntk-compose .cntk-frame { fill: var(--cl-brand); fill-opacity: 0.08; stroke: var(--cl-brand); stroke-width: 1; pointer-events: none; }
 .cntk-compose .cntk-edge.aimed path { stroke: var(--cl-brand); stroke-width: 4; }
-.cntk-compose .cntk-total { position: absolute; left: 8px; bottom: 6px; font-size: 12px; color: var(--cl-quiet); background: var(--cl-back); padding: 1px 6px; border-radius: 4px; pointer-events: none; max-width: calc(100% - 16px); }
+.cntk-compose .cntk-total { font-size: 12px; color: var(--cl-quiet); white-space: nowrap; margin-left: auto; }
+.cntk-compose .cntk-foot.wrong .cntk-total { color: inherit; }
 .cntk-compose .cntk-menu { position: absolute; z-index: 3; background: var(--cl-raised); border: 1px solid var(--cl-line); border-radius: 6px; padding: 4px; font-size: 12.5px; box-shadow: 0 4px 16px rgb(0 0 0 / 22%); min-width: 190px; }
 .cntk-compose .cntk-menu [role=menuitem] { display: flex; gap: 16px; justify-content: space-between; padding: 4px 8px; border-radius: 4px; cursor: pointer; }
 .cntk-compose .cntk-menu [role=menuitem]:hover, .cntk-compose .cntk-menu [role=menuitem]:focus { background: var(--cl-block); outline: none; }

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.sparse
 
+import cntk_lab as C
+from cntk_lab import lab  # noqa: F401  (C.lab)
 from cntk_lab.composer import Composer, templates
-from cntk_lab.errors import AttributeValueError
+from cntk_lab.errors import AttributeValueError, GraphError
 
 
 @pytest.mark.parametrize("template", templates(), ids=lambda t: t.name)
@@ -41,3 +44,33 @@ def test_a_template_is_a_network_that_runs_and_comes_back_from_its_file(template
 def test_a_template_that_does_not_exist_is_named() -> None:
     with pytest.raises(AttributeValueError, match="no template 'vgg'"):
         Composer().begin("vgg")
+
+
+@pytest.mark.parametrize("template", [t for t in templates() if t.name != "gan"], ids=lambda t: t.name)
+def test_the_cell_that_trains_a_template_trains_it(template, monkeypatch: pytest.MonkeyPatch) -> None:
+    composer = Composer(template.source)
+    cell = composer.training_cell("composer.model")
+    steps: list[float] = []
+
+    def train(what, data, learner, **options):
+        criterion = what[0]
+        trainer = C.Trainer(options["model"], what, [learner])
+        data = {v: d[:4] for v, d in data.items()}
+        for _ in range(2):
+            trainer.train_minibatch(data)
+            steps.append(trainer.previous_minibatch_loss_average)
+        assert criterion.parameters == options["model"].parameters
+
+    monkeypatch.setattr(C.lab, "train", train)
+    images = SimpleNamespace(pixels=np.ones((4, 1, 28, 28), np.uint8), labels=np.array([1, 2, 3, 4]))
+    monkeypatch.setattr(C.datasets, "mnist", lambda: SimpleNamespace(train=images))
+    exec(compile(cell, "cell", "exec"), {"composer": composer})  # noqa: S102  (what is tested is that it runs)
+    assert len(steps) == 2
+    assert np.isfinite(steps).all()
+
+
+def test_a_network_of_two_outputs_has_no_loss_that_goes_without_saying() -> None:
+    composer = Composer()
+    composer.begin("gan")
+    with pytest.raises(GraphError, match="2 outputs"):
+        composer.training_cell()
