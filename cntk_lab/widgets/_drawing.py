@@ -208,7 +208,7 @@ def _closed_card(picture: Picture, uid: str, centre: Point) -> Iterator[Item]:
     x, y = centre[0] - width / 2, centre[1] - height / 2
     fill, stroke = ("#fdeaea", ALARM) if "problem" in node else (FILLS[node["kind"]], FRAME)
     stroke = CHANGED.get(node.get("change", ""), stroke)
-    radius = height / 2 if node["kind"] in ("input", "placeholder") else 6
+    radius = height / 2 if node["kind"] in ("input", "placeholder", "output") else 6
     if node["kind"] == "repeat":
         yield Rectangle(x + 4, y + 4, width, height, radius, fill, stroke)
     yield Rectangle(x, y, width, height, radius, fill, stroke)

@@ -12,6 +12,8 @@ export const FRAME = { x: 24, y: 36 };
 const GAP = 56;
 /** Room above and below a column for the turns of the edges that lead to the next. */
 const TURN = 26;
+/** Room above a column: for the turn, and for words above it. */
+const TOP = TURN + 14;
 /** How much more of a picture must be seen before it is preferred to the one before. */
 const BETTER = 1.08;
 
@@ -38,7 +40,7 @@ export function inColumns(inner: Inner, tallest: number, words: (link: Link) => 
     const column = columns.at(-1);
     // a column of next to nothing may be followed by what is a little too long
     const room = column && column.at(-1)!.bottom - column[0]!.top < tallest / 4 ? 1.25 * tallest : tallest;
-    if (column && segment.bottom - column[0]!.top + 2 * TURN <= room) column.push(segment);
+    if (column && segment.bottom - column[0]!.top + TOP + TURN <= room) column.push(segment);
     else columns.push([segment]);
   }
   if (columns.length < 2) return inner;
@@ -62,19 +64,19 @@ export function inColumns(inner: Inner, tallest: number, words: (link: Link) => 
       ...curves.flatMap(curve => [...curve.points.map(p => p.x), curve.points[Math.floor(curve.points.length / 2)]!.x + words(curve.link) + 8])
     ];
     const left = Math.min(...all);
-    const move = (p: Point) => ({ x: p.x - left + x + GAP / 2, y: p.y - top + TURN });
+    const move = (p: Point) => ({ x: p.x - left + x + GAP / 2, y: p.y - top + TOP });
     for (const box of boxes) moved.boxes.push({ ...box, ...move(box) });
     for (const curve of curves) moved.curves.push({ ...curve, points: curve.points.map(move) });
     if (pending) for (const curve of pending.bridges) turns.push({ curve, tail: tailBelow(curve.points, pending.at).map(move), x: pending.x });
     x += Math.max(...all) - left + GAP;
-    height = Math.max(height, bottom - top + 2 * TURN);
+    height = Math.max(height, bottom - top + TOP + TURN);
     const { bridges, at } = column.at(-1)!;
     pending = { bridges, at, x };
   }
   const place = new Map(moved.boxes.map(box => [box.node.id, box]));
   for (const { curve, tail, x: at } of turns) {
     const from = place.get(curve.from)!;
-    moved.curves.push({ ...curve, points: [...around({ x: from.x + from.width / 2, y: from.y + from.height }, tail[0]!, at), ...tail.slice(1)] });
+    moved.curves.push({ ...curve, turns: true, points: [...around({ x: from.x + from.width / 2, y: from.y + from.height }, tail[0]!, at), ...tail.slice(1)] });
   }
   for (const curve of moved.curves) if (curve.depth === base && curve.link.to === null) curve.points[curve.points.length - 1] = { ...curve.points.at(-1)!, y: height };
   return { ...moved, width: x + GAP / 2, height };

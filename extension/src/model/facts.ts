@@ -142,7 +142,7 @@ export function costs(graph: Graph, uid: string | null): Fact[] {
       held.add(parameter.id);
       weights += size(parameter.shape) * (BYTES[parameter.dtype] ?? 4);
     }
-  const per = leaves.some(leaf => leaf.axes.some(axis => axis !== '#')) ? 'a frame' : 'a sample';
+  const per = leaves.some(leaf => leaf.axes.length > 1) ? 'a frame' : 'a sample';
   const facts: Fact[] = [];
   if (operationsInAll) facts.push(['FLOPs', `${spaced(operationsInAll).trim()} ${per}`]);
   if (weights) facts.push(['memory', `${spaced(weights)}B of weights`]);

@@ -30,6 +30,8 @@ export interface Curve {
   depth: number;
   /** Where its words begin (baseline); null if it has none. */
   label: Point | null;
+  /** It leads up to the next column. */
+  turns?: boolean;
   /** There is no room for its words. */
   crowded: boolean;
 }
@@ -353,7 +355,7 @@ function placeWords(inner: Inner, look: Look): void {
         ? [{ ...room, x: at.x - width / 2, y: at.y - 17 }, { ...room, x: at.x - width / 2, y: at.y + 4 }]
         : [{ ...room, x: at.x + LABEL_SHIFT, y: at.y - 7 }, { ...room, x: at.x - LABEL_SHIFT - width, y: at.y - 7 }];
     };
-    const free = [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8].flatMap(around).find(room => room.x >= 0 && room.y >= 0 && taken.every(other => !meet(room, other)));
+    const free = [...(curve.turns ? [0.86, 0.5] : []), 0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8].flatMap(around).find(room => room.x >= 0 && room.y >= 0 && taken.every(other => !meet(room, other)));
     const room = free ?? around(0.5)[0]!;
     if (free) taken.push(free);
     curve.crowded = !free;
