@@ -129,9 +129,10 @@ def _size(lines: list[tuple[str, str, float, bool]]) -> tuple[float, float]:
 
 
 def _flow(picture: Picture, link: Link) -> tuple[tuple[str, str], ...]:
-    """What flows over an edge: axes in their colours, then the shape."""
-    axes = tuple((f"{_cut(AXIS_NAMES.get(axis, axis))} ", picture.colours.get(axis, QUIET)) for axis in link.axes)
-    return (*axes, (shape_text(link.shape) + (f" ({link.count})" if link.count > 1 else ""), QUIET))
+    """What flows over an edge: axes but the batch, which is on all, in their colours, then the shape."""
+    axes = [axis for axis in link.axes if axis != "#"]
+    words = tuple((f"{_cut(AXIS_NAMES.get(axis, axis))} ", picture.colours.get(axis, QUIET)) for axis in axes)
+    return (*words, (shape_text(link.shape), QUIET))
 
 
 def _dot(picture: Picture, number: dict[str, str]) -> str:
@@ -157,7 +158,7 @@ def _dot(picture: Picture, number: dict[str, str]) -> str:
     write(None)
     for index, link in enumerate(picture.links):
         if link.source in number and link.target in number:
-            label = "x" * (len("".join(part for part, _ in _flow(picture, link))) + 1)
+            label = "x" * (len("".join(part for part, _ in _flow(picture, link))) + 2)
             style = "constraint=false" if link.recurrent else f'label="{label}"'
             out.append(f'{number[link.source]} -> {number[link.target]} [comment="{index}" {style}];')
     out.append("}")
@@ -231,7 +232,7 @@ def _edge(picture: Picture, link: Link, placed: dict[str, Any], flip: Any) -> It
     yield Spline(tuple(points), LOOP if link.recurrent else LINE, link.recurrent)
     if "lp" in placed:
         x, y = flip(*map(float, placed["lp"].split(",")))
-        yield Words(x, y + 3, _flow(picture, link), 9)
+        yield Words(x + 3, y + 3, _flow(picture, link), 9)
 
 
 def run_dot(source: str) -> str:
