@@ -81,7 +81,7 @@ for _name in ("default_override_or", "get_default_override", "is_default_overrid
     setattr(default_options, _name, getattr(_default_options, _name))
 
 set_num_threads, get_num_threads = (_later("backends.cpu.threads", n) for n in ("set_num_threads", "get_num_threads"))
-ports.plug_later("executor", lambda: importlib.import_module("cntk_lab.engine.ask.execute").Executor())
+ports.plug_later("executor", lambda: importlib.import_module("cntk_lab.engine.ask.executor").Executor())
 ports.plug("train", _later("train", "train_function"))
 ports.plug("test", _later("train", "test_function"))
 ports.plug("save", _later("formats", "save"))

@@ -71,7 +71,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 def _count_native_runs() -> None:
     """Count the runs of native tables, the short way included."""
     from cntk_lab.engine.ask.asked import Table
-    from cntk_lab.engine.cpu.bind import Binding
+    from cntk_lab.engine.cpu.binding import Binding
 
     def counted(run: Any) -> Any:
         def wrapped(*arguments: Any, **named: Any) -> Any:

@@ -25,6 +25,8 @@ class Backend(Protocol):
 
     name: str
     """``cpu`` or ``cuda``."""
+    keeps_sparse: bool
+    """Whether rules compute with sparse rows there; else these become dense."""
     device: DeviceDescriptor
     xp: Any
     """Module whose arrays live on the device: numpy or cupy."""

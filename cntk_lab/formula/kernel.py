@@ -7,8 +7,9 @@ not. Arrays always carry the row axis (of length 1 where the operand has no rows
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from cntk_lab.formula import expr as e
 from cntk_lab.formula.expr import Expr
 
 
@@ -38,3 +39,15 @@ class Kernel:
     """Element type of the arithmetic."""
     in_place: tuple[tuple[str, str], ...] = field(default=())
     """Pairs (output, input) that share one array: the output overwrites the input element by element."""
+
+
+def canonical(kernel: Kernel) -> Kernel:
+    """The kernel with operands renamed in order, so that equal formulas of different plans share their code."""
+    names = {o.name: f"i{n}" for n, o in enumerate(kernel.inputs)}
+    formulas = e.substitute([f for _, f in kernel.outputs], {old: e.input_(new) for old, new in names.items()})
+    inputs = tuple(replace(o, name=names[o.name]) for o in kernel.inputs)
+    outputs = tuple(
+        (replace(o, name=f"o{n}"), f) for n, ((o, _), f) in enumerate(zip(kernel.outputs, formulas, strict=True))
+    )
+    in_place = tuple((f"o{n}", names[o.name]) for n, (o, _) in enumerate(kernel.outputs) if o.name in names)
+    return Kernel(kernel.domain, kernel.rows, inputs, outputs, kernel.dtype, in_place)

@@ -16,7 +16,7 @@ import numpy as np
 
 from cntk_lab.device import DeviceDescriptor
 from cntk_lab.engine.arrays.delays import Carried
-from cntk_lab.engine.ask.execute import state_of
+from cntk_lab.engine.ask.runs import state_of
 from cntk_lab.errors import FormatError, LabWarning
 from cntk_lab.graph import walk
 from cntk_lab.graph.opdef import Trait

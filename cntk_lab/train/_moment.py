@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from cntk_lab._turn import TURN
-from cntk_lab.engine.ask.execute import state_of
+from cntk_lab.engine.ask.runs import state_of
 from cntk_lab.graph import walk
 from cntk_lab.graph.opdef import Trait
 from cntk_lab.graph.variable import Variable

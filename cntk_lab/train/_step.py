@@ -17,7 +17,7 @@ import numpy as np
 
 from cntk_lab import settings
 from cntk_lab._turn import TURN
-from cntk_lab.engine.ask.execute import Bound
+from cntk_lab.engine.ask.match import Matched
 from cntk_lab.engine.ask.training import Program, Totals, check_finite
 from cntk_lab.errors import GraphError, SignatureError
 from cntk_lab.events import BUS, StepFinished
@@ -284,7 +284,7 @@ class Stepper:
 
 def evaluate(program: Program, arguments: Any) -> Totals:
     """Run a program that changes nothing."""
-    bound: Bound = program.bind(arguments)
+    bound: Matched = program.bind(arguments)
     return program.run(bound)
 
 

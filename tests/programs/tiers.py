@@ -17,8 +17,8 @@ import numpy as np
 
 import cntk_lab as C
 from cntk_lab import settings
-from cntk_lab.engine.ask.execute import natives
 from cntk_lab.engine.cpu.report import tiers as tiers_of
+from cntk_lab.engine.cpu.tier import natives
 from cntk_lab.errors import LabError
 from tests.programs.program import Program
 from tests.programs.words import Array, Session, fed, numbers

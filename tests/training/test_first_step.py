@@ -23,17 +23,17 @@ import numpy as np
 import cntk_lab as C
 from cntk_lab.backends.cpu import jit
 from cntk_lab.cli._demo import convnet
-from cntk_lab.engine.ask import training
-from cntk_lab.engine.cpu.bind import NativePlan
+from cntk_lab.engine.cpu.native import NativePlan
+from cntk_lab.engine.cpu.tier import CpuBound
 
-native, real, serve = [], training.execute, NativePlan.serve
-def execute(plan, run):
+native, real, serve = [], CpuBound.run, NativePlan.serve
+def run(self, given):
     native.append(False)
-    return real(plan, run)
+    return real(self, given)
 def served(self, run):
     native[-1] = True
     return serve(self, run)
-training.execute, NativePlan.serve = execute, served
+CpuBound.run, NativePlan.serve = run, served
 
 x, y = C.input_variable((1, 28, 28)), C.input_variable(10)
 z = convnet()(x)

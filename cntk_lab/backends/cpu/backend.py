@@ -25,6 +25,7 @@ class CpuBackend:
     """
 
     name = "cpu"
+    keeps_sparse = True
 
     def __init__(self, device: DeviceDescriptor | None = None) -> None:
         self.device = device or cpu()

@@ -57,6 +57,7 @@ class CudaBackend:
     """
 
     name = "cuda"
+    keeps_sparse = False
 
     def __init__(self, device: DeviceDescriptor) -> None:
         self.device = device

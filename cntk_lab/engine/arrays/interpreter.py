@@ -23,7 +23,6 @@ from cntk_lab.engine.arrays.delays import (
 from cntk_lab.engine.arrays.products import contraction, touched_rows
 from cntk_lab.engine.arrays.run import Action, Run, first_lasting
 from cntk_lab.engine.arrays.slabs import (
-    cut,
     operand_of,
     plain_buffer,
     rows_now,
@@ -33,6 +32,7 @@ from cntk_lab.engine.arrays.slabs import (
     whole_of,
 )
 from cntk_lab.engine.arrays.touched import add_rows, fill, update_rows
+from cntk_lab.engine.memory.places import cut
 from cntk_lab.engine.plan import (
     AddRows,
     Call,
@@ -47,6 +47,7 @@ from cntk_lab.engine.plan import (
     Order,
     Part,
     Plan,
+    Share,
     Spread,
     Step,
     UpdateRows,
@@ -91,6 +92,7 @@ class Interpreter:
             Call: self._call,
             View: self._view,
             Order: self._order,
+            Share: self._share,
             Part: self._part,
             Join: self._join,
             Spread: self._spread,
@@ -264,6 +266,12 @@ class Interpreter:
 
         def act(run: Run) -> None:
             run.arrays[w] = run.xp.ascontiguousarray(run.xp.moveaxis(run.arrays[r], *move))
+
+        return act
+
+    def _share(self, step: Share) -> Action:
+        def act(run: Run) -> None:
+            run.arrays.update(zip(step.writes, run.share([run.arrays[r] for r in step.reads]), strict=True))
 
         return act
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
-
-import numpy as np
 
 from cntk_lab import settings
 from cntk_lab.backends.base import Backend
+from cntk_lab.backends.cpu.backend import CpuBackend
 from cntk_lab.engine.plan import Plan, RowSymbol
 from cntk_lab.errors import SequenceError
 from cntk_lab.tensor.layout import Layout
@@ -17,6 +16,7 @@ from cntk_lab.tensor.randomness import MersenneTwister64, open_stream
 from cntk_lab.tensor.sparse import SparseRows
 
 Environment = dict[int, Any]
+_CPU = CpuBackend()
 
 
 class State:
@@ -65,22 +65,20 @@ class Run:
     Args:
         layouts: row symbol -> layout; for ``"#"`` one frame per sample.
         state: what outlives the run.
-        xp: array module.
         training: whether operators behave as in training.
-        backend: the GPU's backend; None on the CPU.
+        backend: of the device that computes.
     """
 
     def __init__(
         self,
         layouts: dict[RowSymbol, Layout],
         state: State,
-        xp: Any = np,
         *,
         training: bool = False,
-        backend: Backend | None = None,
+        backend: Backend = _CPU,
     ) -> None:
-        self.layouts, self.state, self.xp, self.training = layouts, state, xp, training
-        self.backend = backend
+        self.layouts, self.state, self.training = layouts, state, training
+        self.backend, self.xp = backend, backend.xp
         self.arrays: Environment = {}
         self.given: set[int] = set()
         """Results whose memory belongs to this run alone, so that they need no copy."""
@@ -88,14 +86,18 @@ class Run:
         """What operators written by users keep between their forward and their backward step."""
         self.slab: tuple[int, int, int] | None = None
         """Inside a loop: slab number, first row and one past its last row."""
+        self.share: Callable[[Sequence[Any]], Sequence[Any]] = _alone
+        """Sums arrays over all workers (see the step ``Share``); with nobody else they are the sums."""
         self.commit: Callable[[], object] = _nobody
         """Called before the first step that writes what outlives the run: from there on the run is to be done whole."""
 
     def to_device(self, array: Any) -> Any:
-        """An array of the host where this run computes; sparse rows become dense on a GPU."""
-        if self.backend is None:
-            return array
-        return self.backend.to_device(array.toarray() if isinstance(array, SparseRows) else array)
+        """An array of the host where this run computes; sparse rows become dense where nobody computes with them."""
+        if isinstance(array, SparseRows):
+            if self.backend.keeps_sparse:
+                return array
+            array = array.toarray()
+        return self.backend.to_device(array)
 
     def rows(self, symbol: RowSymbol) -> int:
         """How many rows values of a row symbol have."""
@@ -120,6 +122,11 @@ class Run:
 
 
 Action = Callable[[Run], None]
+
+
+def _alone(arrays: Sequence[Any]) -> Sequence[Any]:
+    """The only worker's arrays."""
+    return arrays
 
 
 def _nobody() -> None:

@@ -11,19 +11,6 @@ from cntk_lab.tensor.shape import FREE, Shape
 from cntk_lab.tensor.sparse import SparseRows
 
 
-def part_of(array: Any, b: Buffer) -> Any:
-    """The part that a buffer is of the array it lies in (the array itself if it is no part)."""
-    if b.whole is None:
-        return array
-    axis, begin = b.cut
-    return cut(array, axis, begin, b.shape[axis])
-
-
-def cut(array: Any, axis: int, begin: int, length: int) -> Any:
-    """A part of the rows' arrays along one static axis."""
-    return array[(slice(None),) * (axis + 1) + (slice(begin, begin + length),)]
-
-
 def plain_buffer(b: Buffer) -> Buffer:
     """The buffer as operators know it: channels first."""
     return replace(b, shape=(b.shape[-1], *b.shape[:-1]), last=False) if b.last else b

@@ -37,8 +37,7 @@ def run_watched(interpreter: Interpreter, run: Run) -> None:
         started = time.perf_counter()
         action(run)
         if timed:
-            if run.backend is not None:
-                run.backend.synchronize()
+            run.backend.synchronize()
             BUS.publish(StepTimed(plan.number, number, tuple(step.nodes), time.perf_counter() - started))
         if look:
             _look(plan, run, number)

@@ -3,7 +3,7 @@
 A program evaluates the same function again and again. What follows from the question alone is found once and holds
 until something changes that it follows from (``cntk_lab._changes``). And where plain arrays meet a plan that is one
 native table, nothing is left to do but to copy, to run and to copy back: small models take most of their time here.
-Knows no forms of data but these; everything else goes the general way (``execute``).
+Knows no forms of data but these; everything else goes the general way (``executor``).
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 
 from cntk_lab import _changes
-from cntk_lab import device as devices
-from cntk_lab.device import DeviceDescriptor
 from cntk_lab.engine.arrays.run import State
+from cntk_lab.engine.ask.plans import literals_hold
 from cntk_lab.engine.ask.results import shown
-from cntk_lab.engine.cpu.bind import Binding
+from cntk_lab.engine.cpu.binding import Binding
 from cntk_lab.engine.cpu.guards import row_failed
-from cntk_lab.engine.make.compile import Wanted
-from cntk_lab.engine.plan import Plan, row_symbol
+from cntk_lab.engine.make.wanted import Wanted
+from cntk_lab.engine.plan import row_symbol
+from cntk_lab.engine.tiers.tier import Bound
 from cntk_lab.graph.function import Function
-from cntk_lab.graph.variable import Variable, _Valued
+from cntk_lab.graph.variable import Variable
 from cntk_lab.tensor.feed import single_frames
 from cntk_lab.tensor.layout import Layout
 from cntk_lab.tensor.shape import FREE
@@ -72,7 +72,7 @@ class Table:
     ) -> None:
         plan = binding.native.plan
         self.binding, self.native = binding, binding.native
-        self._moves, self._counts = binding.native.moves, binding.counts
+        self._moves, self._counts = binding.native.arena.moves, binding.counts
         place = {id(b.variable): b.id for b in plan.buffers_of("input")}
         read = [(i, place[id(v)]) for i, v in enumerate(variables) if id(v) in place]
         self._inputs = [(i, binding.fixed[n], binding.moving.get(n)) for i, n in read]
@@ -87,12 +87,12 @@ class Table:
     @property
     def moved(self) -> bool:
         """Whether the table points to memory that is out of use: it must never run again."""
-        return self._moves != self.native.moves
+        return self._moves != self.native.arena.moves
 
     @property
     def in_place(self) -> bool:
         """Whether memory has stayed where it was, and the binding still holds for as many rows."""
-        return self._moves == self.native.moves and self._counts == self.binding.counts
+        return self._moves == self.native.arena.moves and self._counts == self.binding.counts
 
     def go(self, rows: Sequence[Any]) -> None:
         """Run the table on plain rows."""
@@ -119,13 +119,21 @@ class Asked:
     Args:
         at: how often something had changed before the plan was looked for.
         wanted: what is wanted.
-        plan: what computes it.
+        bound: the plan that computes it, ready for its device.
         variables: the arguments.
         state: random streams and carried frames of the function.
     """
 
-    def __init__(self, at: int, wanted: Wanted, plan: Plan, variables: Sequence[Variable], state: State) -> None:
-        self._at, self.wanted, self.plan, self.variables, self.state = at, wanted, plan, variables, state
+    def __init__(
+        self,
+        at: int,
+        wanted: Wanted,
+        bound: Bound,
+        variables: Sequence[Variable],
+        state: State,
+    ) -> None:
+        self._at, self.wanted, self.bound, self.variables = at, wanted, bound, variables
+        self.plan, self.state = bound.plan, state
         self.outputs = (*wanted.outputs, *wanted.roots)
         """What the arguments are for, as messages name it."""
         self.results = [
@@ -133,7 +141,6 @@ class Asked:
             *((f"output {i}", v) for i, v in enumerate(wanted.outputs)),
         ]
         """What the wanted values are called in the plan, with their variables: gradients first."""
-        self._on_cpu = devices.use_default_device().type() == devices.DeviceKind.CPU
         self._plain = plain_inputs(variables)
         self._tables: dict[int, Table] = {}
 
@@ -142,12 +149,11 @@ class Asked:
         """Whether all but data and parameters is as it was, constants whose numbers stand in formulas included."""
         if self._at != _changes.count():
             return False
-        return all(isinstance(v, _Valued) and v.storage.version == version for v, version in self.plan.literals)
+        return literals_hold(self.plan)
 
-    def again(self, arguments: Any, device: DeviceDescriptor | None, *, as_numpy: bool) -> list[Any] | None:
+    def again(self, arguments: Any, *, as_numpy: bool) -> list[Any] | None:
         """The wanted values the short way; None if there is none for these data, and then nothing has been done."""
-        on_cpu = self._on_cpu if device is None else device.type() == devices.DeviceKind.CPU
-        found = plain_rows(self._plain, arguments) if on_cpu and self._tables else None
+        found = plain_rows(self._plain, arguments) if self._tables else None
         if found is None:
             return None
         table = self._tables.get(found[0])

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from cntk_lab.engine.ask.execute import native_of
-from cntk_lab.engine.cpu.report import tiers
-from cntk_lab.engine.plan import Plan
 from cntk_lab.engine.plan.text import lines
+from cntk_lab.engine.tiers.tier import Bound
 
 
-def explain(plan: Plan) -> str:
-    """The steps, one a line: what is computed from what, and on the CPU where each runs and what it costs."""
-    native = native_of(plan)
-    where = tiers(native) if native is not None else ["NumPy"] * len(plan.steps)
+def explain(bound: Bound) -> str:
+    """The steps, one a line: what is computed from what, where each runs and what it costs."""
+    plan = bound.plan
+    where = bound.where()
     found = []
     for step, tier in zip(plan.steps, where, strict=True):
         own, *inside = lines([step], plan.buffers)

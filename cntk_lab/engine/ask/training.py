@@ -14,22 +14,25 @@ from typing import Any
 import numpy as np
 
 from cntk_lab import _changes
-from cntk_lab import device as devices
 from cntk_lab._turn import TURN
 from cntk_lab.engine.arrays.run import Run
 from cntk_lab.engine.ask.asked import Table, plain_inputs, plain_rows
-from cntk_lab.engine.ask.execute import Bound, execute, load, match, new_run, present, state_of
-from cntk_lab.engine.cpu.bind import Binding
-from cntk_lab.engine.make.compile import Update, Wanted, inputs_of, plan_for
+from cntk_lab.engine.ask.match import Matched, match
+from cntk_lab.engine.ask.plans import bound_for
+from cntk_lab.engine.ask.results import present
+from cntk_lab.engine.ask.runs import load, state_of
+from cntk_lab.engine.cpu.binding import Binding
+from cntk_lab.engine.make.wanted import Update, Wanted
 from cntk_lab.engine.plan import Plan, row_symbol
 from cntk_lab.errors import DataError
 from cntk_lab.graph import walk
 from cntk_lab.graph.variable import Variable, _Valued
-from cntk_lab.tensor.arrays import to_host, values_left_host
+from cntk_lab.tensor.arrays import to_host
 from cntk_lab.tensor.layout import Layout
 from cntk_lab.tensor.sparse import SparseRows
 
 _KEPT = 32
+Shared = Callable[[Sequence[Any]], Sequence[Any]]
 Scalars = Callable[[int], Sequence[Mapping[str, float]]]
 
 
@@ -106,10 +109,16 @@ class Program:
         metric: what is reported beside it.
         updates: what learners do, one entry per parameter; empty for evaluation.
         outputs: variables whose values are wanted too.
+        share: sums gradients over all workers before learners get them: arrays in, their sums out, in the same order.
     """
 
     def __init__(
-        self, loss: Variable, metric: Variable | None, updates: Sequence[Update] = (), outputs: Sequence[Variable] = ()
+        self,
+        loss: Variable,
+        metric: Variable | None,
+        updates: Sequence[Update] = (),
+        outputs: Sequence[Variable] = (),
+        share: Shared | None = None,
     ) -> None:
         self.loss, self.metric, self.updates, self.outputs = loss, metric, tuple(updates), tuple(outputs)
         totals = (loss,) if metric is None else (loss, metric)
@@ -119,10 +128,13 @@ class Program:
             totals=totals,
             training=bool(updates),
             updates=self.updates,
+            shared=share is not None,
         )
+        self._share = share
         with TURN:
-            self.plan: Plan = plan_for(self.wanted)
-        self.plan.repeated = True
+            self._bound = bound_for(self.wanted)
+        self._bound.often = True
+        self.plan: Plan = self._bound.plan
         self.arguments = self._arguments()
         self._counted = row_symbol(loss.type.axes or ())
         self._state = state_of(loss.node)
@@ -149,7 +161,7 @@ class Program:
         every = [*(self.outputs), self.loss, *([] if self.metric is None else [self.metric])]
         return [v for v in walk.flat_leaves(every) if v.is_input]
 
-    def samples(self, bound: Bound) -> int:
+    def samples(self, bound: Matched) -> int:
         """How many samples a minibatch counts: rows of the loss, or of the first input if the loss has none."""
         if self._counted:
             layout = bound.layouts.get(self._counted)
@@ -165,13 +177,13 @@ class Program:
         """Number of samples, and the rows of each argument, if a minibatch needs no conversion."""
         return plain_rows(self.plain, arguments) if self.plain else None
 
-    def _bind_plain(self, count: int, rows: Sequence[Any]) -> Bound:
-        bound = Bound()
+    def _bind_plain(self, count: int, rows: Sequence[Any]) -> Matched:
+        bound = Matched()
         bound.rows = {id(v): r for v, r in zip(self.arguments, rows, strict=True)}
         bound.layouts["#"] = Layout.of_samples(count)
         return bound
 
-    def bind(self, arguments: Any) -> Bound:
+    def bind(self, arguments: Any) -> Matched:
         """Match data to the inputs."""
         found = self.plain_rows(arguments)
         if found is not None:
@@ -180,7 +192,7 @@ class Program:
         return match(self.arguments, arguments, every)
 
     def run(
-        self, bound: Bound, scalars: Sequence[Mapping[str, float]] = (), commit: Callable[[], object] | None = None
+        self, bound: Matched, scalars: Sequence[Mapping[str, float]] = (), commit: Callable[[], object] | None = None
     ) -> Totals:
         """One step on bound data.
 
@@ -198,7 +210,7 @@ class Program:
         return None if cut is None or cut.mark.value else Totals(samples, *cut.totals(), {})
 
     def _step(
-        self, bound: Bound, scalars: Sequence[Mapping[str, float]], commit: Callable[[], object] | None
+        self, bound: Matched, scalars: Sequence[Mapping[str, float]], commit: Callable[[], object] | None
     ) -> Totals:
         count = bound.layouts["#"].rows if self.plain else 0
         shortcut = self._shortcuts.get(count)
@@ -227,12 +239,11 @@ class Program:
         found = self._shortcuts.get(count)
         return found if found is not None and found.in_place else None
 
-    def _run(self, bound: Bound, scalars: Sequence[Mapping[str, float]], commit: Callable[[], object] | None) -> Run:
+    def _run(self, bound: Matched, scalars: Sequence[Mapping[str, float]], commit: Callable[[], object] | None) -> Run:
         """One step the general way; remembers the short way for next time if there is one."""
-        plan = self.plan
-        run = new_run(None, self._state, training=bool(self.updates))
-        run.commit = commit or run.commit
-        load(run, plan, bound)
+        run = self._bound.new_run(self._state, training=bool(self.updates))
+        run.commit, run.share = commit or run.commit, self._share or run.share
+        load(run, self._bound, bound)
         if scalars != self._numbers_of:
             self._numbers = {
                 n: np.full((1,), scalars[position][name], dtype) for n, dtype, position, name in self._scalars
@@ -240,11 +251,10 @@ class Program:
             self._numbers_of = scalars
         for n, number in self._numbers.items():
             run.arrays[n] = run.to_device(number)
+        self._bound.bring(storage for _, storage in self._states)
         for n, storage in self._states:
-            if run.backend is not None or values_left_host():
-                storage.move(devices.cpu() if run.backend is None else run.backend.device)
             run.arrays[n] = storage.array[None]
-        binding = execute(plan, run)
+        binding = self._bound.run(run)
         # only where the loss has a row per sample (or the inputs' count is what is counted) the count is the samples
         if self.plain and self._counted in ("", "#") and not self.outputs and binding is not None and binding.single:
             if len(self._shortcuts) >= _KEPT:
@@ -258,7 +268,7 @@ def surely_finite(values: Any) -> bool:
     return math.isfinite(np.vdot(values, values))
 
 
-def check_finite(arguments: Sequence[Variable], bound: Bound) -> None:
+def check_finite(arguments: Sequence[Variable], bound: Matched) -> None:
     """Refuse data that are not numbers.
 
     Raises:
@@ -279,4 +289,4 @@ def check_finite(arguments: Sequence[Variable], bound: Bound) -> None:
             )
 
 
-__all__ = ["Program", "Totals", "Update", "check_finite", "inputs_of"]
+__all__ = ["Program", "Totals", "Update", "check_finite"]

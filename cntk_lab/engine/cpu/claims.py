@@ -31,7 +31,7 @@ from cntk_lab.engine.cpu.thin import use_thin
 from cntk_lab.engine.plan import Call, Contract, Map, Order, Plan
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.extent import axes_of_data
-from cntk_lab.formula.kernel import Kernel
+from cntk_lab.formula.kernel import Kernel, canonical
 from cntk_lab.formula.print_numba import Code, numba_code, supported
 from cntk_lab.tensor.arrays import aligned_empty
 from cntk_lab.tensor.shape import FREE, size
@@ -86,18 +86,6 @@ def native_steps(plan: Plan) -> list[NativeStep | None]:
 
 
 # ---- formulas
-
-
-def canonical(kernel: Kernel) -> Kernel:
-    """The kernel with operands renamed in order, so that equal formulas of different plans share their code."""
-    names = {o.name: f"i{n}" for n, o in enumerate(kernel.inputs)}
-    formulas = e.substitute([f for _, f in kernel.outputs], {old: e.input_(new) for old, new in names.items()})
-    inputs = tuple(replace(o, name=names[o.name]) for o in kernel.inputs)
-    outputs = tuple(
-        (replace(o, name=f"o{n}"), f) for n, ((o, _), f) in enumerate(zip(kernel.outputs, formulas, strict=True))
-    )
-    in_place = tuple((f"o{n}", names[o.name]) for n, (o, _) in enumerate(kernel.outputs) if o.name in names)
-    return Kernel(kernel.domain, kernel.rows, inputs, outputs, kernel.dtype, in_place)
 
 
 class MapStep(NativeStep):
@@ -221,16 +209,6 @@ class CallStep(NativeStep):
         if not size(shape):
             return []
         return [executor.fill_row(binder.address(self.target), size(shape) * np.dtype(b.dtype).itemsize)]
-
-
-def images_of(step: Call, plan: Plan) -> dict[str, int]:
-    """The operands of a step that the backend takes channels last: name -> buffer."""
-    if step.op is None or len(step.writes) != 1:
-        return {}
-    named = {**dict(zip(step.names, step.reads, strict=True)), "result": step.writes[0]}
-    shapes = {name: plan.buffers[n].shape for name, n in named.items()}
-    names = operators.images(f"{step.op.name}.{step.role}", shapes, step.scope)
-    return {name: named[name] for name in names}
 
 
 class OrderStep(NativeStep):

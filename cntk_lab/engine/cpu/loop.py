@@ -21,11 +21,11 @@ from cntk_lab.backends.cpu import packed as packed_products
 from cntk_lab.backends.cpu.executor import AFFINE, LOOKUP, Share, Slabs
 from cntk_lab.engine.arrays.delays import initial_frames
 from cntk_lab.engine.arrays.run import Run
-from cntk_lab.engine.cpu.claims import canonical
 from cntk_lab.engine.cpu.gemm import Matrices, as_matrices, is_static, size_of
 from cntk_lab.engine.cpu.products import pitches
 from cntk_lab.engine.cpu.step import Binder, NativeStep
 from cntk_lab.engine.plan import Contract, Delay, Join, Loop, Map, Part, Plan, Step, View
+from cntk_lab.formula.kernel import canonical
 from cntk_lab.formula.print_numba import Code, numba_code, supported
 from cntk_lab.tensor.arrays import aligned_empty
 from cntk_lab.tensor.layout import Layout

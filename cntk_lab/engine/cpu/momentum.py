@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from cntk_lab.backends.cpu import executor, jit, onednn
-from cntk_lab.engine.cpu.claims import MapStep, canonical
+from cntk_lab.engine.cpu.claims import MapStep
 from cntk_lab.engine.cpu.products import GemmStep
 from cntk_lab.engine.cpu.step import Binder, NativeStep, Readers
 from cntk_lab.engine.plan import Contract, Map, Plan
 from cntk_lab.formula import expr as e
-from cntk_lab.formula.kernel import Kernel, Operand
+from cntk_lab.formula.kernel import Kernel, Operand, canonical
 from cntk_lab.formula.print_numba import numba_code
 from cntk_lab.tensor.arrays import aligned_empty
 from cntk_lab.tensor.shape import size

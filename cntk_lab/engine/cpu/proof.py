@@ -11,25 +11,18 @@ from __future__ import annotations
 
 import copy
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from cntk_lab.backends.cpu.executor import FIELDS
 from cntk_lab.engine.arrays.interpreter import Interpreter
 from cntk_lab.engine.arrays.run import Run
-from cntk_lab.engine.cpu.guards import poisoned, row_failed
 from cntk_lab.engine.plan import Contract, Loop, Plan, Step, View, all_steps
-from cntk_lab.errors import ExecutionError, LabWarning
 from cntk_lab.graph.variable import _Valued
 from cntk_lab.tensor.shape import FREE, size
 from cntk_lab.tensor.sparse import RowSparse, SparseRows
-
-if TYPE_CHECKING:
-    from cntk_lab.engine.cpu.bind import Binding, NativePlan
 
 _SHARE = 0.01
 """Of the time since the plan was made, what the comparison of a training plan may take."""
@@ -37,7 +30,7 @@ _ANYWAY = 0.003
 """Seconds that it may take at once."""
 _NEAR = {"float32": (1e-3, 1e-4, 1e-6), "float64": (1e-8, 1e-9, 1e-14)}
 """Difference below which nobody asks further: relative to the number, to the largest one, and absolute."""
-_SHAKES = 8
+SHAKES = 8
 _LAST_DIGITS = 16
 """Shaken by so many units in the last place."""
 _ROOM = 20.0
@@ -61,9 +54,14 @@ class Proof:
         self.changed = {w for s in all_steps(plan.steps) for w in s.writes if plan.buffers[w].role in _IN_PLACE}
         """Buffers of parameters, constants and states that the plan writes."""
 
-    def due(self, run: Run) -> bool:
-        """Whether the next native run is to be compared."""
-        if not self.plan.repeated:
+    def due(self, run: Run, *, often: bool) -> bool:
+        """Whether the next native run is to be compared.
+
+        Args:
+            run: that run.
+            often: whether the plan surely runs many times, and was not served by NumPy before.
+        """
+        if not often:
             return True
         likely = self.seconds if self.seconds is not None else self._estimate(run)
         return likely <= _ANYWAY + _SHARE * (time.perf_counter() - self._made)
@@ -104,7 +102,7 @@ class Proof:
             if bad is None:
                 continue
             if not others:
-                others += [shaken(i) for i in range(_SHAKES)]
+                others += [shaken(i) for i in range(SHAKES)]
             bad = left(bad, got, want, [o.arrays[number] for o in others])
             if bad.any():
                 first = tuple(int(i) for i in np.argwhere(bad)[0])
@@ -131,98 +129,6 @@ class Proof:
         run.arrays = {**run.arrays, **{n: side.arrays[n] for n in self.plan.outputs.values()}}
         run.given.clear()
         run.state.adopt(side.state)
-
-
-def proved(native: NativePlan, run: Run, interpreter: Interpreter) -> Binding | None:
-    """A native run that is compared with NumPy's.
-
-    Returns:
-        The binding that ran; None if NumPy's results stand in the run, and the plan stays on NumPy.
-    """
-    proof = native.proof
-    assert proof is not None
-    side, start = proof.side(run), proof.side(run)
-    interpreter.run(side)
-    binding = native.serve(run)
-    made, binding.made = binding.made, {}
-    faults = list(proof.differences(run, side, lambda i: shaken_run(proof, interpreter, start, i)))
-    if not faults:
-        if native.guards is None:
-            native.proof = None
-        return binding
-    proof.take_over(run, side)
-    if native.guards is not None:
-        others = [shaken_run(proof, interpreter, start, i) for i in range(_SHAKES)]
-        raise _wrong(native.plan, faults, first_wrong(native.plan, made, side, others))
-    native.plan.made["native"] = None
-    tell(native.plan, faults)
-    return None
-
-
-def tell(plan: Plan, faults: list[str]) -> None:
-    """Say that a plan stays on NumPy, once for each plan."""
-    nodes = ", ".join(dict.fromkeys(n for s in plan.steps for n in s.nodes))
-    warnings.warn(
-        f"native code and NumPy differ in plan {plan.number} {plan.title}; it stays on NumPy, whose numbers you get\n"
-        f"  what:  {'; '.join(faults[:3])}\n"
-        f"  where: {nodes[:300]}\n"
-        "  fix:   none is needed; please report the model and this text: it is a bug of cntk_lab's native tier. "
-        "settings.set_option('checked', True) finds the step",
-        LabWarning,
-        stacklevel=2,
-    )
-
-
-def carefully(binding: Binding, address: int, steps: Sequence[int]) -> None:
-    """Run the rows of a table one by one: look at the zones after each, and keep what each step makes.
-
-    Args:
-        binding: whose table it is; its memory is watched.
-        address: of the table.
-        steps: of which step each row is; -1 for rows between steps.
-    """
-    native, watch = binding.native, binding.watch
-    assert watch is not None
-    for i, number in enumerate(steps):
-        if native.executor.run_address(address + 8 * FIELDS * i, 1) >= 0:
-            raise row_failed(native.plan, i, len(steps))
-        if number < 0:
-            continue
-        step, own = native.plan.steps[number], native.steps[number]
-        watch.check(f"step {number} ({step.kind}) of plan {native.plan.number}")
-        if i + 1 == len(steps) or steps[i + 1] != number:
-            early = own.writes_early() if own is not None else ()
-            for w in early or step.writes:
-                if native.lies_in_arena(w):
-                    binding.made[w] = native.memory(w, binding.rows).copy()
-
-
-def first_wrong(plan: Plan, made: dict[int, Any], side: Run, others: list[Run]) -> str:
-    """The first step whose result differs from NumPy's.
-
-    Args:
-        plan: the plan.
-        made: what steps made, by buffer.
-        side: NumPy's run.
-        others: NumPy's shaken runs.
-    """
-    for i, step in enumerate(plan.steps):
-        for w in (w for s in all_steps([step]) for w in s.writes if w in made):
-            bad = off(made[w], side.arrays[w])
-            unwritten = poisoned(made[w]) == made[w].size  # what other steps do along the way leaves no result
-            if bad is not None and not unwritten:
-                bad = left(bad, made[w], side.arrays[w], [o.arrays[w] for o in others])
-                if bad.any():
-                    return f"step {i} ({step.kind}) of plan {plan.number}, {', '.join(step.nodes)}: {plan.buffers[w]}"
-    return f"plan {plan.number} {plan.title}"
-
-
-def _wrong(plan: Plan, faults: list[str], where: str) -> ExecutionError:
-    return ExecutionError(
-        f"native code and NumPy differ in plan {plan.number}: {'; '.join(faults[:3])}",
-        where=where,
-        fix="a bug of the native tier: report the model; settings.set_option('native', False) avoids it",
-    )
 
 
 # ---- shaken runs
@@ -260,7 +166,7 @@ def _whole(array: Any) -> bool:
 
 def _copied(run: Run) -> Run:
     """Another run on the same data, with random streams and carried frames of its own."""
-    made = Run(dict(run.layouts), run.state.copy(run.xp), run.xp, training=run.training, backend=run.backend)
+    made = Run(dict(run.layouts), run.state.copy(run.xp), training=run.training, backend=run.backend)
     made.arrays = dict(run.arrays)
     return made
 

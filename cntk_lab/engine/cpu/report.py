@@ -5,8 +5,8 @@ Costs are estimates from the plan alone: floating-point operations of products, 
 
 from __future__ import annotations
 
-from cntk_lab.engine.cpu.bind import NativePlan
 from cntk_lab.engine.cpu.claims import MapStep
+from cntk_lab.engine.cpu.native import NativePlan
 from cntk_lab.engine.cpu.sparse import ProductStep, UpdateStep
 from cntk_lab.engine.cpu.step import Absorbed, NativeStep
 from cntk_lab.engine.plan import Call, Contract, Join, Part, Step, View

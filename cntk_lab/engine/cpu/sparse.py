@@ -13,11 +13,12 @@ import numpy as np
 
 from cntk_lab.backends.cpu import executor, jit, sparse_rows, threads
 from cntk_lab.engine.arrays.run import Run
-from cntk_lab.engine.cpu.claims import MapStep, canonical
+from cntk_lab.engine.cpu.claims import MapStep
 from cntk_lab.engine.cpu.gemm import is_static
 from cntk_lab.engine.cpu.step import Binder, NativeStep
 from cntk_lab.engine.plan import Contract, Map, Plan, UpdateRows
 from cntk_lab.errors import DataError
+from cntk_lab.formula.kernel import canonical
 from cntk_lab.formula.print_numba import supported
 from cntk_lab.graph.opdef import Contraction
 from cntk_lab.tensor.arrays import address_of, aligned_empty

@@ -285,7 +285,7 @@ class Backward:
             gradient_of[d.writes[0]] = self._like(d.writes[0])
             if d.reads[0] in active:
                 carry = self._like(d.reads[0])
-                body.append(Delay((gradient_of[d.writes[0]],), (carry,), d.nodes, offset=-d.offset, rows=d.rows))
+                self.builder.emit(Delay((gradient_of[d.writes[0]],), (carry,), d.nodes, offset=-d.offset, rows=d.rows))
                 self._add(d.reads[0], carry)
         after: list[tuple[Step, dict[int, int], int]] = []
         for step in reversed(loop.body):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cntk_lab.engine.make.loops import is_loop, parts_in_order, within_a_frame
-from cntk_lab.engine.plan import Builder, Call, Contract, Delay, Loop, RowSymbol, Spread, Step, View, row_symbol
+from cntk_lab.engine.plan import Builder, Call, Contract, Delay, Loop, Phase, RowSymbol, Spread, Step, View, row_symbol
 from cntk_lab.engine.plan.formulas import align, aligned_output, axes_of, map_step
 from cntk_lab.errors import GraphError
 from cntk_lab.formula import expr as e
@@ -368,8 +368,10 @@ class Lowering:
             number = read_as[name]
             (formula,) = simplify((apply(node.op.updates[name], scope),))
             written = self.value(variable)
-            steps = self.assignments if node.op.has(Trait.STATEFUL) else self.finals
-            steps.append(map_step(self.builder, {written: formula}, [*reads, number], nodes=(node.uid,)))
+            step = map_step(self.builder, {written: formula}, [*reads, number], nodes=(node.uid,))
+            own = node.op.has(Trait.STATEFUL)
+            step.phase = Phase.ASSIGN if own else Phase.KEEP
+            (self.assignments if own else self.finals).append(step)
 
 
 def _read_names(node: Node) -> Iterable[str]:

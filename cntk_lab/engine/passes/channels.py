@@ -1,7 +1,7 @@
 """Channels last: images of convolution chains are kept as (rows x spatial axes x channels) inside a plan.
 
 Convolutions run several times faster on that layout than on CNTK's (channels first), and formulas do not care: their
-domain is permuted with them. Convolutions and poolings name the operands that may lie so (``backends/cpu/rows``);
+domain is permuted with them. Targets name the operands that may lie so;
 formulas between them follow; where another step touches such a value, an :class:`Order` step stands at the border.
 Parameters stay as they are. The pass works on the plan alone: sizes stay symbolic, and every tier runs the result.
 Knows no operator by name.
@@ -12,17 +12,14 @@ measured equal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
-from cntk_lab.engine.plan import Buffer, Call, Contract, Join, Loop, Map, Order, Part, Plan, Step, all_steps
+from cntk_lab.engine.plan import Buffer, Call, Contract, Join, Loop, Map, Order, Part, Phase, Plan, Step, all_steps
+from cntk_lab.engine.plan.target import Images
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.kernel import Kernel, Operand
 from cntk_lab.tensor.shape import FREE, Shape, size
-
-Images = Callable[[Call, Plan], dict[str, int]]
-"""Of a step, the operands (``result`` for what it writes) that may be images, and their buffers; empty if it does not
-care."""
 
 
 def channels_last(plan: Plan, images: Images) -> Plan:
@@ -30,7 +27,7 @@ def channels_last(plan: Plan, images: Images) -> Plan:
 
     Args:
         plan: the plan, before formulas are fused; its steps and buffers are changed.
-        images: says which operands of a step may lie channels last.
+        images: says which operands of a rule may lie channels last.
     """
     chosen = _choose(plan, images)
     if not chosen:
@@ -45,8 +42,8 @@ def channels_last(plan: Plan, images: Images) -> Plan:
         if i in permuted and isinstance(s, Map):
             s.kernel = _permute(s.kernel)
             steps.append(s)
-        elif isinstance(s, Call) and set(images(s, plan).values()) & chosen:
-            fine = set(images(s, plan).values())
+        elif isinstance(s, Call) and set(images_of(s, plan, images).values()) & chosen:
+            fine = set(images_of(s, plan, images).values())
             steps.extend(borders.around(s, set(s.reads) - fine, set(s.writes) - fine))
         else:
             steps.extend(borders.around(s, set(s.reads), set(s.writes)))
@@ -55,6 +52,15 @@ def channels_last(plan: Plan, images: Images) -> Plan:
             plan.outputs[name] = borders.plain(number, steps)
     plan.steps = steps
     return plan
+
+
+def images_of(step: Call, plan: Plan, images: Images) -> dict[str, int]:
+    """The operands of a step that may lie channels last: name -> buffer."""
+    if step.op is None or len(step.writes) != 1:
+        return {}
+    named = {**dict(zip(step.names, step.reads, strict=True)), "result": step.writes[0]}
+    shapes = {name: plan.buffers[n].shape for name, n in named.items()}
+    return {name: named[name] for name in images(f"{step.op.name}.{step.role}", shapes, step.scope)}
 
 
 def last(shape: Shape) -> Shape:
@@ -96,7 +102,7 @@ def _choose(plan: Plan, images: Images) -> set[int]:
         n
         for s in plan.steps
         if isinstance(s, Call)
-        for n in images(s, plan).values()
+        for n in images_of(s, plan, images).values()
         if may(n) and not _neutral(buffers[n].shape)
     }
     while True:
@@ -171,12 +177,13 @@ class _Borders:
     def __init__(self, plan: Plan, chosen: set[int]) -> None:
         self.plan, self.chosen = plan, chosen
         self.copies: dict[int, int] = {}
+        self.writers = {w: s.phase for s in plan.steps for w in s.writes}
 
     def plain(self, number: int, steps: list[Step]) -> int:
         """The buffer with the same value in CNTK's order; adds the step that fills it, once."""
         if number not in self.copies:
             self.copies[number] = self._twin(number)
-            steps.append(Order((number,), (self.copies[number],)))
+            steps.append(Order((number,), (self.copies[number],), phase=self.writers.get(number, Phase.FORWARD)))
         return self.copies[number]
 
     def _twin(self, number: int) -> int:
@@ -193,7 +200,7 @@ class _Borders:
         for n in step.writes:
             if n in writes and n in self.chosen:
                 new[n] = self.copies[n] = self._twin(n)
-                behind.append(Order((new[n],), (n,)))
+                behind.append(Order((new[n],), (n,), phase=step.phase))
         if new:
             _rename(step, new)
         return [*before, step, *behind]

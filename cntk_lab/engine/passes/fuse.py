@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from cntk_lab.engine.plan import Call, Loop, Map, Plan, Step, all_steps
+from cntk_lab.engine.plan import Call, Loop, Map, Plan, Share, Step, all_steps
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.kernel import Kernel, Operand
 from cntk_lab.formula.simplify import simplify
@@ -25,36 +25,36 @@ _LOOK_BACK = 64
 """How many steps back a partner is looked for: keeps fusing linear in the length of the plan."""
 
 _ROUNDS = 3
-Judge = Callable[[Kernel], bool]
+Compiles = Callable[[Kernel], bool]
 
 
-def fuse(plan: Plan, judge: Judge = lambda kernel: True) -> Plan:
+def fuse(plan: Plan, compiles: Compiles = lambda kernel: True) -> Plan:
     """The plan with neighbouring formulas fused; results are the same up to rounding.
 
     Args:
         plan: the plan; its steps are replaced.
-        judge: says of a kernel whether the tiers at hand can run it as one.
+        compiles: whether the target runs formulas as one kernel.
     """
     kept = set(plan.outputs.values())
     steps = _inline_constants(plan, plan.steps)
     steps = without_dead(plan, steps, kept)
-    plan.steps = _fuse_list(plan, steps, kept, judge)
+    plan.steps = _fuse_list(plan, steps, kept, compiles)
     return plan
 
 
-def _fuse_list(plan: Plan, steps: list[Step], kept: set[int], judge: Judge) -> list[Step]:
+def _fuse_list(plan: Plan, steps: list[Step], kept: set[int], compiles: Compiles) -> list[Step]:
     fused: list[Step] = []
     for s in steps:
         if isinstance(s, Loop):
             outside = kept | {r for t in steps if t is not s for u in all_steps([t]) for r in u.reads}
             carried = {r for t in s.body for r in t.reads if not isinstance(t, Map)}
-            s.body = _fuse_list(plan, s.body, outside | carried, judge)
+            s.body = _fuse_list(plan, s.body, outside | carried, compiles)
             written = tuple(w for t in s.body for w in t.writes)
             s.writes = written
             s.reads = tuple(dict.fromkeys(r for t in s.body for r in t.reads if r not in set(written)))
             fused.append(s)
         elif isinstance(s, Map) and FREE not in s.kernel.domain:
-            _place(fused, s, judge)
+            _place(fused, s, compiles)
         else:
             fused.append(s)
     for _ in range(_ROUNDS):
@@ -63,7 +63,7 @@ def _fuse_list(plan: Plan, steps: list[Step], kept: set[int], judge: Judge) -> l
         again: list[Step] = []
         for s in fused:
             if isinstance(s, Map) and FREE not in s.kernel.domain:
-                _place(again, s, judge)
+                _place(again, s, compiles)
             else:
                 again.append(s)
         fused = again
@@ -72,10 +72,12 @@ def _fuse_list(plan: Plan, steps: list[Step], kept: set[int], judge: Judge) -> l
     return _store_only_needed(plan, fused, kept)
 
 
-def _place(items: list[Step], step: Map, judge: Judge) -> None:
+def _place(items: list[Step], step: Map, compiles: Compiles) -> None:
     """Merge a step into the best earlier one, or put it at the end."""
     for i in range(len(items) - 1, max(-1, len(items) - 1 - _LOOK_BACK), -1):
         other = items[i]
+        if isinstance(other, Share):
+            break  # what workers share lies between what comes before and what comes behind
         if not isinstance(other, Map) or not _related(other, step):
             continue
         moved_up = all(not _conflict(items[j], step) for j in range(i + 1, len(items)))
@@ -83,7 +85,7 @@ def _place(items: list[Step], step: Map, judge: Judge) -> None:
         if not (moved_up or moved_down):
             continue
         merged = _merge(other, step)
-        if merged is None or not (_plain(merged.kernel) or judge(merged.kernel)):
+        if merged is None or not (_plain(merged.kernel) or compiles(merged.kernel)):
             continue
         if moved_up:
             items[i] = merged
@@ -155,7 +157,14 @@ def _merge(a: Map, b: Map) -> Map | None:
         ka.dtype,
     )
     nodes = tuple(dict.fromkeys((*a.nodes, *b.nodes)))
-    return Map(tuple(int(n[1:]) for n in used), (*a.writes, *b.writes), nodes, kernel=kernel, rows=a.rows or b.rows)
+    return Map(
+        tuple(int(n[1:]) for n in used),
+        (*a.writes, *b.writes),
+        nodes,
+        phase=a.phase | b.phase,
+        kernel=kernel,
+        rows=a.rows or b.rows,
+    )
 
 
 def _words(step: Map) -> int:

@@ -172,7 +172,7 @@ class _Pass:
             copies = self._apart(reads, axis)
             reads = [copies[i].writes[0] if i in copies else n for i, n in enumerate(reads)]
             self._place(reads, s.writes[0], axis)
-            result += [*copies.values(), Join(tuple(reads), s.writes, s.nodes, axis=axis)]
+            result += _instead_of(s, *copies.values(), Join(tuple(reads), s.writes, s.nodes, axis=axis))
         return [s for s in result if id(s) not in gone]
 
     def _cover(self, s: Map) -> tuple[int, list[Call]] | None:
@@ -240,12 +240,12 @@ class _Pass:
                 after = [] if self._free(target) else [self._copy(self._like(target), target)]
                 part = after[0].reads[0] if after else target
                 self._lie_in(part, source, axis, begin)
-                result += [Part((source,), (part,), s.nodes, axis=axis, begin=begin), *after]
+                result += _instead_of(s, Part((source,), (part,), s.nodes, axis=axis, begin=begin), *after)
             elif what.kind == "join" and self._joins(s, what.axis % len(self._shape(s.writes[0]))):
                 axis = what.axis % len(self._shape(s.writes[0]))
                 copies = self._apart(s.reads, axis)
                 pieces = tuple(copies[i].writes[0] if i in copies else n for i, n in enumerate(s.reads))
-                result += [*copies.values(), Join(pieces, s.writes, s.nodes, axis=axis)]
+                result += _instead_of(s, *copies.values(), Join(pieces, s.writes, s.nodes, axis=axis))
                 self._place(pieces, s.writes[0], axis)
             else:
                 result.append(s)
@@ -398,3 +398,10 @@ def _is_sum(formula: e.Expr) -> bool:
         else:
             return False
     return len({id(x) for x in leaves}) == len(leaves)
+
+
+def _instead_of(step: Step, *steps: Step) -> tuple[Step, ...]:
+    """Steps that stand in the place of one: they are there for what it was there for."""
+    for s in steps:
+        s.phase = step.phase
+    return steps

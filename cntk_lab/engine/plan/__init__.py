@@ -15,7 +15,9 @@ from cntk_lab.engine.plan.steps import Loop as Loop
 from cntk_lab.engine.plan.steps import Map as Map
 from cntk_lab.engine.plan.steps import Order as Order
 from cntk_lab.engine.plan.steps import Part as Part
+from cntk_lab.engine.plan.steps import Phase as Phase
 from cntk_lab.engine.plan.steps import RowSymbol as RowSymbol
+from cntk_lab.engine.plan.steps import Share as Share
 from cntk_lab.engine.plan.steps import Spread as Spread
 from cntk_lab.engine.plan.steps import Step as Step
 from cntk_lab.engine.plan.steps import UpdateRows as UpdateRows

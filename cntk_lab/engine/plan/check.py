@@ -27,8 +27,10 @@ from cntk_lab.engine.plan import (
     Map,
     Order,
     Part,
+    Phase,
     Plan,
     RowSymbol,
+    Share,
     Spread,
     Step,
     View,
@@ -157,9 +159,39 @@ def _loops_add_up(plan: Plan) -> Wrong:
                 yield f"{describe(s)} writes {plan.buffers[w]}, which has other rows"
 
 
+_LASTING = Phase.KEEP | Phase.ASSIGN | Phase.UPDATE
+_PLACE = {phase: i for i, phase in enumerate(Phase)}
+
+
 def _phases(plan: Plan) -> Wrong:
-    if not 0 <= plan.assignments <= plan.finals:
-        yield f"{plan.assignments} assignments among {plan.finals} last steps"
+    begun: dict[int, int] = {}
+    for s in plan.steps:
+        places = [_PLACE[p] for p in s.phase]
+        if not places:
+            yield f"{describe(s)} has none"
+            continue
+        for r in s.reads:
+            if begun.get(r, 0) > max(places):
+                yield f"{describe(s)} of {s.phase.name} reads {plan.buffers[r]}, which is of a later one"
+        begun.update({w: min(places) for w in s.writes if plan.buffers[w].role == "temporary"})
+
+
+def _lasting(plan: Plan) -> Wrong:
+    for s in plan.steps:
+        for w in s.writes:
+            if plan.buffers[w].role in ("parameter", "constant", "state") and not s.phase & _LASTING:
+                yield f"{describe(s)} of {s.phase.name} writes {plan.buffers[w]}"
+
+
+def _sharing(plan: Plan) -> Wrong:
+    shares = [i for i, s in enumerate(plan.steps) if isinstance(s, Share)]
+    for i, s in enumerate(plan.steps):
+        if (i in shares) != bool(s.phase & Phase.SHARE):
+            yield f"{describe(s)} is of {s.phase.name}"
+        if shares and i < max(shares) and s.phase & _LASTING:
+            yield f"{describe(s)} of {s.phase.name} stands before the last of them"
+        if shares and i > min(shares) and s.phase & (Phase.FORWARD | Phase.BACKWARD):
+            yield f"{describe(s)} of {s.phase.name} stands behind the first of them"
 
 
 # ---- shapes and element types
@@ -375,7 +407,9 @@ RULES = (
     Rule("single writer", "a value is written by one step; what is given, by none", _written_once),
     Rule("old values", "parameters, constants and states change behind all that is computed from them", _old_values),
     Rule("loops", "a loop reads and writes what its body does, over one kind of rows", _loops_add_up),
-    Rule("phases", "assignments stand at the end of the steps behind forward and backward", _phases),
+    Rule("phases", "each step has a phase, and reads nothing of a later one", _phases),
+    Rule("lasting", "what outlives the run is written by KEEP, ASSIGN and UPDATE alone", _lasting),
+    Rule("sharing", "gradients are shared behind all that makes them, and before anything lasts", _sharing),
     Rule("kernels", "formulas see buffers with their own rows, shape and element type", _kernels_fit),
     Rule("products", "letters of products have the sizes of what they are read from", _products_fit),
     Rule("calls", "each operand of an operator has its name", _calls_are_named),

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from cntk_lab.engine.plan.steps import Buffer, RowSymbol, Step
+from cntk_lab.engine.plan.steps import Buffer, Phase, RowSymbol, Step
 from cntk_lab.engine.plan.text import lines
 from cntk_lab.graph.variable import Variable
 from cntk_lab.tensor.shape import FREE, Shape
@@ -31,26 +31,16 @@ class Plan:
     """What comes out: a name of ours -> buffer."""
     training: bool = False
     number: int = field(default_factory=lambda: next(_numbers))
-    forward: int = 0
-    """How many steps from the start are the forward pass."""
-    finals: int = 0
-    """How many steps, after forward and backward, write what operators keep."""
-    assignments: int = 0
-    """How many of these, at their end, wait for the backward pass even if that is another run."""
-    repeated: bool = False
-    """Whether it will surely run many times (training)."""
-    runs: int = 0
-    """How often it ran, while native code was not worth compiling."""
     literals: list[tuple[Variable, int]] = field(default_factory=list)
     """Constants whose numbers were written into formulas, with the version they had."""
-    made: dict[str, Any] = field(default_factory=dict, repr=False)
-    """What those who run it made of it. It lies here, and in no table of theirs, because it refers to the plan: so both
-    go when nobody needs the plan.
-    """
 
     def buffers_of(self, role: str) -> Iterator[Buffer]:
         """The buffers with a role."""
         return (b for b in self.buffers if b.role == role)
+
+    def of_phase(self, phase: Phase) -> Iterator[int]:
+        """The places of the steps that are there for a phase, or for one of several."""
+        return (i for i, s in enumerate(self.steps) if s.phase & phase)
 
     def __str__(self) -> str:
         head = f"plan {self.number} {self.title}: {len(self.steps)} steps, {len(self.buffers)} buffers"
@@ -63,6 +53,8 @@ class Builder:
     def __init__(self) -> None:
         self.buffers: list[Buffer] = []
         self.steps: list[Step] = []
+        self.phase = Phase.FORWARD
+        """What the steps that are added now are there for."""
 
     def new(
         self, rows: RowSymbol, shape: Shape, dtype: str, role: str = "temporary", name: str = "", **more: Any
@@ -76,4 +68,5 @@ class Builder:
 
     def emit(self, step: Step) -> None:
         """Add a step at the end."""
+        step.phase = self.phase
         self.steps.append(step)

@@ -7,6 +7,7 @@ Knows no operator by name and no device.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,13 +64,34 @@ class Buffer:
         return f"%{self.id}{f' {self.name}' if self.name else ''} [{self.rows}]{dims}"
 
 
+class Phase(enum.Flag):
+    """What a step is there for; a step that fusing made of several is there for all of theirs.
+
+    The order is that of the plan. What operators keep and what the program assigns is written before learners update:
+    their formulas mean the values that the forward pass saw. Nothing that outlives the run is written before gradients
+    are shared, so that a worker that is cut off while it waits for the others has changed nothing.
+    """
+
+    FORWARD = enum.auto()
+    BACKWARD = enum.auto()
+    SHARE = enum.auto()
+    """Gradients are summed over workers."""
+    KEEP = enum.auto()
+    """What operators keep from run to run: running statistics."""
+    ASSIGN = enum.auto()
+    """What the program itself assigns; waits for the backward pass even if that is another run."""
+    UPDATE = enum.auto()
+    """What learners do."""
+
+
 @dataclass(slots=True)
 class Step:
-    """One step: what it reads and writes, and the nodes of the graph it comes from."""
+    """One step: what it reads and writes, the nodes of the graph it comes from, and what it is there for."""
 
     reads: tuple[int, ...]
     writes: tuple[int, ...]
     nodes: tuple[str, ...] = ()
+    phase: Phase = field(default=Phase.FORWARD, kw_only=True)
 
     @property
     def kind(self) -> str:
@@ -184,6 +206,11 @@ class AddRows(Step):
 @dataclass(slots=True)
 class Fill(Step):
     """The whole of a gradient of which only touched rows are kept, zeros elsewhere."""
+
+
+@dataclass(slots=True)
+class Share(Step):
+    """Values summed over all workers, each under its own number: what data-parallel training puts before updates."""
 
 
 @dataclass(slots=True)

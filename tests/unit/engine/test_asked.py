@@ -7,7 +7,7 @@ import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn
 from cntk_lab.device import DeviceDescriptor, DeviceKind
-from cntk_lab.engine.ask import execute
+from cntk_lab.engine.ask import executor, plans
 from cntk_lab.errors import LabError
 from cntk_lab.events import BUS, StepTimed
 from cntk_lab.graph import ports
@@ -36,14 +36,14 @@ def rows(count=3, width=6):
 def taken(monkeypatch):
     """The number of answers that came the short way."""
     count = [0]
-    run = execute.Asked.again
+    run = executor.Asked.again
 
     def counted(self, *given, **named):
         found = run(self, *given, **named)
         count[0] += found is not None
         return found
 
-    monkeypatch.setattr(execute.Asked, "again", counted)
+    monkeypatch.setattr(executor.Asked, "again", counted)
     return count
 
 
@@ -325,10 +325,10 @@ def test_another_device_is_not_answered_from_the_memory_of_this_one(monkeypatch)
     f.eval({x: data})
     f.eval({x: data})
 
-    def no_run(device, *_, **__):
+    def no_tier(device):
         raise LookupError(device.title)
 
-    monkeypatch.setattr(execute, "new_run", no_run)
+    monkeypatch.setattr(plans, "tier_of", no_tier)
     with pytest.raises(LookupError, match="pretended"):
         f.eval({x: data}, device=DeviceDescriptor(DeviceKind.GPU, 0, "pretended"))
 

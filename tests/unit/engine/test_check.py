@@ -8,14 +8,30 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn
-from cntk_lab.engine.ask import execute
+from cntk_lab.engine.cpu.target import ONEDNN, PLAIN
 from cntk_lab.engine.make import compile
-from cntk_lab.engine.make.compile import Wanted, make_plan
+from cntk_lab.engine.make.compile import make_plan
+from cntk_lab.engine.make.wanted import Wanted
 from cntk_lab.engine.memory import check as memory_check
 from cntk_lab.engine.memory.slots import slots_of
-from cntk_lab.engine.plan import Call, Contract, Delay, Join, Loop, Map, Part, Plan, View, all_steps, check
+from cntk_lab.engine.plan import (
+    Call,
+    Contract,
+    Delay,
+    Join,
+    Loop,
+    Map,
+    Part,
+    Phase,
+    Plan,
+    Share,
+    View,
+    all_steps,
+    check,
+)
 from cntk_lab.errors import ExecutionError
 from cntk_lab.formula import expr as e
+from tests.unit.engine import bounds
 from tests.unit.engine.test_native_plans import MODELS
 from tests.unit.engine.test_shared_memory import SHARED
 
@@ -39,7 +55,7 @@ def _plan(make, *, sequence=False, images=True, gradient=True, fused=True):
     x = C.sequence.input_variable(6, needs_gradient=True) if sequence else C.input_variable(6, needs_gradient=True)
     out = make(x)
     more = {"roots": (out.output,), "gradients": (x, *out.parameters), "training": True} if gradient else {}
-    return make_plan(Wanted(outputs=out.outputs, **more), fused=fused, images=images)
+    return make_plan(Wanted(outputs=out.outputs, **more), ONEDNN if images else PLAIN, fused=fused)
 
 
 def forward():
@@ -60,7 +76,16 @@ def unfused():
 
 def counting():
     c = C.constant(1.0)
-    return make_plan(Wanted(outputs=(C.assign(c, c + 1).output, (c * 3).output)), fused=False)
+    return make_plan(Wanted(outputs=(C.assign(c, c + 1).output, (c * 3).output)), PLAIN, fused=False)
+
+
+def shared():
+    """A step of training whose gradients are summed over workers."""
+    x, w = C.input_variable(3), C.parameter((3, 2), init=1)
+    loss = C.reduce_sum(C.square(C.times(x, w)))
+    updates = tuple(C.sgd([w], 0.1).updates())
+    wanted = Wanted(roots=(loss.output,), totals=(loss.output,), training=True, updates=updates, shared=True)
+    return make_plan(wanted, ONEDNN)
 
 
 def added():
@@ -134,8 +159,30 @@ def nest_loops(plan):
     s.body = [inner]
 
 
-def more_assignments_than_steps(plan):
-    plan.assignments = plan.finals + 1
+def step_without_phase(plan):
+    plan.steps[0].phase = Phase(0)
+
+
+def gradient_that_the_forward_pass_reads(plan):
+    late = next(s for s in reversed(plan.steps) if isinstance(s, Map))
+    late.phase = Phase.FORWARD
+
+
+def update_of_the_forward_pass(plan):
+    plan.steps[-1].phase = Phase.FORWARD
+
+
+def shared_in_the_backward_pass(plan):
+    one(plan, Share).phase = Phase.BACKWARD
+
+
+def update_before_sharing(plan):
+    plan.steps.insert(0, plan.steps.pop())
+
+
+def backward_behind_sharing(plan):
+    at = next(i for i, s in enumerate(plan.steps) if isinstance(s, Share))
+    plan.steps.insert(0, plan.steps.pop(at))
 
 
 def other_rows(plan):
@@ -252,7 +299,12 @@ BROKEN = [
     ("loops", loop, forget_a_write_of_a_loop),
     ("loops", loop, forget_a_read_of_a_loop),
     ("loops", loop, nest_loops),
-    ("phases", counting, more_assignments_than_steps),
+    ("phases", counting, step_without_phase),
+    ("phases", with_gradients, gradient_that_the_forward_pass_reads),
+    ("lasting", counting, update_of_the_forward_pass),
+    ("sharing", shared, shared_in_the_backward_pass),
+    ("sharing", shared, update_before_sharing),
+    ("sharing", shared, backward_behind_sharing),
     ("kernels", forward, other_rows),
     ("kernels", unfused, another_operand_is_read),
     ("kernels", forward, formula_of_a_stranger),
@@ -330,7 +382,7 @@ def test_plans_of_all_models_are_legal_and_lie_apart_in_memory(name, images):
     out, x, _ = MODELS[name]()
     wanted = Wanted(outputs=out.outputs, roots=(out.output,), gradients=(x, *out.parameters), training=True)
     with settings.option(check_plans=True):
-        plan = make_plan(wanted, fused=True, images=images)
+        plan = make_plan(wanted, ONEDNN if images else PLAIN)
     memory_check.check_memory(plan, slots_of(plan, plan.steps))
 
 
@@ -391,6 +443,6 @@ def test_checked_mode_looks_at_plans_and_their_memory(program, monkeypatch):
     with settings.option(checked=True, native_after=0, background_compilation=False):
         got = out.grad({x: data}, [x])
     assert len(looked) == 1
-    assert looked[0] in execute.natives()
+    assert looked[0] in bounds.natives()
     with settings.option(native=False):
         np.testing.assert_allclose(got, out.grad({x: data}, [x]), rtol=1e-4, atol=1e-5)

@@ -7,7 +7,8 @@ import cntk_lab as C
 from cntk_lab.backends.cpu import jit
 from cntk_lab.backends.cpu.backend import CpuBackend
 from cntk_lab.device import DeviceDescriptor, cpu
-from cntk_lab.engine.ask import execute
+from cntk_lab.engine.ask import tiers
+from cntk_lab.engine.cuda import tier
 
 
 class Elsewhere(CpuBackend):
@@ -31,9 +32,11 @@ class Elsewhere(CpuBackend):
 @pytest.fixture
 def elsewhere(monkeypatch):
     backend = Elsewhere()
-    monkeypatch.setattr(execute, "backend_of", lambda device: backend)
+    monkeypatch.setattr(tier, "backend_of", lambda device: backend)
+    tiers._gpu.cache_clear()
     monkeypatch.setattr("cntk_lab.tensor.arrays.to_device", lambda array, device: np.asarray(array))
-    return backend
+    yield backend
+    tiers._gpu.cache_clear()
 
 
 def test_values_and_gradients_on_another_device_are_the_same(elsewhere):

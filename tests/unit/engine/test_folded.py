@@ -6,9 +6,10 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn, threads
-from cntk_lab.engine.ask import execute
-from cntk_lab.engine.make.compile import Wanted, plan_for
+from cntk_lab.engine.ask.plans import plan_for
+from cntk_lab.engine.make.wanted import Wanted
 from cntk_lab.errors import DTypeError
+from tests.unit.engine import bounds
 from tests.unit.engine.tiers import numpy_only
 
 ONES = np.ones((1, 2), np.float32)
@@ -162,18 +163,18 @@ def test_plans_follow_the_switches_of_the_native_tier():
     for _ in range(4):
         out.eval({x: np.ones((2, 4), np.float32)})
     plan = plan_for(Wanted(outputs=out.outputs))
-    first = execute.native_of(plan)
-    assert first is execute.native_of(plan)
+    first = bounds.native_of(plan)
+    assert first is bounds.native_of(plan)
     before = threads.get_num_threads()
     try:
         threads.set_num_threads(before + 1)
-        second = execute.native_of(plan)
+        second = bounds.native_of(plan)
         assert second is not first
         np.testing.assert_array_equal(out.eval({x: np.ones((2, 4), np.float32)}), np.full((2, 3), 4))
     finally:
         threads.set_num_threads(0)
     with settings.option(native=False):
-        assert execute.native_of(plan) is None
-    assert execute.native_of(plan) is not None
+        assert bounds.native_of(plan) is None
+    assert bounds.native_of(plan) is not None
     with settings.option(onednn=False):
         np.testing.assert_array_equal(out.eval({x: np.ones((2, 4), np.float32)}), np.full((2, 3), 4))

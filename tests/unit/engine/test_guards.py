@@ -9,12 +9,12 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import executor, jit, onednn
-from cntk_lab.engine.ask import execute
 from cntk_lab.engine.ask.explain import explain
-from cntk_lab.engine.cpu import bind
 from cntk_lab.engine.cpu import claims as native
+from cntk_lab.engine.cpu import native as native_plans
 from cntk_lab.engine.cpu.guards import Guards, Watch
 from cntk_lab.errors import ExecutionError
+from tests.unit.engine import bounds
 from tests.unit.engine.test_native_plans import MODELS, _flat, _plan
 
 needs_native = pytest.mark.skipif(not (jit.available() and onednn.available()), reason="no numba or no oneDNN here")
@@ -85,7 +85,7 @@ def test_a_row_that_writes_beside_its_buffer_is_named_with_its_step(monkeypatch)
 
 @needs_native
 def test_reading_what_is_out_of_use_is_found(monkeypatch):
-    real = bind.slots_of
+    real = native_plans.slots_of
 
     def too_short(*arguments, **named):
         slots = real(*arguments, **named)
@@ -93,7 +93,7 @@ def test_reading_what_is_out_of_use_is_found(monkeypatch):
             slot.free_after = min(slot.free_after, 0)  # after the product, nobody may read it
         return slots
 
-    monkeypatch.setattr(bind, "slots_of", too_short)
+    monkeypatch.setattr(native_plans, "slots_of", too_short)
     with pytest.raises(ExecutionError, match="memory that is not in use"):
         evaluated()
 
@@ -121,7 +121,7 @@ def test_native_rows_stay_inside_their_buffers(name):
             want = out.grad({x: data}, wrt=wrt, outputs=[out.output])
         with settings.option(background_compilation=False, checked=True, native_after=0):
             got = out.grad({x: data}, wrt=wrt, outputs=[out.output])
-            assert execute.native_of(_plan(out, wrt)).guards is not None
+            assert bounds.native_of(_plan(out, wrt)).guards is not None
         for a, b in zip(_flat(got), _flat(want), strict=True):
             # gradients through normalization are small differences of large sums
             np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5 * max(1, np.abs(b).max(initial=0)))
@@ -130,7 +130,7 @@ def test_native_rows_stay_inside_their_buffers(name):
 @pytest.mark.skipif(not (jit.available() and onednn.available()), reason="no numba or no oneDNN here")
 def test_a_plan_tells_where_its_steps_run():
     out, x, _ = MODELS["attention"]()
-    text = explain(_plan(out, [x, *out.parameters]))
+    text = explain(bounds.bound_of(_plan(out, [x, *out.parameters])))
     assert "# cblas one by one, or oneDNN if large, 288 flop/row" in text  # 2 x 6 x 6 x 4: queries by keys
     assert "ns/row" in text
     assert "NumPy" not in text

@@ -6,8 +6,8 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn
-from cntk_lab.engine.ask import execute
 from cntk_lab.engine.cpu import momentum
+from tests.unit.engine import bounds
 
 pytestmark = pytest.mark.skipif(not (jit.available() and onednn.available()), reason="no numba or no oneDNN here")
 
@@ -27,7 +27,7 @@ def train(native, rates, momenta, rows=(20, 20, 7, 64, 70), unit_gain=False):
             z.parameters, rates[0], momenta[0], unit_gain=unit_gain, minibatch_size=C.learners.IGNORE
         )
         trainer = C.Trainer(z, C.cross_entropy_with_softmax(z, y), learner)
-        before = set(execute.natives())
+        before = set(bounds.natives())
         for round_ in range(3):
             for n in rows:
                 data = {
@@ -38,7 +38,7 @@ def train(native, rates, momenta, rows=(20, 20, 7, 64, 70), unit_gain=False):
                 jit.finish(120)
             learner.reset_learning_rate(C.learning_parameter_schedule(rates[(round_ + 1) % len(rates)]))
             learner.change_momentum(momenta[(round_ + 1) % len(momenta)])
-        plans = [n for p, n in execute.natives().items() if p not in before]
+        plans = [n for p, n in bounds.natives().items() if p not in before]
         blended = sum(isinstance(s, momentum._Blended) for n in plans for s in n.steps)
         return [p.value for p in z.parameters], blended
 
@@ -83,11 +83,11 @@ def test_other_formulas_keep_their_gradient(name):
     x, y = C.input_variable(5), C.input_variable(3)
     z = C.times(x, C.parameter((5, 3), init=0.1))
     trainer = C.Trainer(z, C.cross_entropy_with_softmax(z, y), OTHER[name](z.parameters))
-    before = set(execute.natives())
+    before = set(bounds.natives())
     for _ in range(3):
         trainer.train_minibatch({x: np.ones((4, 5), np.float32), y: np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]})
         jit.finish(120)
-    plans = [n for p, n in execute.natives().items() if p not in before]
+    plans = [n for p, n in bounds.natives().items() if p not in before]
     assert plans
     assert not any(isinstance(s, momentum._Blended) for n in plans for s in n.steps)
 

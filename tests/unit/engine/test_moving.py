@@ -6,7 +6,7 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn
-from cntk_lab.engine.ask import execute
+from tests.unit.engine import bounds
 
 pytestmark = pytest.mark.skipif(not (jit.available() and onednn.available()), reason="no numba or no oneDNN here")
 _rng = np.random.default_rng(5)
@@ -30,7 +30,7 @@ def warm(f, *rows):
 
 def bindings(f):
     # the plans of this function that ran natively
-    return [b for n in execute.natives().values() for b in n._bindings.values()]
+    return [b for n in bounds.natives().values() for b in n._bindings.values()]
 
 
 @pytest.mark.parametrize("rows", [64, 65, 500, 512])

@@ -7,11 +7,11 @@ import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import executor, frames, jit
 from cntk_lab.engine.arrays.delays import sum_per_sequence
-from cntk_lab.engine.ask import execute
 from cntk_lab.engine.cpu.frames import FrameStep
 from cntk_lab.errors import SequenceError
 from cntk_lab.ops.sequence._frames import max_frames, sum_frames
 from cntk_lab.tensor.layout import Layout
+from tests.unit.engine import bounds
 
 pytestmark = pytest.mark.skipif(not jit.available(), reason="no numba here")
 _rng = np.random.default_rng(9)
@@ -172,7 +172,7 @@ def test_loops_and_frames_are_one_table():
     for _ in range(3):
         trainer.train_minibatch(feed)
         jit.finish(300)
-    native = max(execute.natives().items(), key=lambda item: item[0].number)[1]
+    native = max(bounds.natives().items(), key=lambda item: item[0].number)[1]
     (binding,) = native._bindings.values()
     assert sum(isinstance(s, FrameStep) for s in native.steps) >= 6
     assert len(binding.tables) == 1

@@ -6,10 +6,11 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn, threads
-from cntk_lab.engine.ask import execute
+from cntk_lab.engine.ask.plans import plan_for
 from cntk_lab.engine.cpu.loop import LoopStep
-from cntk_lab.engine.make.compile import Wanted, plan_for
+from cntk_lab.engine.make.wanted import Wanted
 from cntk_lab.engine.plan import Loop
+from tests.unit.engine import bounds
 
 pytestmark = pytest.mark.skipif(not jit.available(), reason="no numba here")
 
@@ -58,7 +59,7 @@ def test_loops_agree_with_numpy_for_any_lengths(dtype, backward, count):
     finally:
         threads.set_num_threads(before)
     plan = plan_for(Wanted(gradients=(*parameters, x), roots=(out.output,), training=True))
-    found = execute.native_of(plan)
+    found = bounds.native_of(plan)
     assert found is not None
     loops = [own for s, own in zip(plan.steps, found.steps, strict=True) if isinstance(s, Loop)]
     assert len(loops) == 2
@@ -86,7 +87,7 @@ def test_large_weights_are_packed_for_slabs_of_few_rows_and_not_for_many(count):
                 for got, want in zip(native[x], gradients[x], strict=True):
                     np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
             plan = plan_for(Wanted(gradients=(*parameters, x), roots=(out.output,), training=True))
-            found = execute.native_of(plan)
+            found = bounds.native_of(plan)
             packed = [own._bound._packed for own in found.steps if isinstance(own, LoopStep)]
     finally:
         threads.set_num_threads(before)

@@ -7,10 +7,11 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn
-from cntk_lab.engine.ask import execute
-from cntk_lab.engine.make.compile import Wanted, plan_for
+from cntk_lab.engine.ask.plans import plan_for
+from cntk_lab.engine.make.wanted import Wanted
 from cntk_lab.engine.plan import Call, Join, Loop, Map, Order, Part, all_steps
 from cntk_lab.formula import expr as e
+from tests.unit.engine import bounds
 
 pytestmark = pytest.mark.skipif(not (jit.available() and onednn.available()), reason="no numba or no oneDNN here")
 _rng = np.random.default_rng(11)
@@ -133,7 +134,7 @@ def test_native_plans_agree_with_numpy(name):
             want = out.grad({x: data}, wrt=wrt, outputs=[out.output])
         with settings.option(background_compilation=False, native_after=0):
             got = out.grad({x: data}, wrt=wrt, outputs=[out.output])
-            assert execute.native_of(_plan(out, wrt)).ready()
+            assert bounds.native_of(_plan(out, wrt)).ready()
         for a, b in zip(_flat(got), _flat(want), strict=True):
             # sums of many numbers of both signs: what cancels leaves the rounding of the largest
             np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5 * max(1.0, float(np.abs(b).max())))
@@ -171,7 +172,7 @@ def test_attention_has_no_copies():
     plan, found = kinds("attention")
     assert not any(isinstance(s, Call) for s in plan.steps)
     assert found.count(Join) == 4
-    native = execute.native_of(plan)
+    native = bounds.native_of(plan)
     assert all(
         own is not None
         for s, own in zip(plan.steps, native.steps, strict=True)
@@ -183,7 +184,7 @@ def test_attention_has_no_copies():
 def test_slices_and_pieces_that_lie_elsewhere_too_are_copied_not_left_to_numpy(name):
     """The gates of a GRU belong to two products' gradients; first and last frames are made by operators."""
     plan, _ = kinds(name)
-    native = execute.native_of(plan)
+    native = bounds.native_of(plan)
     left = [s.kind for s, own in zip(plan.steps, native.steps, strict=True) if own is None]
     assert not set(left) - {"Part", "Join", "View"}
 

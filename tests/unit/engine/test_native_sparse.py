@@ -9,12 +9,13 @@ from cntk_lab import settings
 from cntk_lab.backends.cpu import executor, jit, sparse_rows
 from cntk_lab.engine.arrays.products import contraction, touched_rows
 from cntk_lab.engine.arrays.run import Run, State
-from cntk_lab.engine.ask import execute
 from cntk_lab.engine.ask.explain import explain
+from cntk_lab.engine.ask.plans import plan_for
 from cntk_lab.engine.cpu.sparse import ProductStep, SparseStep, TouchedStep, touched_by
-from cntk_lab.engine.make.compile import Wanted, plan_for
+from cntk_lab.engine.make.wanted import Wanted
 from cntk_lab.graph.opdef import Contraction
 from cntk_lab.tensor.sparse import SparseRows
+from tests.unit.engine import bounds
 
 pytestmark = pytest.mark.skipif(not jit.available(), reason="no numba here")
 _rng = np.random.default_rng(5)
@@ -238,9 +239,9 @@ def test_every_product_with_sparse_rows_has_a_native_row():
     x, y, _, loss, _ = tagger("sgd", np.float32)
     updates = tuple(C.adam(loss.parameters, RATE, MOMENTUM).updates())
     plan = plan_for(Wanted(roots=loss.outputs, totals=loss.outputs, training=True, updates=updates))
-    native = execute.native_of(plan)
+    native = bounds.native_of(plan)
     assert len([s for s in native.steps if isinstance(s, SparseStep)]) == 5
-    text = explain(plan)
+    text = explain(bounds.bound_of(plan))
     assert "NumPy" not in text
     assert text.count(f"# kernel, {2 * WIDTH} flop/stored value") == 2  # a word's row of the table, and its gradient
     assert text.count("# kernel, 2 flop/stored value") == 2  # a tag's score, and its gradient

@@ -6,11 +6,11 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, thin, threads
-from cntk_lab.engine.ask import execute
 from cntk_lab.engine.cpu import thin as native_thin
 from cntk_lab.engine.cpu.gemm import as_matrices
 from cntk_lab.engine.cpu.thin import Form, ThinStep, form_of, worth
 from cntk_lab.graph.opdef import Contraction
+from tests.unit.engine import bounds
 
 native = pytest.mark.skipif(not thin.available(), reason="no numba, or no processor with vectors of 16 floats")
 ROWS = (20, 1, 7, 64, 70, 0, 65)
@@ -67,7 +67,7 @@ def train(learner, *, use_native=True, rows=ROWS, rounds=2, hidden=65, **options
         z = h + C.parameter(init=rng.normal(size=10).astype(np.float32))
         loss = C.cross_entropy_with_softmax(z, y)
         trainer = C.Trainer(z, loss, LEARNERS[learner](z.parameters))
-        before = set(execute.natives())
+        before = set(bounds.natives())
         for _ in range(rounds):
             for n in rows:
                 data = {
@@ -77,7 +77,7 @@ def train(learner, *, use_native=True, rows=ROWS, rounds=2, hidden=65, **options
                 if n:
                     trainer.train_minibatch(data)
                 jit.finish(120)
-        steps = [s for p, n in execute.natives().items() if p not in before for s in n.steps]
+        steps = [s for p, n in bounds.natives().items() if p not in before for s in n.steps]
         thin_steps = [(s.form.name, s.finish.word) for s in steps if isinstance(s, ThinStep)]
         return [p.value for p in z.parameters], thin_steps
 
@@ -146,12 +146,12 @@ def test_numpy_serves_while_the_kernel_is_compiled(monkeypatch):
     pending = jit.Handle("0")
     monkeypatch.setattr(thin, "kernel", lambda *_: pending)
     monkeypatch.setattr(jit, "finish", lambda *_: False)
-    before = set(execute.natives())
+    before = set(bounds.natives())
     got, _ = train("sgd", rounds=1)
     wanted, _ = train("sgd", rounds=1, use_native=False)
     for a, b in zip(got, wanted, strict=True):
         assert np.array_equal(a, b)
-    plans = [n for p, n in execute.natives().items() if p not in before]
+    plans = [n for p, n in bounds.natives().items() if p not in before]
     learners = [s for n in plans for s in n.steps if isinstance(s, native_thin._Learner)]
     assert learners
     assert not any(n.ready() for n in plans)
@@ -192,14 +192,14 @@ def test_scores_with_a_bias_equal_the_reference(activation):
     w, b = rng.normal(size=(64, 10)).astype(np.float32), rng.normal(size=10).astype(np.float32)
     x = C.input_variable(64)
     z = activation(C.times(x, C.parameter(init=w)) + C.parameter(init=b))
-    before = set(execute.natives())
+    before = set(bounds.natives())
     for rows in (3, 64, 129):
         data = rng.normal(size=(rows, 64)).astype(np.float32)
         with settings.option(native=False):
             wanted = z.eval({x: data})
         with settings.option(background_compilation=False, checked=rows == 64):
             assert np.allclose(z.eval({x: data}), wanted, rtol=1e-5, atol=1e-5)
-    found = [s for p, n in execute.natives().items() if p not in before for s in n.steps if isinstance(s, ThinStep)]
+    found = [s for p, n in bounds.natives().items() if p not in before for s in n.steps if isinstance(s, ThinStep)]
     words = {"relu": "bias relu", "none": "bias"}
     name = next((k for k, f in (("relu", C.relu), ("tanh", C.tanh)) if f is activation), "none")
     assert {s.finish.word for s in found} == ({words[name]} if name in words else set())

@@ -8,9 +8,13 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.engine.ask.explain import explain
-from cntk_lab.engine.make.compile import Wanted, make_plan, plan_for
+from cntk_lab.engine.ask.plans import plan_for
+from cntk_lab.engine.cpu.target import PLAIN
+from cntk_lab.engine.make.compile import make_plan
+from cntk_lab.engine.make.wanted import Wanted
 from cntk_lab.engine.memory.slots import lifetimes, slots_of
 from cntk_lab.events import BUS, PlanCompiled
+from tests.unit.engine import bounds
 
 
 def perceptron(seed=0, dtype=np.float32):
@@ -52,7 +56,7 @@ def test_another_minibatch_size_is_no_new_plan():
 
 def test_fusing_leaves_one_formula_for_each_layer():
     h, _, parameters = perceptron()
-    plan = make_plan(Wanted(roots=(h.output,), gradients=tuple(parameters), training=True), fused=True)
+    plan = make_plan(Wanted(roots=(h.output,), gradients=tuple(parameters), training=True), PLAIN)
     kinds = [s.kind for s in plan.steps]
     assert kinds.count("Contract") == 8  # three forward, three for weights, two backward
     assert kinds.count("Map") <= 6
@@ -60,7 +64,7 @@ def test_fusing_leaves_one_formula_for_each_layer():
 
 def test_memory_plan_never_overlaps_live_buffers():
     h, _, parameters = perceptron()
-    plan = make_plan(Wanted(roots=(h.output,), gradients=tuple(parameters), training=True), fused=True)
+    plan = make_plan(Wanted(roots=(h.output,), gradients=tuple(parameters), training=True), PLAIN)
     lives = lifetimes(plan, plan.steps)
     for slot in slots_of(plan, plan.steps):
         spans = sorted(lives[b] for b in slot.buffers)
@@ -70,11 +74,11 @@ def test_memory_plan_never_overlaps_live_buffers():
 def test_a_plan_prints_every_step():
     h, _, parameters = perceptron()
     plan = plan_for(Wanted(roots=(h.output,), gradients=tuple(parameters), training=True))
-    assert len(explain(plan).splitlines()) == len(plan.steps)
+    assert len(explain(bounds.bound_of(plan)).splitlines()) == len(plan.steps)
 
 
 def test_only_what_is_asked_is_computed():
     h, _, parameters = perceptron()
-    everything = make_plan(Wanted(roots=(h.output,), gradients=tuple(parameters), training=True), fused=True)
-    last = make_plan(Wanted(roots=(h.output,), gradients=(parameters[-1],), training=True), fused=True)
+    everything = make_plan(Wanted(roots=(h.output,), gradients=tuple(parameters), training=True), PLAIN)
+    last = make_plan(Wanted(roots=(h.output,), gradients=(parameters[-1],), training=True), PLAIN)
     assert sum(s.kind == "Contract" for s in last.steps) == 3 < sum(s.kind == "Contract" for s in everything.steps)

@@ -9,10 +9,13 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit
-from cntk_lab.engine.ask import execute
+from cntk_lab.engine.ask.plans import bound_for
+from cntk_lab.engine.ask.runs import state_of
 from cntk_lab.engine.cpu import claims as native
 from cntk_lab.engine.cpu.proof import Proof
+from cntk_lab.engine.make.wanted import Wanted
 from cntk_lab.errors import LabWarning
+from tests.unit.engine import bounds
 
 pytestmark = pytest.mark.skipif(not jit.available(), reason="no numba here")
 ROWS = np.arange(8, dtype=np.float32).reshape(2, 4) / 8
@@ -68,9 +71,9 @@ def test_a_wrong_kernel_never_moves_a_parameter(broken):
 def test_a_right_plan_is_compared_once_and_then_takes_the_short_way():
     x, _, z = model()
     with settings.option(native_after=0, background_compilation=False):
-        before = set(execute.natives())
+        before = set(bounds.natives())
         z.eval({x: ROWS})
-        (made,) = [n for p, n in execute.natives().items() if p not in before]
+        (made,) = [n for p, n in bounds.natives().items() if p not in before]
         assert made.proof is None
 
 
@@ -96,16 +99,15 @@ def test_a_gradient_that_is_nothing_but_rounding_is_no_difference():
 
 def test_a_large_training_plan_waits_until_the_comparison_is_a_hundredth_of_its_time(monkeypatch):
     _, _, z = model()
-    plan = execute.plan_for(execute.Wanted(outputs=z.outputs))
-    run = execute.new_run(None, execute.state_of(z.node), training=False)
-    plan.repeated = True
+    bound = bound_for(Wanted(outputs=z.outputs))
+    plan, run = bound.plan, bound.new_run(state_of(z.node), training=False)
     now = [100.0]
     monkeypatch.setattr("cntk_lab.engine.cpu.proof.time.perf_counter", lambda: now[0])
     proof = Proof(plan)
-    assert proof.due(run)  # a small one costs nothing
+    assert proof.due(run, often=True)  # a small one costs nothing
     proof.seconds = 1.0
-    assert not proof.due(run)
+    assert not proof.due(run, often=True)
     now[0] = 199.0
-    assert not proof.due(run)
+    assert not proof.due(run, often=True)
     now[0] = 200.0
-    assert proof.due(run)
+    assert proof.due(run, often=True)

@@ -6,7 +6,7 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn
-from cntk_lab.engine.ask import execute
+from tests.unit.engine import bounds
 
 pytestmark = pytest.mark.skipif(not (jit.available() and onednn.available()), reason="no numba or no oneDNN here")
 COUNTS = (70, 128, 65, 100, 64, 3, 129, 128, 70, 192)
@@ -94,11 +94,11 @@ def test_every_count_in_any_order_equals_the_reference(name):
 def test_counts_of_the_same_memory_share_a_binding():
     z, loss, data = recurrent()
     trainer = C.Trainer(z, loss, C.sgd(z.parameters, 0.1))
-    before = set(execute.natives())
+    before = set(bounds.natives())
     for rows in (100, 90, 110, 128, 65, 66):
         trainer.train_minibatch(data(rows))
         jit.finish(120)
-    plan = next(n for p, n in execute.natives().items() if p not in before)
+    plan = next(n for p, n in bounds.natives().items() if p not in before)
     trainer.train_minibatch(data(67))
     bound = {b.counts for b in plan._bindings.values()}
     assert len({n for counts in bound for n in counts if n > 64}) == 1

@@ -13,7 +13,7 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, threads
-from cntk_lab.engine.ask.execute import natives
+from cntk_lab.engine.cpu.tier import natives
 
 SECONDS = float(os.environ.get("CNTK_LAB_STRESS", "1"))
 THREADS = 8

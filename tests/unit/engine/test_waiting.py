@@ -11,13 +11,14 @@ from cntk_lab import settings
 from cntk_lab.backends.cpu import onednn
 from cntk_lab.engine.arrays.interpreter import Interpreter
 from cntk_lab.engine.arrays.run import Run, State
-from cntk_lab.engine.ask import execute
+from cntk_lab.engine.ask import plans
+from cntk_lab.engine.ask.plans import plan_for
 from cntk_lab.engine.cpu import waiting
 from cntk_lab.engine.cpu.waiting import WaitingInterpreter
-from cntk_lab.engine.make import compile as compile_
-from cntk_lab.engine.make.compile import Wanted, plan_for
+from cntk_lab.engine.make.wanted import Wanted
 from cntk_lab.graph import ports
 from cntk_lab.tensor.layout import Layout
+from tests.unit.engine import bounds
 
 pytestmark = pytest.mark.skipif(not onednn.available(), reason="no oneDNN here")
 _rng = np.random.default_rng(2)
@@ -92,11 +93,12 @@ def test_what_was_made_of_a_plan_goes_with_it():
     plan = plan_of(x, out)
     with settings.option(native_after=0, background_compilation=False):
         out.grad({x: data}, wrt=[x, *out.parameters], outputs=out.outputs)
-    for make in (execute.interpreter_of, execute.waiting_of):
-        results(make(plan), plan, 64)
-    made = [weakref.ref(plan), *(weakref.ref(plan.made[what]) for what in ("interpreter", "waiting", "native"))]
-    compile_._cache.clear()
+    bound = bounds.bound_of(plan)
+    for made in (bound.interpreter, bound.waiting):
+        results(made, plan, 64)
+    made = [weakref.ref(x) for x in (plan, bound, bound.interpreter, bound.waiting, bound.native)]
+    plans._cache.clear()
     ports.use("executor")._memory._asked.clear()
-    del x, out, plan
+    del x, out, plan, bound
     gc.collect()
     assert [r() for r in made] == [None] * len(made)

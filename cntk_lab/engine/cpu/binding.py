@@ -1,232 +1,57 @@
 """Binding: a plan and the row counts of a minibatch become a table of native rows with addresses in it.
 
-Each step is given to the CPU's native tier if that has a row for it (see ``claims``); what has none stays a NumPy
-step in the same plan. Temporaries lie in an arena that only grows. Recent bindings are kept by their row counts, so
-a minibatch of a size seen before costs a look-up.
+Each step that has a native form gives its rows; what has none stays a NumPy step in the same plan. Recent bindings are
+kept by their row counts, so a minibatch of a size seen before costs a look-up.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from cntk_lab import settings
 from cntk_lab.backends.cpu import executor as executors
 from cntk_lab.engine.arrays.delays import carry
 from cntk_lab.engine.arrays.interpreter import Interpreter
-from cntk_lab.engine.arrays.run import Run, first_lasting
-from cntk_lab.engine.arrays.slabs import part_of
-from cntk_lab.engine.cpu.claims import native_steps
-from cntk_lab.engine.cpu.frames import frame_steps
+from cntk_lab.engine.arrays.run import Run
 from cntk_lab.engine.cpu.guards import Guards, Watch, refuse_poison, row_failed
-from cntk_lab.engine.cpu.loop import LoopStep, native_loops
-from cntk_lab.engine.cpu.momentum import blend
-from cntk_lab.engine.cpu.proof import Proof, carefully
-from cntk_lab.engine.cpu.sparse import SparseStep, sparse_steps
+from cntk_lab.engine.cpu.loop import LoopStep
 from cntk_lab.engine.cpu.step import Absorbed, NativeStep
-from cntk_lab.engine.memory import check as memory_check
+from cntk_lab.engine.memory.arena import PIECE, Arena, padded
 from cntk_lab.engine.memory.moving import WORTH, Moving, Setter
-from cntk_lab.engine.memory.slots import slots_of, source_of
-from cntk_lab.engine.plan import Buffer, Call, Delay, Join, Loop, Part, Plan, RowSymbol, View, all_steps, check
-from cntk_lab.graph.opdef import Trait
+from cntk_lab.engine.memory.places import part_of
+from cntk_lab.engine.plan import Buffer, Delay, Join, Loop, Part, Plan, RowSymbol, View
 from cntk_lab.tensor.arrays import address_of, aligned_empty
-from cntk_lab.tensor.shape import FREE, size
+from cntk_lab.tensor.shape import size
 from cntk_lab.tensor.sparse import SparseRows
 
 _KEPT = 32
-_PIECE = 64
-"""Counts of rows up to this one are taken exactly; larger ones share memory and primitives in steps of it or more."""
 
 
-def why_not_native(plan: Plan) -> str | None:
-    """Why a plan cannot be bound to fixed memory, or None: sizes must follow from the row counts of its inputs."""
-    if not settings.flag("native"):
-        return "switched off (option native)"
-    for b in plan.buffers:
-        if FREE in b.shape and b.role != "temporary":
-            return f"{b} has a dimension that is known only per minibatch"
-        if b.sparse and b.role != "input":
-            return f"{b} is sparse"
-    for s in all_steps(plan.steps):
-        if isinstance(s, Call) and s.op is not None and s.op.has(Trait.NEW_LAYOUT):
-            return f"{s.op.name} makes a number of rows that depends on data"
-        for w in s.writes:
-            if FREE in plan.buffers[w].shape:
-                return f"{plan.buffers[w]} has a dimension that is known only per minibatch"
-    return None
+class Native(Protocol):
+    """What a binding asks of the plan it binds."""
 
-
-class NativePlan:
-    """A plan on the CPU's native tier.
-
-    Args:
-        plan: the plan; :func:`why_not_native` must have nothing against it.
-        interpreter: the same plan on NumPy: serves the steps that have no native row.
-    """
-
-    def __init__(self, plan: Plan, interpreter: Interpreter) -> None:
-        self.plan, self.interpreter = plan, interpreter
-        self.steps = native_steps(plan)
-        blend(plan, self.steps)
-        for family in (native_loops(plan, plan.steps), sparse_steps(plan), frame_steps(plan)):
-            self.steps[:] = [family.get(i, own) for i, own in enumerate(self.steps)]
-        self.executor = executors.load()
-        self.proof: Proof | None = Proof(plan)
-        """What it still owes: a comparison with NumPy."""
-        self._source = source_of(plan)
-        self.guards = Guards() if settings.flag("checked") else None
-        written = {t: i for i, s in enumerate(self.steps) if s for t in s.writes_early()}
-        self._slots = slots_of(plan, plan.steps, share=self.guards is None, written_at=written)
-        if check.wanted():
-            biases = {r: i for i, s in reversed(list(enumerate(self.steps))) if s for r in s.reads_early()}
-            memory_check.check_memory(plan, self._slots, written, biases)
-        self._slot_of = {b: i for i, slot in enumerate(self._slots) for b in slot.buffers}
-        self._arena: list[Any] = [np.empty(0, np.uint8)] * len(self._slots)
-        self._homes: dict[int, Any] = {}
-        self._bindings: OrderedDict[tuple[int, ...], Binding] = OrderedDict()
-        self.carrying = [
-            (s, d)
-            for i, s in enumerate(plan.steps)
-            if isinstance(s, Loop) and isinstance(self.steps[i], LoopStep)
-            for d in s.body
-            if isinstance(d, Delay) and d.key and d.offset > 0
-        ]
-        touched = {n for s in all_steps(plan.steps) for n in (*s.reads, *s.writes)} | set(plan.outputs.values())
-        self._symbols = sorted({b.rows for b in plan.buffers if b.rows and (b.role != "temporary" or b.id in touched)})
-        """Row symbols that a run knows: those of values that are no longer computed are not among them."""
-        self._exact = {
-            plan.buffers[b].rows
-            for s, own in zip(plan.steps, self.steps, strict=True)
-            if own is not None and own.exact
-            for b in (*s.reads, *s.writes)
-        }
-        """Row symbols of which each count needs a binding of its own."""
-        dense = [s for s, own in zip(plan.steps, self.steps, strict=True) if own and not isinstance(own, SparseStep)]
-        native_reads = {r for s in dense for r in s.reads}
-        self.sparse = {b.id for b in plan.buffers if b.sparse}
-        self.left_sparse = self.sparse - native_reads
-        """Sparse inputs that no native step reads as rows of dense memory: they need none."""
-        self.moves = 0
-        """How often memory has moved: bindings made before are out of date."""
-        early = (i for i, own in enumerate(self.steps) if own is not None and own.lasting)
-        self.lasting = min(first_lasting(plan), next(early, len(plan.steps)))
-        """The first step that writes what outlives the run."""
-        self.running = False
-        """Whether a run is under way: its memory is not free for another one, which the user's code may ask for."""
-
-    def ready(self) -> bool:
-        """Whether every kernel that will be used is compiled; those that failed stay on NumPy."""
-        guarded = self.guards is None or self.guards.ready()
-        return self.executor.ready() and guarded and all(s is None or s.ready() for s in self.steps)
-
-    def failed(self) -> bool:
-        """Whether native code will never run here."""
-        return self.executor.failure() is not None
-
-    def binding(self, run: Run) -> Binding:
-        """The binding for the row counts of a run; counts that share memory share a binding."""
-        counts = tuple(run.rows(s) for s in self._symbols)
-        key = tuple(n if s in self._exact else self.padded(n) for s, n in zip(self._symbols, counts, strict=True))
-        found = self._bindings.get(key)
-        if found is not None:
-            self._bindings.move_to_end(key)
-            if found.counts != counts:
-                found.resize(counts)
-            return found
-        self._grow(dict(zip(self._symbols, counts, strict=True)))
-        found = self._bindings[key] = Binding(self, self._symbols, counts)
-        while len(self._bindings) > _KEPT:
-            self._bindings.popitem(last=False)
-        return found
-
-    def serve(self, run: Run) -> Binding:
-        """Run on the data of a run; the binding that ran."""
-        binding = self.binding(run)
-        self.running = True
-        try:
-            binding.run(run)
-        finally:
-            self.running = False
-        return binding
-
-    def _leave(self) -> None:
-        """Give up all bindings: memory is about to move. Said before it does, as an interrupt may come at any time."""
-        self.moves += 1
-        self._bindings.clear()
-
-    def _grow(self, rows: Mapping[RowSymbol, int]) -> None:
-        """Make slots large enough."""
-        for i, slot in enumerate(self._slots):
-            count = self.padded(rows[slot.rows]) if slot.rows else 1
-            wanted = slot.row_bytes * max(1, count)
-            if self._arena[i].size < wanted:
-                self._leave()
-                self._arena[i] = self._room(wanted)
-        for b in self.plan.buffers_of("input"):
-            if b.id in self.left_sparse:
-                continue
-            count = self.padded(rows[b.rows]) if b.rows else 1
-            wanted = max(1, count) * size(b.shape) * np.dtype(b.dtype).itemsize
-            have = self._homes.get(b.id)
-            if have is None or have.size < wanted:
-                self._leave()
-                self._homes[b.id] = self._room(wanted)
-
-    def _room(self, wanted: int) -> Any:
-        """New memory of at least so many bytes."""
-        count = wanted + wanted // 4
-        return aligned_empty((count,), "uint8") if self.guards is None else self.guards.empty(count)
+    plan: Plan
+    interpreter: Interpreter
+    steps: list[NativeStep | None]
+    executor: Any
+    arena: Arena
+    guards: Guards | None
+    sparse: set[int]
+    left_sparse: set[int]
+    carrying: list[tuple[Loop, Delay]]
+    lasting: int
 
     def watch(self, rows: Mapping[RowSymbol, int]) -> Watch:
         """What guards the memory that a binding uses."""
-        assert self.guards is not None
-        used: dict[str, tuple[Any, int]] = {}
-        dies: dict[str, int] = {}
-        for slot, room in zip(self._slots, self._arena, strict=True):
-            name = f"%{slot.buffers[0]}"
-            used[name] = room, slot.row_bytes * max(1, self.padded(rows[slot.rows]) if slot.rows else 1)
-            dies[name] = slot.free_after if slot.free_after < len(self.plan.steps) else -1
-        for b, room in self._homes.items():
-            own = self.plan.buffers[b]
-            count = max(1, self.padded(rows[own.rows])) if own.rows else 1
-            used[f"%{b}"] = room, count * size(own.shape) * np.dtype(own.dtype).itemsize
-        return Watch(self.guards, self.executor.run_address, used, dies)
-
-    def padded(self, rows: int) -> int:
-        """So many rows of memory there are for ``rows`` rows: products may compute some more, which nobody reads."""
-        if rows <= _PIECE:
-            return rows
-        piece = max(_PIECE, 1 << (rows.bit_length() - 5))
-        return -(-rows // piece) * piece
-
-    def home(self, b: Buffer, rows: Mapping[RowSymbol, int]) -> Any:
-        """The array that an input's data are copied into."""
-        shape = (rows[b.rows] if b.rows else 1, *b.shape)
-        return self._homes[b.id][: size(shape) * np.dtype(b.dtype).itemsize].view(b.dtype).reshape(shape)
-
-    def lies_in_arena(self, buffer: int) -> bool:
-        """Whether a buffer is a temporary, or lies in one."""
-        return self._source.get(buffer, buffer) in self._slot_of
-
-    def memory(self, buffer: int, rows: Mapping[RowSymbol, int]) -> Any:
-        """The array of a temporary (or of what it is a view of) for these row counts."""
-        own = self._source.get(buffer, buffer)
-        b = self.plan.buffers[buffer]
-        n = rows[b.rows] if b.rows else 1
-        shape = b.whole or b.shape
-        count = n * size(shape) * np.dtype(b.dtype).itemsize
-        raw = self._arena[self._slot_of[own]]
-        return part_of(raw[:count].view(b.dtype).reshape((n, *shape)), b)
 
 
 class Binding:
     """A plan bound to row counts: arrays of all buffers, and segments that are native tables or NumPy steps."""
 
-    def __init__(self, native: NativePlan, symbols: Sequence[RowSymbol], counts: tuple[int, ...]) -> None:
+    def __init__(self, native: Native, symbols: Sequence[RowSymbol], counts: tuple[int, ...]) -> None:
         self.native, self.symbols, self.counts = native, symbols, counts
         self.rows = dict(zip(symbols, counts, strict=True))
         plan = native.plan
@@ -279,20 +104,20 @@ class Binding:
         native = self.native
         later: list[Buffer] = []
         for b in buffers:
-            own = native._source.get(b.id, b.id)
+            own = native.arena.source.get(b.id, b.id)
             role = native.plan.buffers[own].role
-            if own in native._slot_of:
-                self.arrays[b.id] = native.memory(b.id, self.rows)
+            if own in native.arena.slot_of:
+                self.arrays[b.id] = native.arena.memory(b.id, self.rows)
             elif b.id in native.left_sparse:
                 continue
             elif b.id != own:
                 later.append(b)
             elif role == "input":
-                self.fixed[b.id] = self.arrays[b.id] = native.home(b, self.rows)
+                self.fixed[b.id] = self.arrays[b.id] = native.arena.home(b, self.rows)
             elif role != "temporary":
                 self.arrays[b.id] = _standing(b)
         for b in later:  # views and parts of inputs and parameters
-            own = native._source[b.id]
+            own = native.arena.source[b.id]
             if own in self.arrays:
                 whole = self.arrays[own].reshape((self.arrays[own].shape[0], *(b.whole or b.shape)))
                 self.arrays[b.id] = part_of(whole, b)
@@ -320,12 +145,12 @@ class Binding:
 
     def address(self, buffer: int) -> int:
         """Where a buffer's data start, in every run."""
-        self._held.add(self.native._source.get(buffer, buffer))
+        self._held.add(self.native.arena.source.get(buffer, buffer))
         return self._address(buffer)
 
     def follow(self, buffer: int, setter: Setter) -> int:
         """Where a buffer's data start now; ``setter`` is told when they start elsewhere."""
-        own = self.native._source.get(buffer, buffer)
+        own = self.native.arena.source.get(buffer, buffer)
         found = self._address(buffer)
         if self.native.plan.buffers[own].role in ("input", "temporary"):
             self._setters.setdefault(own, []).append((setter, found - self._address(own)))
@@ -346,16 +171,16 @@ class Binding:
 
     def padded(self, symbol: RowSymbol) -> int:
         """So many rows there is memory for."""
-        return self.native.padded(self.rows[symbol]) if symbol else 1
+        return padded(self.rows[symbol]) if symbol else 1
 
     def clear_behind(self, buffer: int) -> list[int] | None:
         """The row that sets what lies behind a buffer's last row to zero, up to the padded count; None if nothing
         does.
         """
-        own = self.native._source.get(buffer, buffer)
+        own = self.native.arena.source.get(buffer, buffer)
         b = self.native.plan.buffers[buffer]
         padded = self.padded(b.rows)
-        if padded <= _PIECE:
+        if padded <= PIECE:
             return None
         each = size(b.whole or b.shape) * np.dtype(b.dtype).itemsize
         return _Behind(self.address(own), each, b.rows, padded, self.rows)
@@ -403,7 +228,7 @@ class Binding:
             self._close(table, names)
             table, names = [], []
             self.segments.append(self._numpy(i, step))
-            self._held.update(native._source.get(b, b) for b in (*step.reads, *step.writes))
+            self._held.update(native.arena.source.get(b, b) for b in (*step.reads, *step.writes))
         if table and not self.segments:
             table.append(executors.fill_row(ctypes.addressof(self.mark), ctypes.sizeof(self.mark)))
             names.append(-1)
@@ -432,7 +257,7 @@ class Binding:
 
     def _computed(self, buffer: int) -> bool:
         """Whether a buffer holds what a step of the plan computes."""
-        own = self.native._source.get(buffer, buffer)
+        own = self.native.arena.source.get(buffer, buffer)
         return self.native.plan.buffers[own].role == "temporary"
 
     def _forget_arrays(self) -> None:
@@ -445,7 +270,7 @@ class Binding:
                 used.update(r for d in own.delays for r in (*d.reads, *d.writes))
             elif not isinstance(step, (View, Part, Join)) and (own is None or not own.usable()):
                 used.update((*step.reads, *step.writes))
-        used.update(native._source[b] for b in list(used) if b in native._source)
+        used.update(native.arena.source[b] for b in list(used) if b in native.arena.source)
         for b in self._sized:
             if b.id not in used:
                 self.arrays.pop(b.id, None)
@@ -458,7 +283,7 @@ class Binding:
         if native.guards is not None:
             return
         given = list(native.plan.outputs.values())
-        viewed = {native._source[b] for b in given if b in native._source}
+        viewed = {native.arena.source[b] for b in given if b in native.arena.source}
         for own, setters in self._setters.items():
             b, home = native.plan.buffers[own], self.arrays[own]
             if own in self._held or home.nbytes < WORTH or b.whole is not None:
@@ -466,7 +291,7 @@ class Binding:
             memory = self.padded(b.rows)  # products read and write that many rows
             if b.role == "input" and own in self.fixed and own not in given and own not in viewed:
                 self.moving[own] = Moving(home, setters, memory)
-            elif own in native._slot_of and given.count(own) == 1 and own not in viewed:
+            elif own in native.arena.slot_of and given.count(own) == 1 and own not in viewed:
                 self._given[own] = Moving(home, setters, memory)
 
     def _close(self, rows: list[list[int]], names: list[int]) -> None:
@@ -483,13 +308,35 @@ class Binding:
 
         def act(run: Run) -> None:  # noqa: ARG001  (every segment is called alike)
             if self.careful:
-                carefully(self, address, steps)
+                self._carefully(address, steps)
                 return
             failed = run_table(address, count)
             if failed >= 0:
                 raise row_failed(self.native.plan, failed, count)
 
         self.segments.append(act)
+
+    def _carefully(self, address: int, steps: Sequence[int]) -> None:
+        """Run the rows of a table one by one: look at the zones after each, and keep what each step makes.
+
+        Args:
+            address: of the table.
+            steps: of which step each row is; -1 for rows between steps.
+        """
+        native, watch = self.native, self.watch
+        assert watch is not None
+        for i, number in enumerate(steps):
+            if native.executor.run_address(address + 8 * executors.FIELDS * i, 1) >= 0:
+                raise row_failed(native.plan, i, len(steps))
+            if number < 0:
+                continue
+            step, own = native.plan.steps[number], native.steps[number]
+            watch.check(f"step {number} ({step.kind}) of plan {native.plan.number}")
+            if i + 1 == len(steps) or steps[i + 1] != number:
+                early = own.writes_early() if own is not None else ()
+                for w in early or step.writes:
+                    if native.arena.holds(w):
+                        self.made[w] = native.arena.memory(w, self.rows).copy()
 
     def _numpy(self, position: int, step: Any) -> Callable[[Run], None]:
         action = self.native.interpreter.actions[position]
