@@ -6,11 +6,11 @@ gives. Nothing is run. Dimensions that are open count as one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from cntk_lab.composer._trace import Drawn
+from cntk_lab.composer._trace import Trace
 from cntk_lab.graph import walk
 from cntk_lab.graph.node import Node
 from cntk_lab.graph.variable import Variable
@@ -35,20 +35,37 @@ class Cost:
         return {"parameters": self.parameters, "operations": self.operations, "bytes": self.size}
 
 
-def of_nodes(drawn: Mapping[str, Drawn]) -> dict[str, Cost]:
+def of_nodes(trace: Trace) -> dict[str, Cost]:
     """The cost of every drawn node whose shape is known; groups have the sum of what is in them."""
-    out: dict[str, Cost] = {}
+    drawn, out = trace.nodes, dict[str, Cost]()
+    given: dict[str, list[Variable]] = {}
+    for edge in trace.edges:
+        if edge.variable is not None:
+            given.setdefault(edge.target, []).append(edge.variable)
     for uid, n in drawn.items():
-        if n.kind not in ("group", "repeat", "block") and n.variables and n.variables[0].node is not None:
-            made = dict.fromkeys(v.node for v in n.variables if v.node is not None)
+        if n.kind not in ("group", "repeat") and n.variables and n.variables[0].node is not None:
+            made = _between(n.variables, given.get(uid, []))
             out[uid] = Cost(n.parameters, sum(operations(x) for x in made), sum(_bytes(v) for v in n.variables))
     for uid, n in reversed(list(drawn.items())):
-        if n.kind in ("group", "repeat", "block"):
+        if n.kind in ("group", "repeat", "block") and uid not in out:
             inside = [c for u, c in out.items() if drawn[u].parent == uid]
             if inside:
                 out[uid] = Cost(sum(c.parameters for c in inside), sum(c.operations for c in inside),
                                 sum(_bytes(v) for v in n.variables))  # fmt: skip
     return out
+
+
+def _between(outputs: Iterable[Variable], operands: Iterable[Variable]) -> list[Node]:
+    """The nodes that make the outputs from the operands; loops are gone around once."""
+    stops = {id(v) for v in operands}
+    found: dict[int, Node] = {}
+    stack = [v for v in outputs if id(v) not in stops]
+    while stack:
+        node = stack.pop().node
+        if node is not None and id(node) not in found:
+            found[id(node)] = node
+            stack.extend(v for v in node.inputs if id(v) not in stops)
+    return list(found.values())
 
 
 def of_network(roots: Iterable[Variable], parameters: int) -> Cost:

@@ -70,7 +70,7 @@ class View(Session):
     @property
     def costs(self) -> dict[str, dict[str, int]]:
         """What each drawn node whose shape is known costs for one sample: ``parameters``, ``operations``, ``bytes``."""
-        return {uid: cost.plain() for uid, cost in of_nodes(self._state.trace.nodes).items()}
+        return {uid: cost.plain() for uid, cost in of_nodes(self._state.trace).items()}
 
     @property
     def total(self) -> dict[str, int]:

@@ -36,6 +36,16 @@ class Report:
     dropped: tuple[str, ...] = ()
     restored: tuple[str, ...] = ()
 
+    def brief(self) -> str:
+        """The same in one line: how many, and the first two of each."""
+        parts = [(n, getattr(self, n)) for n in ("kept", "restored", "new", "dropped")]
+        words = []
+        for n, v in parts:
+            more = f" and {len(v) - 2} more" if len(v) > 3 else ""
+            if v:
+                words.append(f"{len(v)} {n}: {', '.join(v[:2] if more else v)}{more}")
+        return "; ".join(words) or "the model has no weights"
+
     def __str__(self) -> str:
         parts = [(n, getattr(self, n)) for n in ("kept", "restored", "new", "dropped")]
         words = [f"{len(v)} {n}: {', '.join(v[:12])}{' …' if len(v) > 12 else ''}" for n, v in parts if v]

@@ -273,7 +273,7 @@ class GraphComposer(LabWidget):
         problems = self.composer.problems
         if problems:
             return f"{len(problems)} problem{'s' if len(problems) > 1 else ''}: {problems[0].message}"
-        return str(self.composer.report)
+        return self.composer.report.brief()
 
     # ---- state
 

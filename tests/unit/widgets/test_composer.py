@@ -76,7 +76,7 @@ def test_a_problem_is_sent_with_its_place_and_its_fix(widget):
     assert widget.source[wrong["start"] : wrong["end"]].startswith("C.layers.Dense(-3")
     assert ask(widget, "fix", b) == "fixed: shape=3"
     assert widget.wrong == []
-    assert widget.told == str(widget.report)
+    assert widget.told == widget.report.brief()
 
 
 def test_state_follows_the_selection_and_edits_from_python(widget):
