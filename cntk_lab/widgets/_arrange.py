@@ -89,7 +89,7 @@ class _Arrangement:
         for container, children in self.children.items():
             self.children[container] = sorted(children, key=lambda uid: PLACES.get(self.node[uid]["kind"], 1))
         self._count_parameters()
-        docs = docs_of(node["op"] for node in self.snapshot["nodes"])
+        docs = docs_of(node["op"] for node in self.snapshot["nodes"] if node["kind"] in ("function", "block"))
         return {**self.snapshot, "nodes": self._in_order(), "edges": self.edges, "docs": docs}
 
     def _steps(self, container: str | None) -> list[str]:

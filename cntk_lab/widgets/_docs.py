@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from cntk_lab import layers, ops
-from cntk_lab.graph.registry import all_ops, by_cntk_block, by_onnx
+from cntk_lab.graph.registry import all_ops
 
 LONGEST: Final = 900
 """Characters of one explanation."""
@@ -31,7 +31,7 @@ def docs_of(names: Iterable[str]) -> dict[str, str]:
         >>> docs_of(["Dense", "nothing known"])["Dense"].splitlines()[0].startswith("Dense(shape")
         True
     """
-    found = {name: _doc(name) for name in dict.fromkeys(names)}
+    found = {name: _doc(name) for name in dict.fromkeys(names) if 0 < len(name) < 80}
     return {name: text for name, text in found.items() if text}
 
 
@@ -64,13 +64,23 @@ def _target(name: str) -> tuple[Any, str]:
     """The function that makes nodes with a word on them, and its public name."""
     if name in layers.__all__:
         return getattr(layers, name), name
-    written = WRITTEN_OTHERWISE.get(name, "")
-    plain = _plain(written or name)
     public = _public()
-    for definition in [*by_cntk_block(name), *by_onnx(name)]:
-        if _plain(definition.name) in public:
-            return public[_plain(definition.name)]
-    return public.get(plain, (None, ""))
+    for plain in (_in_files().get(name, ""), _plain(WRITTEN_OTHERWISE.get(name, name))):
+        if plain in public:
+            return public[plain]
+    return None, ""
+
+
+@functools.cache
+def _in_files() -> dict[str, str]:
+    """Words that files of CNTK (blocks) and ONNX have for an operator -> its name without case and signs."""
+    found: dict[str, str] = {}
+    for definition in all_ops():
+        onnx = definition.onnx.op if definition.onnx is not None else None
+        for word in (definition.cntk.block, definition.cntk.also_block, onnx):
+            if word and _plain(definition.name) in _public():
+                found.setdefault(word, _plain(definition.name))
+    return found
 
 
 def _plain(name: str) -> str:

@@ -58,6 +58,11 @@ def test_another_size_of_the_pane_shows_the_beginning_again_until_the_user_has_m
     assert page.evaluate(place) == small
     page.get_by_label("As large as the page (1)").click()
     assert "scale(1.0000)" in page.evaluate(place)
+    page.get_by_label("Full screen").click()
+    page.wait_for_function("document.fullscreenElement?.classList.contains('cntk-lab')")
+    page.wait_for_function("document.querySelector('.cntk-canvas').clientHeight > 0.7 * innerHeight")
+    page.get_by_label("Full screen").click()
+    page.wait_for_function("document.fullscreenElement === null")
     assert page.errors == []
 
 

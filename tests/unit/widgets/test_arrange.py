@@ -212,3 +212,15 @@ def test_no_graph_takes_for_ever(form):
     made = arrange(graph)
     assert time.process_time() - start < 15
     assert max(len(children) for children in Tree(made).children.values()) <= MOST_CHILDREN
+
+
+def test_the_manual_comes_along_for_layers_and_operators_of_files_too():
+    sketch = examples.Sketch("words")
+    at = sketch.node("x", "Input", [4], kind="input")
+    for index, op in enumerate(("Dense", "ReLU", "Relu", "ElementTimes", "CrossEntropyWithSoftmax", "nobody knows")):
+        at = sketch.node(f"n{index}", op, [4], at)
+    docs = arranged(sketch.snapshot(at))["docs"]
+    assert {op: text.split("(")[0] for op, text in docs.items()} == {
+        "Dense": "Dense", "ReLU": "relu", "Relu": "relu", "ElementTimes": "element_times",
+        "CrossEntropyWithSoftmax": "cross_entropy_with_softmax",
+    }  # fmt: skip
