@@ -185,7 +185,7 @@ def values_of_sample(function: Function, sample: Any = None) -> dict[str, Any]:
     if not isinstance(found, Mapping):
         found = {next(iter(outputs)): found} if outputs else {}
     by_variable = {v.uid: _frames(value, v) for v, value in found.items()}
-    values = {v.uid: np.asarray(a[0], np.float64).reshape((-1, *v.shape)) for v, a in given.items()}
+    values = {v.uid: _dense(a[0]).reshape((-1, *v.shape)) for v, a in given.items()}
     values |= {uid: by_variable[v.uid] for v, uid in outputs.items() if v.uid in by_variable}
     blocks = [n for n in _all_nodes(function.outputs) if n.block is not None and n.block.built]
     for block in blocks:
@@ -222,6 +222,8 @@ def _one_sample(function: Function, sample: Any) -> dict[Any, Any]:
                     f"input {title!r} has a free dimension", fix=f"view.feed({{{title!r}: array}})"
                 )
             array = rng.normal(size=((5, *v.shape) if sequence else v.shape))
+            if v.is_sparse:  # a word: one of the classes
+                array = (array == array.max(axis=-1, keepdims=True)).astype(np.float32)
         else:
             known = [by_name[k] for k in (v.uid, v.name) if k in by_name]
             if not known:
@@ -233,14 +235,23 @@ def _one_sample(function: Function, sample: Any) -> dict[Any, Any]:
             raise AttributeValueError(f"input {title!r} gets {array.shape}", fix=f"give one sample: {wanted}")
         array = array.astype(np.float32 if v.dtype is None else v.dtype)
         given[v] = [array] if sequence else array[None]
+        if v.is_sparse:
+            from scipy.sparse import csr_matrix
+
+            rows = csr_matrix(array.reshape(-1, array.shape[-1]))
+            given[v] = [rows] if sequence else rows
     return given
+
+
+def _dense(value: Any) -> Any:
+    return np.asarray(value.toarray() if hasattr(value, "toarray") else value, np.float64)
 
 
 def _frames(value: Any, variable: Any) -> Any:
     """The value of one sample as frames x static shape."""
     if isinstance(value, (list, tuple)):
         value = value[0]
-    array = np.asarray(value.toarray() if hasattr(value, "toarray") else value, np.float64)
+    array = _dense(value)
     return array[None] if array.ndim == len(variable.shape) else array
 
 

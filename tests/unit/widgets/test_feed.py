@@ -9,7 +9,7 @@ import cntk_lab as C
 from cntk_lab import lab
 from cntk_lab.errors import AttributeValueError
 from cntk_lab.events import BUS, NodesMeasured
-from cntk_lab.layers import LSTM, Dense, Recurrence, Sequential
+from cntk_lab.layers import LSTM, Dense, Embedding, Recurrence, Sequential
 from cntk_lab.learners import learning_parameter_schedule, sgd
 from cntk_lab.train._run import Run
 from cntk_lab.train._start import run_of
@@ -197,3 +197,16 @@ def test_the_first_node_that_is_not_finite_is_selected_and_marked():
     assert view.selected == finding.node
     assert view.overlays["not finite"]["values"] == {finding.node: None}
     view.close()
+
+
+def test_a_sparse_input_is_fed_too_with_random_words_or_given_ones(front_end):
+    words = C.sequence.input_variable(6, is_sparse=True, name="words")
+    flag = C.input_variable(4, is_sparse=True, name="flag")
+    model = C.sequence.last(Embedding(3)(words)) + Embedding(3)(flag)
+    view = of_function.view_of(model)
+    drawn = view.feed()
+    assert (drawn[words.uid].shape, drawn[words.uid].sum(axis=-1).tolist()) == ((5, 6), [1.0] * 5)
+    given = view.feed({"words": np.eye(6)[[2, 4]], "flag": np.eye(4)[1]})
+    tables = {p.shape[0]: p.value for p in model.parameters}
+    made = given[model.outputs[0].node.uid]
+    np.testing.assert_allclose(made[0], tables[6][4] + tables[4][1], rtol=1e-6)
