@@ -55,6 +55,13 @@ def key(page, name):
     page.wait_for_function("document.activeElement.closest('.cntk-node') !== null")
 
 
+def key_that_edits(page, name):
+    """A key on the canvas, after which the code is another and the footer speaks of it."""
+    before = code(page)
+    key(page, name)
+    page.wait_for_function("before => document.querySelector('.cntk-code textarea').value !== before", arg=before)
+
+
 def add(page, word):
     """Add an entry of the palette behind the selected node, by keyboard."""
     drawn = page.locator(".cntk-compose").get_attribute("data-ready")
@@ -122,21 +129,17 @@ def test_compose_fix_train_edit_continue_by_keyboard_alone(open_notebook, run_ce
     page.locator(".cntk-foot.wrong button", has_text="Fix (f):").wait_for()
     screenshot(page, "composer-broken")
     page.keyboard.press("n")
-    for _ in range(4):  # each keeps the layer, and shows the next problem
-        if page.locator(".cntk-foot:not(.wrong)").count():
-            break
-        key(page, "f")
+    fixes = 0
+    while page.locator(".cntk-foot.wrong").count():  # each keeps the layer, and shows the next problem
+        page.locator(".cntk-foot.wrong button", has_text="Fix (f):").wait_for()
+        key_that_edits(page, "f")
+        fixes += 1
         assert "Convolution2D" in code(page)
-        page.wait_for_function(
-            "!document.querySelector('.cntk-foot.wrong') || document.querySelector('.cntk-foot button:not([hidden])')"
-        )
-    page.locator(".cntk-foot:not(.wrong)").wait_for()
+        assert fixes < 5
     assert page.locator(".cntk-compose .cntk-node.alarm").count() == 0
-    for _ in range(6):
-        if "Convolution2D" not in code(page):
-            break
-        key(page, "Control+z")
-    until_code(page, "Convolution2D", there=False)
+    for _ in range(fixes + 1):  # the fixes, and the layer
+        key_that_edits(page, "Control+z")
+    assert "Convolution2D" not in code(page)
     page.locator(".cntk-foot:not(.wrong)").wait_for()
 
     # train, in the notebook

@@ -16,23 +16,43 @@ const HINTS: Readonly<Record<string, string>> = {
 };
 const OTHER = '\u0000other';
 
+const PATIENCE = 700;
+
+function isControl(target: EventTarget | null): target is Control {
+  return target instanceof HTMLInputElement || target instanceof HTMLSelectElement;
+}
+
 let forms = 0;
 
 export class ComposeForm {
   readonly element = html('div', { class: 'cntk-form', role: 'region', 'aria-label': 'Parameters of the selected node', tabindex: 0 });
   private shown = '';
+  /** When a key was pressed in a field, and what waits for the next one. */
+  private typed = -Infinity;
+  private waiting: ReturnType<typeof setTimeout> | undefined;
   private readonly id = `cntk-form-${forms++}`;
 
   constructor(
     private readonly hooks: FormHooks,
     signal: AbortSignal
   ) {
-    this.element.addEventListener('change', event => this.changed(event.target), { signal });
+    this.element.addEventListener('change', event => {
+      clearTimeout(this.waiting);
+      // a drop-down is searched by typing, and each letter may choose another entry: wait for the last
+      const typing = event.target instanceof HTMLSelectElement && event.timeStamp - this.typed < PATIENCE;
+      if (typing) this.waiting = setTimeout(() => this.changed(event.target), PATIENCE);
+      else this.changed(event.target);
+    }, { signal });
+    this.element.addEventListener('focusout', event => {
+      if (event.target instanceof HTMLSelectElement) this.changed(event.target);
+    }, { signal });
+    signal.addEventListener('abort', () => clearTimeout(this.waiting));
     this.element.addEventListener('keydown', event => {
       const { target } = event;
       if (event.key === 'Escape') this.hooks.leave();
-      else if (event.key === 'Enter' && target instanceof HTMLInputElement && target.type !== 'checkbox') this.changed(target);
+      else if (event.key === 'Enter' && isControl(target) && target.type !== 'checkbox') this.changed(target);
       else {
+        this.typed = event.timeStamp;
         event.stopPropagation();
         return;
       }
@@ -108,7 +128,8 @@ export class ComposeForm {
   }
 
   private changed(target: EventTarget | null): void {
-    if (!(target instanceof HTMLInputElement || target instanceof HTMLSelectElement)) return;
+    clearTimeout(this.waiting);
+    if (!isControl(target)) return;
     if (target.value === OTHER) {
       this.write(target);
       return;
