@@ -91,8 +91,18 @@ class Composer(View):
                 code = f"{code_for(entry, parameters)}({', '.join(names)})"
             edit = editor.statement(editor.free_name(name_value or entry.name), code)
         else:
-            edit = editor.insert(code_for(entry, parameters), after, before, into)
+            suited = self._suited(entry, parameters, after or into)
+            edit = editor.insert(code_for(entry, suited), after, before, into)
         return self._do(edit, f"add {entry.name}")
+
+    def _suited(self, entry: known.Entry, parameters: dict[str, Any], behind: str | None) -> dict[str, Any]:
+        """Parameters that suit the value at a place: behind images, statistics are those of channels."""
+        if entry.name != "BatchNormalization" or "map_rank" in parameters:
+            return parameters
+        drawn = self._state.trace.nodes.get(behind or "")
+        found = drawn.variables if drawn is not None else self._state.model.outputs if self._state.model else ()
+        shape = found[0].type.shape if found else None
+        return {"map_rank": 1, **parameters} if shape is not None and len(shape) == 3 else parameters
 
     def _entry(self, what: str) -> known.Entry:
         entry = known.find(what)
@@ -331,7 +341,8 @@ class Composer(View):
         edges = [e for e in self._state.trace.edges if e.source == source and e.target == target]
         if not edges or entry.kind == "leaf":
             raise GraphError("there is no such edge", fix="edges are those of composer.graph")
-        edit = self._state.editor.insert_between(target, edges[0].port, code_for(entry, parameters))
+        code = code_for(entry, self._suited(entry, parameters, source))
+        edit = self._state.editor.insert_between(target, edges[0].port, code)
         return self._do(edit, f"insert {entry.name}")
 
     def fix_for(self, problem: Problem, *, deleting: bool = False) -> Fix | None:

@@ -316,7 +316,7 @@ def test_the_mnist_network_is_built_by_mouse_alone(open_notebook, run_cell, scre
     place = {"x": (first[0] + second[0]) / 2 - frame["x"], "y": (first[1] + second[1]) / 2 - frame["y"]}
     drawn(page, lambda: head.drag_to(page.locator(".cntk-canvas"), target_position=place))
     assert [w for w in code(page).split() if w.startswith("C.layers.")][1:4] == [
-        "C.layers.Convolution2D((3,", "C.layers.BatchNormalization(),", "C.layers.MaxPooling((2,",
+        "C.layers.Convolution2D((3,", "C.layers.BatchNormalization(map_rank=1),", "C.layers.MaxPooling((2,",
     ]  # fmt: skip
     screenshot(page, "composer-by-mouse")
     run_cell(page, 1)

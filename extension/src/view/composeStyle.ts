@@ -41,6 +41,7 @@ export const COMPOSE_STYLE = `
 .cntk-compose .cntk-edge.wrong path { stroke: var(--cl-alarm); stroke-width: 2.6; stroke-dasharray: 6 3; }
 .cntk-compose .cntk-edge.wrong text { fill: var(--cl-alarm); font-weight: 600; }
 .cntk-compose .cntk-node.source > .card { stroke: var(--cl-axis-0); stroke-width: 3; }
+.cntk-compose .cntk-node:focus-visible { outline: none; }
 .cntk-compose .cntk-node.unused > .card { stroke-dasharray: 5 3; fill: var(--cl-back); }
 .cntk-compose .cntk-node.result > .card { stroke-width: 2.4; stroke: var(--cl-axis-0); }
 .cntk-compose .cntk-node .remark { font-size: 10.5px; fill: var(--cl-quiet); }

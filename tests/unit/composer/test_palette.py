@@ -51,3 +51,14 @@ def test_old_names_and_parts_of_layers_are_understood_but_not_offered() -> None:
     assert not names & {"layers.RNNUnit", "batch_normalization", "optimized_rnnstack", "sequence.where"}
     assert {"layers.Dense", "layers.LSTM", "relu", "plus", "sequence.last", "input_variable"} <= names
     assert Composer("import cntk_lab as C\nx = C.input_variable(3)\nmodel = C.alias(x)\n").problems == ()
+
+
+def test_statistics_behind_images_are_those_of_channels() -> None:
+    composer = with_input("images")
+    first = composer.add("BatchNormalization")
+    composer.insert("BatchNormalization", composer.find("tanh"), first)
+    assert composer.code.count("C.layers.BatchNormalization(map_rank=1)") == 2
+    assert composer.total["parameters"] == 2 * 8
+    vectors = with_input("vectors")
+    vectors.add("BatchNormalization")
+    assert "C.layers.BatchNormalization()" in vectors.code
