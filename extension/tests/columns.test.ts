@@ -65,6 +65,7 @@ test('the way that shows most is taken, and what is wished for stays', async () 
   assert.equal((await layout('auto').scene(graph, new Set(), { width: 900, height: 420 })).columns, true);
   assert.equal((await layout('auto').scene(ladder(), new Set(), { width: 1600, height: 200 })).direction, 'right');
   assert.equal((await layout('auto').scene(graph, new Set(), { width: 300, height: 2000 })).columns, false);
+  assert.equal((await layout('auto').scene(ladder(), new Set(), { width: 1600, height: 200 }, 'down')).direction, 'down', 'opening a block turns nothing round');
   assert.equal((await layout('down').scene(graph, new Set(), { width: 900, height: 420 })).columns, false);
   assert.equal((await layout('right').scene(graph, new Set(), { width: 900, height: 420 })).direction, 'right');
 });

@@ -126,8 +126,18 @@ export function layerFacts(graph: Graph, node: GraphNode): Fact[] {
   return [...facts, ...costs(graph, node.id)];
 }
 
-/** Operations and memory of a node, or of the whole graph. */
+const known = new WeakMap<Graph, Map<string | null, Fact[]>>();
+
+/** Operations and memory of a node, or of the whole graph; worked out once. */
 export function costs(graph: Graph, uid: string | null): Fact[] {
+  const before = known.get(graph) ?? new Map<string | null, Fact[]>();
+  known.set(graph, before);
+  const facts = before.get(uid) ?? worked(graph, uid);
+  before.set(uid, facts);
+  return facts;
+}
+
+function worked(graph: Graph, uid: string | null): Fact[] {
   const leaves = uid === null ? graph.children(null).flatMap(child => leavesOf(graph, child.id)) : leavesOf(graph, uid);
   let [operationsInAll, values] = [0, 0];
   for (const leaf of leaves) {

@@ -137,6 +137,9 @@ function isTexts(value: unknown): boolean {
 export class Graph {
   readonly node = new Map<string, GraphNode>();
   readonly outputs: Set<string>;
+  /** Every dynamic axis, and every kind of difference, that occurs. */
+  readonly axes: readonly string[];
+  readonly changes: ReadonlySet<string>;
   private readonly inside = new Map<string | null, GraphNode[]>([[null, []]]);
   private readonly hosted = new Map<string, GraphNode[]>();
   private readonly levels = new Map<string | null, Level>();
@@ -150,6 +153,8 @@ export class Graph {
   constructor(readonly snapshot: Snapshot, private readonly most = MOST_VISIBLE) {
     for (const node of snapshot.nodes) this.node.set(node.id, node);
     this.outputs = new Set(snapshot.outputs);
+    this.axes = [...new Set(snapshot.nodes.flatMap(node => node.axes))];
+    this.changes = new Set(snapshot.nodes.flatMap(node => node.change ?? []));
     for (const node of snapshot.nodes) {
       if (node.host !== undefined && this.node.has(node.host)) push(this.hosted, node.host, node);
       else push(this.inside, node.parent, node);

@@ -204,7 +204,7 @@ function drawNear(inner: Inner, depth: number): void {
 
 /** Lays out graphs, and remembers what it has laid out. */
 export class Layout {
-  private readonly known = new Map<string, Promise<string>>();
+  private readonly known = new Map<string, Promise<Plain>>();
   /** How many graphs Graphviz was asked to lay out; values painted on nodes must not change it. */
   runs = 0;
 
@@ -227,16 +227,16 @@ export class Layout {
     };
   }
 
-  private plain(dot: string): Promise<string> {
-    let text = this.known.get(dot);
-    if (!text) {
+  private plain(dot: string): Promise<Plain> {
+    let placed = this.known.get(dot);
+    if (!placed) {
       this.runs++;
-      text = this.engine.plain(dot);
-      this.known.set(dot, text);
+      placed = this.engine.plain(dot).then(parsePlain);
+      this.known.set(dot, placed);
       if (this.known.size > 400) this.known.delete(this.known.keys().next().value!);
-      text.catch(() => this.known.delete(dot));
+      placed.catch(() => this.known.delete(dot));
     }
-    return text;
+    return placed;
   }
 
   private async inside(graph: Graph, block: string | null, opened: ReadonlySet<string>, depth: number, long: Long): Promise<Inner> {
@@ -251,7 +251,7 @@ export class Layout {
     });
     const number = new Map<string | null, number>(level.nodes.map((node, i) => [node.id, i]));
     const across = this.look.direction === 'right';
-    const place = parsePlain(await this.plain(dotOf(level.links, sizes, number, this.look)));
+    const place = await this.plain(dotOf(level.links, sizes, number, this.look));
     const inner: Inner = { width: place.width + 2 * MARGIN, height: place.height + 2 * MARGIN, boxes: [], curves: [], hidden: level.hidden };
     for (const link of level.links) {
       const points = place.edges.get(edgeName(link, number));
@@ -309,15 +309,16 @@ export class FittingLayout {
     return this.down.runs + this.right.runs;
   }
 
-  async scene(graph: Graph, opened: ReadonlySet<string>, pane: Pane): Promise<Scene> {
-    if (this.look.direction === 'right') return this.right.scene(graph, opened);
+  /** `keep`: the direction that the user is used to, because something is only opened or closed. */
+  async scene(graph: Graph, opened: ReadonlySet<string>, pane: Pane, keep?: Look['direction']): Promise<Scene> {
+    if (this.look.direction === 'right' || (keep === 'right' && this.look.direction === 'auto')) return this.right.scene(graph, opened);
     const plain = await this.down.scene(graph, opened);
     if (this.look.direction === 'down' || !pane.width || share(plain, pane) >= 1) return plain;
     const scenes = [plain];
     const columns = (scale: number) => this.down.scene(graph, opened, (pane.height - FRAME.y) / scale);
-    const large = await columns(1);
-    scenes.push(share(large, pane) >= 1 ? large : await columns(READABLE));
-    if (graph.level(null).nodes.length <= FEW) scenes.push(await this.right.scene(graph, opened));
+    const large = keep ? null : await columns(1);
+    scenes.push(large && share(large, pane) >= 1 ? large : await columns(READABLE));
+    if (!keep && graph.level(null).nodes.length <= FEW) scenes.push(await this.right.scene(graph, opened));
     return most(scenes, pane);
   }
 }

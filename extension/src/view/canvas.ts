@@ -75,7 +75,7 @@ export class Canvas {
     this.svg.setAttribute('aria-label', `Graph of ${graph.name || 'a model'}: ${scene.boxes.size} nodes. Arrow keys move, Enter opens.`);
     this.cards.clear();
     this.edges = [];
-    const colours = axisColours(graph.snapshot.nodes.flatMap(node => node.axes));
+    const colours = axisColours(graph.axes);
     const parts: Element[] = [];
     const deepest = Math.max(0, ...[...scene.boxes.values()].map(box => box.depth));
     for (let depth = 0; depth <= deepest; depth++) {

@@ -205,7 +205,8 @@ export class GraphPane {
       const opened = graph.affordable(this.wanted);
       try {
         this.drawnFor = this.pane();
-        const scene = await this.layout.scene(graph, opened, this.drawnFor);
+        const keep = anchor && this.canvas.scene.boxes.has(anchor) ? this.canvas.scene.direction : undefined;
+        const scene = await this.layout.scene(graph, opened, this.drawnFor, keep);
         if (graph !== this.graph) return;
         this.opened = opened;
         this.say('');
@@ -277,15 +278,15 @@ export class GraphPane {
     const overlay = this.shownOverlay === PARAMETERS ? parameterOverlay(graph) : this.overlays[this.shownOverlay];
     const painted = overlay ? paint(graph, overlay, this.opened) : null;
     this.canvas.paint(painted, overlay?.unit ?? '');
-    const colours = axisColours(graph.snapshot.nodes.flatMap(node => node.axes));
-    const used = [...new Set(graph.snapshot.nodes.flatMap(node => node.axes))].sort().slice(0, 12);
+    const colours = axisColours(graph.axes);
+    const used = [...graph.axes].sort().slice(0, 12);
     const parts: HTMLElement[] = used.map(axis => {
       const word = html('span', {}, axis === '#' ? 'batch: on every edge' : axisName(axis));
       word.style.cssText = `color: ${colours.get(axis)}; font-weight: 600`;
       return word;
     });
     for (const [change, words] of [['added', 'new'], ['removed', 'removed'], ['changed', 'changed']] as const) {
-      if (graph.snapshot.nodes.some(node => node.change === change)) parts.push(html('span', {}, html('span', { class: `mark ${change}` }), words));
+      if (graph.changes.has(change)) parts.push(html('span', {}, html('span', { class: `mark ${change}` }), words));
     }
     if (painted && Number.isFinite(painted.low))
       parts.push(html('span', {}, `${this.shownOverlay} ${short(painted.low)}`, html('span', { class: 'bar' }), `${short(painted.high)} ${overlay?.unit ?? ''}`));
