@@ -68,8 +68,10 @@ def native_steps(plan: Plan) -> list[NativeStep | None]:
                 or plan.buffers[s.writes[0]].dtype not in ("float32", "float64")
             ):
                 continue
+            if pitches(plan, s, matrices) is None:
+                continue
             finish, after = finish_of(plan, i, matrices, readers, kept)
-            result[i] = GemmStep(plan, s, matrices, finish) if pitches(plan, s, matrices) else None
+            result[i] = GemmStep(plan, s, matrices, finish)
             if after is not None:
                 result[after] = Absorbed()
             use_thin(plan, i, result, readers, kept, map_step)
