@@ -116,7 +116,7 @@ def plan_convolution(
         what: "forward", "inference", "data" or "weights".
         window: the geometry.
         bias: whether there is a bias.
-        post: words (relu, tanh, logistic) applied to the result.
+        post: words (tanh, logistic) applied to the result.
         last: roles of images that lie channels last; if there is one, the primitive computes in that order, and images
         that lie
             otherwise are reordered.

@@ -7,7 +7,7 @@ Here the long side lies in the lanes; the thin one is unrolled, so there is a ke
     gradient   C (m x n) = transposed A (k x m) B (k x n)    lanes along m, transposed when they are stored
     inputs     C (m x n) = A (m x k) transposed B (n x k)    lanes along n, B transposed in registers; k is thin
 
-What can be done along with a product is its ``finish``: adding what C held, a bias and relu for the scores, the
+What can be done along with a product is its ``finish``: adding what C held, a bias for the scores, the
 learner's step for the gradient of a parameter (with the arithmetic of the formula it replaces: the same bits).
 
 An element is computed in the same order wherever it lies, so that its bits depend neither on the number of rows nor on
@@ -33,11 +33,11 @@ MOST: Final = 16
 LANES: Final = 16
 FORMS: Final = ("forward", "gradient", "inputs")
 FINISHES: Final = {
-    "forward": ("", "add", "bias", "relu", "bias relu"),
+    "forward": ("", "add", "bias"),
     "gradient": ("", "add", "step", "momentum"),
     "inputs": ("", "add"),
 }
-"""What a form can do along: add what C held; add a bias, relu; p = p - s C; v = m v + s t C and p = p - v (at C: p)."""
+"""What a form can do along: add what C held; add a bias; p = p - s C; v = m v + s t C and p = p - v (at C: p)."""
 FIELDS: Final = (
     "a",  # addresses, and elements between rows as they are stored
     "a_row",

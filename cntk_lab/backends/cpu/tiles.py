@@ -264,7 +264,7 @@ def _forward_tile(
 ) -> None:
     """C (rows x n) = A (rows x k) times B, which lies packed.
 
-    ``finish``: 0 nothing, 1 adds what C held, 2 adds a bias, 3 is relu, 4 both.
+    ``finish``: 0 nothing, 1 adds what C held, 2 adds a bias.
     """
     sums = o.sums(rows * n)
 
@@ -288,10 +288,8 @@ def _forward_tile(
         value = o.totals([o.builder.load(sum_) for sum_ in sums[r * n : (r + 1) * n]])
         if finish == 1:
             value = o.builder.fadd(o.load(c, place, only), value)
-        if finish in (2, 4):
+        if finish == 2:
             value = o.builder.fadd(value, o.load(bias, o.number(0), only))
-        if finish in (3, 4):  # nan stays nan
-            value = o.builder.select(o.builder.fcmp_ordered("<", value, o.zero), o.zero, value)
         o.store(value, c, place, only)
 
 

@@ -24,6 +24,7 @@ _LARGE_PRODUCT = 4_000_000
 """Operations from which one of many products is large enough for oneDNN to do them all in one call."""
 
 _POST = {"sigmoid": "logistic", "tanh": "tanh"}
+"""Activations that a library applies along the way with the numbers that formulas have: its relu makes 0 of NaN."""
 
 
 def pitches(plan: Plan, step: Contract, x: Matrices) -> tuple[int, int, int] | None:
@@ -323,8 +324,6 @@ def bias_and_activation(
     post: tuple[str, ...] = ()
     if formula.op in _POST:
         post, formula = (_POST[formula.op],), formula.args[0]
-    elif formula.op == "max" and any(a.op == "const" and a.data == 0.0 for a in formula.args):
-        post, formula = ("relu",), next(a for a in formula.args if not (a.op == "const" and a.data == 0.0))
     wanted = e.input_(f"b{product}")
     if size(operand.shape) != repeat * size(shape) or not operand.rows or operand.whole:
         return None

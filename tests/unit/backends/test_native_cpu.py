@@ -176,14 +176,12 @@ def test_wrong_tables_are_refused(engine):
 @native
 @dnnl
 @cblas
-@pytest.mark.parametrize("post", [(), ("relu",), ("tanh",), ("logistic",)])
+@pytest.mark.parametrize("post", [(), ("tanh",), ("logistic",)])
 def test_onednn_products_take_bias_activation_and_sum(engine, post):
     rng = np.random.default_rng(3)
     a, b, bias, c = (rng.standard_normal(s).astype(np.float32) for s in ((7, 5), (11, 5), (11,), (7, 11)))
     expected = a @ b.T + bias + 0.5 * c
-    expected = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh, "logistic": lambda z: 1 / (1 + np.exp(-z))}.get(
-        (*post, "")[0], lambda z: z
-    )(expected)
+    expected = {"tanh": np.tanh, "logistic": lambda z: 1 / (1 + np.exp(-z))}.get((*post, "")[0], lambda z: z)(expected)
     bound = onednn.matmul(7, 11, 5, transpose_b=True, bias=True, post=post, beta=0.5).bind(
         {"source": a, "weights": b, "bias": bias}
     )

@@ -134,3 +134,36 @@ def test_positions_of_the_largest_elements_have_the_gradient_zero(sequence):
     for loss in (C.reduce_sum(places * 1.0), C.reduce_sum(C.combine([places]))):
         same_in_every_tier(lambda loss=loss: flat(loss.grad({x: data}, [x])), compare=same)
         np.testing.assert_array_equal(flat(loss.grad({x: data}, [x]))[0].reshape(-1, 4), np.zeros((1, 4)))
+
+
+BEHIND = {
+    "relu": lambda x: C.relu(x),
+    "tanh": lambda x: C.tanh(x),
+    "sigmoid": lambda x: C.sigmoid(x),
+    "bias and relu": lambda x: C.relu(x + C.parameter(init=np.full(20, 0.5, np.float32))),
+}
+ODD = np.array([[nan, 1, 2, 3], [inf, 1, 2, 3], [1, -2, 3, -4]], np.float32)
+FACTORS = np.random.default_rng(0).normal(size=(4, 20)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", BEHIND)
+@pytest.mark.parametrize("width", [20, 3])
+def test_what_is_no_number_stays_that_behind_a_product(name, width):
+    """As in CNTK: relu, tanh and sigmoid of NaN are NaN, also where a product would apply them along the way."""
+    x = C.input_variable(4)
+    z = BEHIND[name](C.times(x, C.parameter(init=FACTORS[:, :width] if name != "bias and relu" else FACTORS)))
+    with numpy_only():
+        want = z.eval({x: ODD})
+    assert np.isnan(want[0]).all()
+    same_in_every_tier(lambda: [z.eval({x: ODD})])
+
+
+def test_what_is_no_number_stays_that_behind_a_convolution():
+    x = C.input_variable((2, 5, 5))
+    data = np.random.default_rng(1).normal(size=(2, 2, 5, 5)).astype(np.float32)
+    data[0, 0, 2, 2] = nan
+    z = C.layers.Convolution((3, 3), 16, pad=True, activation=C.relu)(x)
+    with numpy_only():
+        want = z.eval({x: data})
+    assert np.isnan(want[0, :, 1:4, 1:4]).all()
+    same_in_every_tier(lambda: [z.eval({x: data})])
