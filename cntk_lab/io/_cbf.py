@@ -340,7 +340,7 @@ def write_cbf(source: Any, filename: str | os.PathLike[str], chunk_bytes: int = 
         ...     source.next_minibatch(3)[source.streams.x].asarray().sum().item()
         6.0
 
-    Source: CNTK 2.7 ``Scripts/ctf2bin.py`` does the same for text files.
+    Source: CNTK 2.7 ``ctf2bin.py`` does the same for text files.
     """
     streams, chunks = _parts(source, chunk_bytes)
     target = Path(os.path.realpath(filename))

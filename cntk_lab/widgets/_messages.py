@@ -1,4 +1,4 @@
-"""Every message between kernel and browser, as frozen dataclasses; the source of ``protocol/messages.ts``.
+"""Every message between kernel and browser, as frozen dataclasses; the source of ``src/protocol/messages.ts``.
 
 A *request* goes from the browser to the kernel and gets one *reply*; both travel as custom messages of the widget, in
 an envelope with a number. Synced state (traits) is not here. ``python -m cntk_lab.widgets._messages`` writes the
