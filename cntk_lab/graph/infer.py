@@ -15,7 +15,7 @@ from cntk_lab.errors import AxisError, DTypeError, LabError, ShapeError
 from cntk_lab.graph import walk
 from cntk_lab.graph.node import Node
 from cntk_lab.graph.opdef import TensorType, Trait, apply, needs
-from cntk_lab.graph.variable import CONSTANT, PARAMETER, Constant, Variable, _Valued
+from cntk_lab.graph.variable import CONSTANT, PARAMETER, Constant, Valued, Variable
 from cntk_lab.tensor.dtype import CNTK_NAME
 from cntk_lab.tensor.shape import INFERRED, Shape, broadcast, fill_inferred, is_known, text
 
@@ -186,9 +186,9 @@ def scope_of(node: Node, types: Iterable[TensorType]) -> dict[str, Any]:
 def _common_dtype(node: Node, types: Sequence[TensorType]) -> str | None:  # noqa: ARG001
     if node.op.dtype is not None and "mixed" in needs(node.op.dtype):
         return None
-    soft = [v for v in node.inputs if isinstance(v, _Valued) and v.soft]
+    soft = [v for v in node.inputs if isinstance(v, Valued) and v.soft]
     known = [
-        (v, v.type.dtype) for v in node.inputs if v.type.dtype is not None and not (isinstance(v, _Valued) and v.soft)
+        (v, v.type.dtype) for v in node.inputs if v.type.dtype is not None and not (isinstance(v, Valued) and v.soft)
     ]
     if not known:
         return soft[0].type.dtype if soft and len(soft) == len(node.inputs) else None

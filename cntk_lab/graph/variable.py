@@ -189,7 +189,7 @@ MOST_AT_ONCE = 1 << 16
 """Numbers that are filled in when a parameter is made; what is only looked at shall not take gigabytes."""
 
 
-class _Valued(Variable):
+class Valued(Variable):
     """A variable that holds numbers: what parameters and constants share."""
 
     __slots__ = ("_init", "_storage", "device", "follows", "seed", "soft", "was_open")
@@ -204,7 +204,7 @@ class _Valued(Variable):
         name: str,
     ) -> None:
         self._storage: Storage | None = None
-        self.follows: _Valued | None = None
+        self.follows: Valued | None = None
         """Whose numbers these are, in another element type: what is written there counts here."""
         self.was_open = False
         """Whether dimensions were inferred: what used it before may not fit any more."""
@@ -347,7 +347,7 @@ class _Valued(Variable):
         return self.value
 
 
-class Parameter(_Valued):
+class Parameter(Valued):
     """Numbers that training changes.
 
     Args:
@@ -387,7 +387,7 @@ class Parameter(_Valued):
         self.soft = open_type
 
 
-class Constant(_Valued):
+class Constant(Valued):
     """Numbers that training does not change.
 
     Args:

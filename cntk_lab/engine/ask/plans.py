@@ -19,7 +19,7 @@ from cntk_lab.engine.plan import Plan
 from cntk_lab.engine.tiers.tier import Bound
 from cntk_lab.events import BUS, PlanCompiled
 from cntk_lab.graph.node import edits
-from cntk_lab.graph.variable import _Valued
+from cntk_lab.graph.variable import Valued
 
 _CACHED = 256
 _cache: OrderedDict[tuple[Any, ...], tuple[Bound, Wanted]] = OrderedDict()
@@ -71,4 +71,4 @@ def plan_for(wanted: Wanted, device: DeviceDescriptor | None = None, *, fused: b
 
 def literals_hold(plan: Plan) -> bool:
     """Whether the constants that were written into formulas still have the same values."""
-    return all(isinstance(v, _Valued) and v.storage.version == version for v, version in plan.literals)
+    return all(isinstance(v, Valued) and v.storage.version == version for v, version in plan.literals)

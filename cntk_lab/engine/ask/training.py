@@ -26,7 +26,7 @@ from cntk_lab.engine.make.wanted import Update, Wanted
 from cntk_lab.engine.plan import Plan, row_symbol
 from cntk_lab.errors import DataError
 from cntk_lab.graph import walk
-from cntk_lab.graph.variable import Variable, _Valued
+from cntk_lab.graph.variable import Valued, Variable
 from cntk_lab.tensor.arrays import to_host
 from cntk_lab.tensor.layout import Layout
 from cntk_lab.tensor.sparse import SparseRows
@@ -147,7 +147,7 @@ class Program:
         self._shortcuts: dict[int, _Shortcut] = {}
         self.cut: _Shortcut | None = None
         """What ran last, if it was one table."""
-        self._literals = [(v.storage, version) for v, version in self.plan.literals if isinstance(v, _Valued)]
+        self._literals = [(v.storage, version) for v, version in self.plan.literals if isinstance(v, Valued)]
 
     @property
     def current(self) -> bool:

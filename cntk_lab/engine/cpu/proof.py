@@ -20,7 +20,7 @@ import numpy as np
 from cntk_lab.engine.arrays.interpreter import Interpreter
 from cntk_lab.engine.arrays.run import Run
 from cntk_lab.engine.plan import Contract, Loop, Plan, Step, View, all_steps
-from cntk_lab.graph.variable import _Valued
+from cntk_lab.graph.variable import Valued
 from cntk_lab.tensor.shape import FREE, size
 from cntk_lab.tensor.sparse import RowSparse, SparseRows
 
@@ -79,7 +79,7 @@ class Proof:
         """A run of the same plan on the same data that changes nothing but copies."""
         made = _copied(run)
         for b in self.plan.buffers:
-            if isinstance(b.variable, _Valued) and b.role != "input":
+            if isinstance(b.variable, Valued) and b.role != "input":
                 made.arrays[b.id] = b.variable.storage.array[None]
             if b.id in self.changed:
                 made.arrays[b.id] = made.arrays[b.id].copy()
@@ -118,7 +118,7 @@ class Proof:
     def _native(self, run: Run, number: int) -> Any:
         """A value after a native run: what was written in place lies where it always does."""
         b = self.plan.buffers[number]
-        if isinstance(b.variable, _Valued) and b.role != "input":
+        if isinstance(b.variable, Valued) and b.role != "input":
             return b.variable.storage.array[None]
         return run.arrays[number]
 

@@ -26,7 +26,7 @@ from cntk_lab.engine.cpu.target import target
 from cntk_lab.engine.cpu.waiting import WaitingInterpreter
 from cntk_lab.engine.plan import Plan
 from cntk_lab.engine.plan.target import Target
-from cntk_lab.graph.variable import _Valued
+from cntk_lab.graph.variable import Valued
 from cntk_lab.tensor.arrays import Storage, values_left_host
 
 
@@ -62,7 +62,7 @@ class CpuBound:
         self._runs = 0
         self.inputs = [(b.id, id(b.variable)) for b in plan.buffers_of("input") if b.variable is not None]
         others = [(b.id, b.variable) for b in plan.buffers if b.role != "input"]
-        self._valued = [(number, v.storage) for number, v in others if isinstance(v, _Valued)]
+        self._valued = [(number, v.storage) for number, v in others if isinstance(v, Valued)]
         _ready.add(self)
 
     @property

@@ -13,7 +13,7 @@ from cntk_lab.engine.arrays.run import Action, Run, State
 from cntk_lab.engine.cuda.target import CUDA
 from cntk_lab.engine.plan import Plan
 from cntk_lab.engine.plan.target import Target
-from cntk_lab.graph.variable import _Valued
+from cntk_lab.graph.variable import Valued
 from cntk_lab.tensor.arrays import Storage
 
 
@@ -53,7 +53,7 @@ class CudaBound:
         self._interpreter = Interpreter(plan, backend.kernel)
         self.inputs = [(b.id, id(b.variable)) for b in plan.buffers_of("input") if b.variable is not None]
         others = [(b.id, b.variable) for b in plan.buffers if b.role != "input"]
-        self._valued = [(number, v.storage) for number, v in others if isinstance(v, _Valued)]
+        self._valued = [(number, v.storage) for number, v in others if isinstance(v, Valued)]
 
     @property
     def actions(self) -> Sequence[Action]:

@@ -19,7 +19,7 @@ from cntk_lab.formula.simplify import simplify
 from cntk_lab.graph import infer, walk
 from cntk_lab.graph.node import Node
 from cntk_lab.graph.opdef import Trait, apply, needs
-from cntk_lab.graph.variable import Constant, Variable, _Valued
+from cntk_lab.graph.variable import Constant, Valued, Variable
 from cntk_lab.tensor.shape import FREE, Shape, broadcast, size
 
 
@@ -69,7 +69,7 @@ class Lowering:
         if found is not None:
             return found
         t = variable.type
-        if isinstance(variable, _Valued) and variable.follows is not None:
+        if isinstance(variable, Valued) and variable.follows is not None:
             return self._following(variable, variable.follows)
         role = {"Input": "input", "Parameter": "parameter", "Constant": "constant"}.get(variable.kind)
         if role is None:
@@ -86,7 +86,7 @@ class Lowering:
         self.buffer_of[id(variable)] = number
         return number
 
-    def _following(self, variable: _Valued, followed: _Valued) -> int:
+    def _following(self, variable: Valued, followed: Valued) -> int:
         """The buffer of numbers in another element type than those that they are."""
         source = self.value(followed)
         number = self.builder.new("", variable.type.dims, variable.type.dtype or "float32", name=variable.name)
@@ -291,7 +291,7 @@ class Lowering:
     def operand_expr(self, number: int, variable: Variable | None = None) -> e.Expr:
         """A buffer in a formula; a number written in the program stands there itself, if no program moves it."""
         variable = None if variable is None else walk.resolve(variable)
-        if isinstance(variable, _Valued) and variable.follows is not None:
+        if isinstance(variable, Valued) and variable.follows is not None:
             variable = variable.follows
         if (
             isinstance(variable, Constant)
@@ -339,7 +339,7 @@ class Lowering:
         """Whether one of these buffers is written by the loop that is being built."""
         return not {w for s in self.builder.steps for w in s.writes}.isdisjoint(numbers)
 
-    def _updated(self, node: Node) -> list[tuple[str, _Valued]]:
+    def _updated(self, node: Node) -> list[tuple[str, Valued]]:
         """The parameters and constants that an operator writes, by the names of its rules.
 
         Raises:
@@ -348,10 +348,10 @@ class Lowering:
         if not node.op.updates or not (self.training or node.op.has(Trait.STATEFUL)):
             return []
         by_name = dict(zip(_read_names(node), map(walk.resolve, node.inputs), strict=True))
-        found: list[tuple[str, _Valued]] = []
+        found: list[tuple[str, Valued]] = []
         for name in node.op.updates:
             variable = by_name[name]
-            if not isinstance(variable, _Valued):
+            if not isinstance(variable, Valued):
                 raise GraphError(
                     f"{node.op_name}: '{name}' must be a parameter or constant, to be written", infer.where_of(node)
                 )
@@ -415,7 +415,7 @@ def check_complete(roots: Iterable[Variable]) -> None:
     if unknown:
         infer.infer_nodes(found)
     for node in walk.flat_nodes(roots):
-        if any(isinstance(v, _Valued) and v.was_open for v in node.inputs):
+        if any(isinstance(v, Valued) and v.was_open for v in node.inputs):
             infer.confirm(node)
     for leaf in walk.flat_leaves(roots):
         if leaf.is_placeholder:
