@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cntk_lab.engine.plan import AddRows, Fill, Plan, UpdateRows
+from cntk_lab.engine.plan.reference import number_of
 from cntk_lab.tensor.sparse import RowSparse
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def update_rows(step: UpdateRows, kernel: Callable[[Any], Callable[..., Any]]) -
         def operand(name: str) -> Any:
             if name == "touched":
                 return run.xp.full((1, 1), len(g.indices) * width, dtype)
-            number = int(name[1:])
+            number = number_of(name)
             if number == gradient:
                 return g.rows.reshape((-1, width))
             array = run.arrays[number]

@@ -16,6 +16,7 @@ from cntk_lab.engine.cpu.claims import MapStep
 from cntk_lab.engine.cpu.products import GemmStep
 from cntk_lab.engine.cpu.step import Binder, NativeStep, Readers
 from cntk_lab.engine.plan import Contract, Map, Plan
+from cntk_lab.engine.plan.reference import number_of, reference
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.kernel import Kernel, Operand, canonical
 from cntk_lab.formula.print_numba import numba_code
@@ -79,9 +80,9 @@ def _pattern(step: Map) -> tuple[int, int, int, tuple[int, ...], int] | None:
             share = _scalar_times(kept, v)
             names = _factors(added) or ()
             gradients = [n for n in names if n not in scalars]
-            scales = tuple(int(n[1:]) for n in names if n in scalars)
+            scales = tuple(number_of(n) for n in names if n in scalars)
             if share is not None and share in scalars and scales and len(gradients) == 1:
-                return int(p[1:]), int(v[1:]), int(share[1:]), scales, int(gradients[0][1:])
+                return number_of(p), number_of(v), number_of(share), scales, number_of(gradients[0])
     return None
 
 
@@ -105,7 +106,7 @@ def _factors(formula: e.Expr) -> tuple[str, ...] | None:
 
 def _difference(step: Map, parameter: int, velocity: int) -> Map:
     """The step p = p - v."""
-    names = [f"b{parameter}", f"b{velocity}"]
+    names = [reference(parameter), reference(velocity)]
     operands = {o.name: o for o in step.kernel.inputs if o.name in names}
     p, v = (operands[n] for n in names)
     formula = e.input_(p.name) - e.input_(v.name)

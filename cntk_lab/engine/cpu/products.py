@@ -16,6 +16,7 @@ from cntk_lab.backends.cpu import blas, executor, onednn, threads
 from cntk_lab.engine.cpu.gemm import Matrices, pitch, row_pitch, size_of
 from cntk_lab.engine.cpu.step import Binder, NativeStep, Readers
 from cntk_lab.engine.plan import Contract, Map, Plan
+from cntk_lab.engine.plan.reference import number_of, reference
 from cntk_lab.formula import expr as e
 from cntk_lab.graph.opdef import Contraction
 from cntk_lab.tensor.shape import size
@@ -324,7 +325,7 @@ def bias_and_activation(
     post: tuple[str, ...] = ()
     if formula.op in _POST:
         post, formula = (_POST[formula.op],), formula.args[0]
-    wanted = e.input_(f"b{product}")
+    wanted = e.input_(reference(product))
     if size(operand.shape) != repeat * size(shape) or not operand.rows or operand.whole:
         return None
     if formula is wanted:
@@ -343,4 +344,4 @@ def bias_and_activation(
             return None
     if len(shape) > 1 and bias.shape[axis if axis < 0 else len(bias.shape) - len(shape) + axis] != shape[axis]:
         return None
-    return int(bias.name[1:]), post
+    return number_of(bias.name), post

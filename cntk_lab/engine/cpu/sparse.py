@@ -17,6 +17,7 @@ from cntk_lab.engine.cpu.claims import MapStep
 from cntk_lab.engine.cpu.gemm import is_static
 from cntk_lab.engine.cpu.step import Binder, NativeStep
 from cntk_lab.engine.plan import Contract, Map, Plan, UpdateRows
+from cntk_lab.engine.plan.reference import number_of
 from cntk_lab.errors import DataError
 from cntk_lab.formula.kernel import canonical
 from cntk_lab.formula.print_numba import supported
@@ -315,14 +316,14 @@ class _Update:
             meant = {**reads, **writes}[name]
             if meant == "touched":
                 self.block[at] = self.touched.ctypes.data
-            elif (number := int(meant[1:])) == self.gradient or number in step.whole:
+            elif (number := number_of(meant)) == self.gradient or number in step.whole:
                 self.places.setdefault(number, []).append(at)
             else:
                 self.block[at] = binder.address(number)
         self.together, self.apart = (
             [
                 (number, np.array([0, 0, binder.address(number), 0, self.width, back], np.int64))
-                for number in (int(meant[1:]) for meant in some.values() if meant != "touched")
+                for number in (number_of(meant) for meant in some.values() if meant != "touched")
                 if number in step.whole
             ]
             for back, some in ((0, reads), (1, writes))

@@ -23,6 +23,7 @@ from cntk_lab.engine.cpu.products import GemmStep
 from cntk_lab.engine.cpu.step import Binder, NativeStep, Readers
 from cntk_lab.engine.memory.slots import source_of
 from cntk_lab.engine.plan import Contract, Map, Plan
+from cntk_lab.engine.plan.reference import number_of, reference
 from cntk_lab.formula import expr as e
 from cntk_lab.graph.opdef import Contraction
 from cntk_lab.tensor.arrays import aligned_empty
@@ -253,10 +254,10 @@ def _learner_of(plan: Plan, at: int, readers: Readers, kept: set[int]) -> tuple[
 
 def _step_of(step: Map, gradient: int) -> Finish | None:
     """``p = p - s g``, or ``v = m v + (s t) g`` and ``p = p - v``."""
-    formulas = {int(o.name[1:]): f for o, f in step.kernel.outputs}
-    g = e.input_(f"b{gradient}")
+    formulas = {number_of(o.name): f for o, f in step.kernel.outputs}
+    g = e.input_(reference(gradient))
     for p, formula in formulas.items():
-        if formula.op != "sub" or formula.args[0] is not e.input_(f"b{p}"):
+        if formula.op != "sub" or formula.args[0] is not e.input_(reference(p)):
             continue
         change = formula.args[1]
         if len(formulas) == 1:
@@ -266,7 +267,7 @@ def _step_of(step: Map, gradient: int) -> Finish | None:
         if len(formulas) != 2 or formulas[v] is not change or change.op != "add":
             continue
         for kept, added in (change.args, change.args[::-1]):
-            m, scale = _other(kept, e.input_(f"b{v}")), _other(added, g)
+            m, scale = _other(kept, e.input_(reference(v))), _other(added, g)
             if m is None or m.op != "input" or scale is None or scale.op != "mul":
                 continue
             s, t = scale.args
@@ -285,4 +286,4 @@ def _other(formula: e.Expr, factor: e.Expr) -> e.Expr | None:
 
 def _number(formula: e.Expr) -> int:
     """The buffer that an input of a formula is."""
-    return int(str(formula.data)[1:])
+    return number_of(formula.data)

@@ -28,6 +28,7 @@ from cntk_lab.engine.plan import (
     View,
 )
 from cntk_lab.engine.plan.formulas import map_step
+from cntk_lab.engine.plan.reference import number_of, reference
 from cntk_lab.engine.plan.touched import touches_rows
 from cntk_lab.errors import GraphError
 from cntk_lab.formula import expr as e
@@ -108,17 +109,17 @@ class Backward:
             # many contributions (a weight used at many places) are summed in portions
             part = self._like(buffer)
             first, shares = shares[:_MOST_SHARES], shares[_MOST_SHARES:]
-            formula = e.input_(f"b{first[0]}")
+            formula = e.input_(reference(first[0]))
             for s in first[1:]:
-                formula = formula + e.input_(f"b{s}")
+                formula = formula + e.input_(reference(s))
             self.builder.emit(map_step(self.builder, {part: formula}, first))
             shares = [*shares, part]
         self.shares[buffer] = shares
         if len(shares) > 1:
             target = self._like(buffer)
-            formula = e.input_(f"b{shares[0]}")
+            formula = e.input_(reference(shares[0]))
             for s in shares[1:]:
-                formula = formula + e.input_(f"b{s}")
+                formula = formula + e.input_(reference(s))
             self.builder.emit(map_step(self.builder, {target: formula}, shares))
             self.shares[buffer] = [target]
         return self.shares[buffer][0]
@@ -178,12 +179,12 @@ class Backward:
 
     def _map(self, step: Map, gradients: Mapping[int, int], target: int) -> None:
         outputs = [(w, formula) for w, (_, formula) in zip(step.writes, step.kernel.outputs, strict=True)]
-        name = f"b{target}"
-        adjoints = [e.input_(f"b{gradients[w]}") if w in gradients else e.const(0) for w, _ in outputs]
+        name = reference(target)
+        adjoints = [e.input_(reference(gradients[w])) if w in gradients else e.const(0) for w, _ in outputs]
         given = self._given(step, adjoints[0], outputs[0][0], name)
         if given is None:
             given = vjp([f for _, f in outputs], adjoints, [name], _reduced(step.kernel))[name]
-        stored = {id(f): e.input_(f"b{w}") for w, f in outputs if f.op not in ("input", "const")}
+        stored = {id(f): e.input_(reference(w)) for w, f in outputs if f.op not in ("input", "const")}
         rank = len(step.kernel.domain)
         operand = next(o for o in step.kernel.inputs if o.name == name)
         axes: list[e.Axis] = [i - rank for i, d in enumerate(operand.shape) if d == 1 and step.kernel.domain[i] != 1]
@@ -193,7 +194,7 @@ class Backward:
         if formula.op == "const" and formula.data == 0.0:
             return
         if formula.op == "input":
-            same = int(str(formula.data)[1:])
+            same = number_of(formula.data)
             a, b = self.builder.buffers[same], self.builder.buffers[target]
             if (a.rows, a.shape, a.dtype) == (b.rows, b.shape, b.dtype):
                 self._add(target, same)  # the gradient arrives as it is
@@ -209,7 +210,7 @@ class Backward:
         if step.op is None or not step.op.derivative:
             return None
         total: e.Expr | None = None
-        scope = {**step.scope, "dy": dy, "y": e.input_(f"b{output}")}
+        scope = {**step.scope, "dy": dy, "y": e.input_(reference(output))}
         for operand in step.op.operands:
             x = step.scope.get(operand.name)
             if not isinstance(x, e.Expr) or x is not e.input_(name):
@@ -313,7 +314,7 @@ class Backward:
     def _close(self, delay: Delay, gradient: int) -> None:
         """Write the gradient of a delay's output into the buffer that the delay the other way reads."""
         total = self.total(delay.writes[0])
-        formula = e.const(0) if total is None else e.input_(f"b{total}")
+        formula = e.const(0) if total is None else e.input_(reference(total))
         self.builder.emit(map_step(self.builder, {gradient: formula}, [] if total is None else [total], delay.nodes))
 
     def _active(self, loop: Loop, inside: set[int]) -> set[int]:

@@ -13,6 +13,7 @@ from typing import Any
 from cntk_lab.engine.make.loops import is_loop, parts_in_order, within_a_frame
 from cntk_lab.engine.plan import Builder, Call, Contract, Delay, Loop, Phase, RowSymbol, Spread, Step, View, row_symbol
 from cntk_lab.engine.plan.formulas import align, aligned_output, axes_of, map_step
+from cntk_lab.engine.plan.reference import reference
 from cntk_lab.errors import GraphError
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.simplify import simplify
@@ -90,7 +91,7 @@ class Lowering:
         """The buffer of numbers in another element type than those that they are."""
         source = self.value(followed)
         number = self.builder.new("", variable.type.dims, variable.type.dtype or "float32", name=variable.name)
-        step = map_step(self.builder, {number: e.input_(f"b{source}")}, [source])
+        step = map_step(self.builder, {number: e.input_(reference(source))}, [source])
         (self.builder.steps if self._outer is None else self._outer).append(step)
         self.buffer_of[id(variable)] = number
         return number
@@ -222,7 +223,9 @@ class Lowering:
             self.builder.emit(View((narrow,), (wide,)))
             return
         like = self.value(Constant(0, shape=dims, dtype=self.builder.buffers[wide].dtype))
-        self.builder.emit(map_step(self.builder, {wide: e.input_(f"b{narrow}") + e.input_(f"b{like}")}, [narrow, like]))
+        self.builder.emit(
+            map_step(self.builder, {wide: e.input_(reference(narrow)) + e.input_(reference(like))}, [narrow, like])
+        )
 
     def _contract(self, node: Node) -> None:
         reads = self._operands(node)
@@ -235,7 +238,7 @@ class Lowering:
             rank = max(len(x.shape), len(y.shape))
             domain, other = ((1,) * (rank - len(b.shape)) + b.shape for b in (x, y))
             if FREE not in domain and domain == other and size(domain) == spec.sizes["k"]:
-                dot = e.input_(f"b{reads[0]}") * e.input_(f"b{reads[1]}")
+                dot = e.input_(reference(reads[0])) * e.input_(reference(reads[1]))
                 total = e.reduce("sum", dot, range(-len(domain), 0))
                 self.builder.emit(map_step(self.builder, {target: total}, reads, (node.uid,)))
                 return
@@ -282,7 +285,7 @@ class Lowering:
         if not reads:
             return number
         domain = broadcast(*(buffers[r].shape for r in reads))
-        varies = axes_of(formula, {f"b{r}": buffers[r] for r in reads}, len(domain))
+        varies = axes_of(formula, {reference(r): buffers[r] for r in reads}, len(domain))
         lies = aligned_output(b.shape, domain, varies)
         if lies == align(b.shape, len(domain)):
             return number
@@ -301,7 +304,7 @@ class Lowering:
         ):
             self.literals.append((variable, variable.storage.version))
             return e.const(float(variable.value))
-        return e.input_(f"b{number}")
+        return e.input_(reference(number))
 
     def _call(self, node: Node) -> None:
         op = node.op
@@ -361,7 +364,7 @@ class Lowering:
     def _updates(self, node: Node) -> None:
         """Steps after the forward pass that write what the operator keeps."""
         reads = self._operands(node)
-        exprs = [e.input_(f"b{n}") for n in reads]
+        exprs = [e.input_(reference(n)) for n in reads]
         scope = {**node.attributes, **node.resolved, **_by_name(node, exprs), "training": True}
         read_as = dict(zip(_read_names(node), reads, strict=True))
         for name, variable in self._updated(node):

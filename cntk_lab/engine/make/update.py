@@ -8,6 +8,7 @@ from cntk_lab.engine.make.backward import filled
 from cntk_lab.engine.make.wanted import Update
 from cntk_lab.engine.plan import Builder, UpdateRows
 from cntk_lab.engine.plan.formulas import map_step
+from cntk_lab.engine.plan.reference import number_of, reference
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.kernel import Kernel, Operand
 from cntk_lab.tensor.shape import size
@@ -20,7 +21,7 @@ def total_of(builder: Builder, number: int) -> int:
     axes: list[e.Axis] = [i - len(b.shape) for i in range(len(b.shape))]
     if b.rows:
         axes.append(e.ROWS)
-    builder.emit(map_step(builder, {total: e.reduce("sum", e.input_(f"b{number}"), axes)}, [number]))
+    builder.emit(map_step(builder, {total: e.reduce("sum", e.input_(reference(number)), axes)}, [number]))
     return total
 
 
@@ -37,7 +38,7 @@ def update_of(builder: Builder, position: int, update: Update, parameter: int, g
             _update_rows(builder, update.row_outputs, names, frozenset((parameter, *(names[n] for n in update.state))))
             return
         names["g"] = filled(builder, gradient)
-    by_input = {name: e.input_(f"b{n}") for name, n in names.items()}
+    by_input = {name: e.input_(reference(n)) for name, n in names.items()}
     formulas = e.substitute([f for _, f in update.outputs], by_input)
     targets = {names[name]: f for (name, _), f in zip(update.outputs, formulas, strict=True)}
     builder.emit(map_step(builder, targets, names.values()))
@@ -48,9 +49,9 @@ def _update_rows(
 ) -> None:
     """Adds a learner's formulas for the touched rows of one parameter."""
     b = builder.buffers[names["p"]]
-    formulas = e.substitute([f for _, f in outputs], {name: e.input_(f"b{n}") for name, n in names.items()})
+    formulas = e.substitute([f for _, f in outputs], {name: e.input_(reference(n)) for name, n in names.items()})
     used = e.inputs_of(formulas)
-    rows = {f"b{n}" for n in (*whole, names["g"])}
+    rows = {reference(n) for n in (*whole, names["g"])}
     width = (size(b.shape) // builder.buffers[names["g"]].touched,)
 
     def operand(name: str) -> Operand:
@@ -60,8 +61,8 @@ def _update_rows(
         width,
         True,
         tuple(map(operand, used)),
-        tuple((operand(f"b{names[n]}"), f) for (n, _), f in zip(outputs, formulas, strict=True)),
+        tuple((operand(reference(names[n])), f) for (n, _), f in zip(outputs, formulas, strict=True)),
         b.dtype,
     )
-    reads = (names["g"], *(int(n[1:]) for n in used if n != "touched" and n != f"b{names['g']}"))
+    reads = (names["g"], *(number_of(n) for n in used if n != "touched" and n != reference(names["g"])))
     builder.emit(UpdateRows(reads, tuple(names[n] for n, _ in outputs), kernel=kernel, whole=whole))

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from cntk_lab.engine.plan import Buffer, Call, Contract, Join, Loop, Map, Order, Part, Phase, Plan, Step, all_steps
+from cntk_lab.engine.plan.reference import number_of, reference
 from cntk_lab.engine.plan.target import Images
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.kernel import Kernel, Operand
@@ -123,7 +124,7 @@ def _bound(plan: Plan, s: Map) -> set[int] | None:
     found: set[int] = set()
     operands = (*s.kernel.inputs, *(o for o, _ in s.kernel.outputs))
     for o in operands:
-        number = int(o.name[1:])
+        number = number_of(o.name)
         if o.whole:
             return None
         if not _neutral(o.shape):
@@ -214,9 +215,11 @@ def _rename(step: Step, new: dict[int, int]) -> None:
     k = step.kernel
 
     def renamed(o: Operand) -> Operand:
-        number = int(o.name[1:])
-        return replace(o, name=f"b{new.get(number, number)}")
+        number = number_of(o.name)
+        return replace(o, name=reference(new.get(number, number)))
 
-    formulas = e.substitute([f for _, f in k.outputs], {f"b{old}": e.input_(f"b{n}") for old, n in new.items()})
+    formulas = e.substitute(
+        [f for _, f in k.outputs], {reference(old): e.input_(reference(n)) for old, n in new.items()}
+    )
     outputs = tuple((renamed(o), f) for (o, _), f in zip(k.outputs, formulas, strict=True))
     step.kernel = Kernel(k.domain, k.rows, tuple(map(renamed, k.inputs)), outputs, k.dtype, k.in_place)

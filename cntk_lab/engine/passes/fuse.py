@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from cntk_lab.engine.plan import Call, Loop, Map, Plan, Share, Step, all_steps
+from cntk_lab.engine.plan.reference import number_of
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.kernel import Kernel, Operand
 from cntk_lab.formula.simplify import simplify
@@ -158,7 +159,7 @@ def _merge(a: Map, b: Map) -> Map | None:
     )
     nodes = tuple(dict.fromkeys((*a.nodes, *b.nodes)))
     return Map(
-        tuple(int(n[1:]) for n in used),
+        tuple(number_of(n) for n in used),
         (*a.writes, *b.writes),
         nodes,
         phase=a.phase | b.phase,
@@ -227,7 +228,7 @@ def _store_only_needed(plan: Plan, steps: list[Step], kept: set[int]) -> list[St
                 used = set(e.inputs_of(f for _, f in outputs))
                 inputs = tuple(i for i in s.kernel.inputs if i.name in used)
                 s.kernel = Kernel(s.kernel.domain, s.kernel.rows, inputs, outputs, s.kernel.dtype)
-                s.reads, s.writes = tuple(int(i.name[1:]) for i in inputs), tuple(w for w, _ in stays)
+                s.reads, s.writes = tuple(number_of(i.name) for i in inputs), tuple(w for w, _ in stays)
         result.append(s)
     return result
 
@@ -264,7 +265,7 @@ def _inline_constants(plan: Plan, steps: list[Step]) -> list[Step]:
             inputs = tuple(i for i in s.kernel.inputs if i.name in used)
             outputs = tuple((o, f) for (o, _), f in zip(s.kernel.outputs, formulas, strict=True))
             s.kernel = Kernel(s.kernel.domain, s.kernel.rows, inputs, outputs, s.kernel.dtype)
-            s.reads = tuple(int(i.name[1:]) for i in inputs)
+            s.reads = tuple(number_of(i.name) for i in inputs)
         for w, (o, f) in zip(s.writes, s.kernel.outputs, strict=True):
             if f.op == "const" and plan.buffers[w].role == "temporary":
                 constants[o.name] = f

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from cntk_lab.engine.plan import Buffer, Call, Contract, Join, Loop, Map, Part, Plan, Step, all_steps
+from cntk_lab.engine.plan.reference import number_of, reference
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.kernel import Kernel, Operand
 from cntk_lab.graph.opdef import Contraction
@@ -219,7 +220,7 @@ class _Pass:
         """The step that copies a buffer, into a new one if none is named."""
         b = self.plan.buffers[number]
         target = self._like(number) if to is None else to
-        operands = [Operand(f"b{n}", b.shape, bool(b.rows), b.dtype) for n in (number, target)]
+        operands = [Operand(reference(n), b.shape, bool(b.rows), b.dtype) for n in (number, target)]
         formula = e.input_(operands[0].name)
         kernel = Kernel(b.shape, bool(b.rows), (operands[0],), ((operands[1], formula),), b.dtype)
         step = Map((number,), (target,), kernel=kernel, rows=b.rows)
@@ -376,7 +377,7 @@ class _Pass:
         """The kernel whose operands know the memory they are parts of."""
 
         def known(o: Operand) -> Operand:
-            whole = self.plan.buffers[int(o.name[1:])].whole
+            whole = self.plan.buffers[number_of(o.name)].whole
             if whole is None:
                 return o
             return replace(o, whole=(1,) * (len(o.shape) - len(whole)) + whole)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from cntk_lab.engine.plan import Buffer, Map, Plan, all_steps
 from cntk_lab.engine.plan.formulas import axes_of
+from cntk_lab.engine.plan.reference import number_of, reference
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.kernel import Kernel, Operand
 from cntk_lab.tensor.shape import FREE
@@ -17,7 +18,7 @@ from cntk_lab.tensor.shape import FREE
 def share_sums(plan: Plan) -> Plan:
     """The plan in which each sum over rows is computed by one kernel only; results are the same."""
     users: dict[e.Expr, list[Map]] = {}
-    changed = {f"b{w}" for s in all_steps(plan.steps) for w in s.writes if plan.buffers[w].role != "temporary"}
+    changed = {reference(w) for s in all_steps(plan.steps) for w in s.writes if plan.buffers[w].role != "temporary"}
     for s in plan.steps:
         if isinstance(s, Map) and s.kernel.rows and FREE not in s.kernel.domain:
             for x in e.topological(f for _, f in s.kernel.outputs):
@@ -51,7 +52,7 @@ def _store(plan: Plan, s: Map, x: e.Expr) -> tuple[int, Operand]:
     shape = tuple(d if i - len(k.domain) in varies else 1 for i, d in enumerate(k.domain))
     b = Buffer(len(plan.buffers), "", shape, k.dtype, "temporary", "sum")
     plan.buffers.append(b)
-    operand = Operand(f"b{b.id}", shape, False, k.dtype)
+    operand = Operand(reference(b.id), shape, False, k.dtype)
     s.kernel = Kernel(k.domain, k.rows, k.inputs, (*k.outputs, (operand, x)), k.dtype)
     s.writes = (*s.writes, b.id)
     return b.id, operand
@@ -79,7 +80,7 @@ def _read(s: Map, known: dict[e.Expr, Operand]) -> None:
     s.kernel = Kernel(
         k.domain, k.rows, inputs, tuple((o, f) for (o, _), f in zip(k.outputs, formulas, strict=True)), k.dtype
     )
-    s.reads = tuple(int(o.name[1:]) for o in inputs)
+    s.reads = tuple(number_of(o.name) for o in inputs)
 
 
 def _replaced(formula: e.Expr, known: dict[e.Expr, Operand]) -> e.Expr:

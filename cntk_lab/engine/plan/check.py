@@ -37,6 +37,7 @@ from cntk_lab.engine.plan import (
     all_steps,
     describe,
 )
+from cntk_lab.engine.plan.reference import number_of, reference
 from cntk_lab.errors import ExecutionError
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.extent import check_outputs, extents
@@ -207,7 +208,7 @@ def _kernels_fit(plan: Plan) -> Wrong:
             continue
         k, what = s.kernel, describe(s)
         operands = [*k.inputs, *(o for o, _ in k.outputs)]
-        if [o.name for o in operands] != [f"b{n}" for n in (*s.reads, *s.writes)]:
+        if [o.name for o in operands] != [reference(n) for n in (*s.reads, *s.writes)]:
             yield f"{what}: operands {[o.name for o in operands]}, but it reads {s.reads} and writes {s.writes}"
             continue
         if k.rows != bool(s.rows):
@@ -217,7 +218,7 @@ def _kernels_fit(plan: Plan) -> Wrong:
             yield f"{what}: formulas use {sorted(unknown)}, which it does not read"
             continue
         for o in operands:
-            yield from _operand_fits(plan.buffers[int(o.name[1:])], o, s)
+            yield from _operand_fits(plan.buffers[number_of(o.name)], o, s)
         try:
             check_outputs(k, extents(k))
         except ValueError as error:
@@ -254,7 +255,7 @@ def _parts_are_seen(plan: Plan) -> Wrong:
     for s in all_steps(plan.steps):
         if isinstance(s, Map):
             for o in (*s.kernel.inputs, *(o for o, _ in s.kernel.outputs)):
-                b = plan.buffers[int(o.name[1:])]
+                b = plan.buffers[number_of(o.name)]
                 whole = () if b.whole is None else b.whole
                 if tuple(n for n in o.whole if n != 1) != tuple(n for n in whole if n != 1):
                     yield f"{describe(s)} sees {b} in memory of {o.whole or o.shape}, it lies in {whole or b.shape}"

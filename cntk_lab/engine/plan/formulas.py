@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cntk_lab.engine.plan.plan import Builder
+from cntk_lab.engine.plan.reference import reference
 from cntk_lab.engine.plan.steps import Map, RowSymbol
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.kernel import Kernel, Operand
@@ -24,7 +25,7 @@ def map_step(builder: Builder, outputs: dict[int, e.Expr], reads: Iterable[int],
     reads = list(dict.fromkeys(reads))
     buffers = builder.buffers
     named = set(e.inputs_of(outputs.values()))
-    used = [r for r in reads if f"b{r}" in named]
+    used = [r for r in reads if reference(r) in named]
     spanning = [buffers[r] for r in reads]
     domain = broadcast(*(b.shape for b in spanning)) if spanning else buffers[next(iter(outputs))].shape
     rows = max(
@@ -36,14 +37,14 @@ def map_step(builder: Builder, outputs: dict[int, e.Expr], reads: Iterable[int],
     targets = []
     for number, formula in zip(outputs, _without_trivial_axes(outputs.values(), domain), strict=True):
         b = buffers[number]
-        varies = axes_of(formula, {f"b{r}": buffers[r] for r in reads}, len(domain))
+        varies = axes_of(formula, {reference(r): buffers[r] for r in reads}, len(domain))
         aligned = aligned_output(b.shape, domain, varies)
-        targets.append((Operand(f"b{number}", aligned, bool(b.rows), b.dtype), formula))
+        targets.append((Operand(reference(number), aligned, bool(b.rows), b.dtype), formula))
     kernel = Kernel(
         domain,
         bool(rows),
         tuple(
-            Operand(f"b{r}", align(buffers[r].shape, len(domain)), bool(buffers[r].rows), buffers[r].dtype)
+            Operand(reference(r), align(buffers[r].shape, len(domain)), bool(buffers[r].rows), buffers[r].dtype)
             for r in used
         ),
         tuple(targets),
