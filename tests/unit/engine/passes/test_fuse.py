@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cntk_lab as C
 from cntk_lab.engine.cpu.target import PLAIN
 from tests.unit.engine.passes.printed import dense, plan_of, printed
 
@@ -28,4 +29,14 @@ def test_a_target_that_cannot_run_sums_with_formulas_keeps_them_apart():
     assert [line.split(" = map")[0] for line in printed(plan) if "map" in line] == [
         "FORWARD|BACKWARD: %7 [#][2]",
         "BACKWARD: %8 db [][2]",
+    ]
+
+
+def test_a_formula_stays_behind_the_product_that_makes_what_it_reads():
+    b = C.exp(C.input_variable(2))
+    out = C.sin(C.times(b, C.parameter((2, 2), init=1))) + b
+    assert printed(plan_of(PLAIN, outputs=out.outputs)) == [
+        "FORWARD: %1 [#][2] = map {b1 = exp(b0)}(%0)",
+        "FORWARD: %3 [#][2] = product rak,ko->rao(%1, %2)",
+        "FORWARD: %5 [#][2] = map {b5 = add(sin(b3), b1)}(%3, %1)",
     ]

@@ -30,3 +30,14 @@ def test_slices_lie_in_what_they_are_cut_from_and_pieces_where_they_belong():
     ]
     lie = {b.id: (b.inside, b.cut) for b in plan.buffers if b.inside >= 0}
     assert lie == {3: (2, (0, 0)), 5: (2, (0, 2)), 4: (8, (0, 0)), 7: (8, (0, 2))}
+
+
+def test_gradients_of_slices_that_cover_a_value_are_put_together_instead_of_padded_and_summed():
+    v = C.parameter((4, 4), init=1, name="v")
+    t = C.times(C.input_variable(4), v)
+    out = C.sigmoid(C.slice(t, 0, 0, 2)) * C.slice(t, 0, 2, 4)
+    plan = plan_of(ONEDNN, roots=out.outputs, gradients=(v,), training=True)
+    assert printed(plan)[-2:] == [
+        "BACKWARD: %13 [#][4] = join(%11, %9)",
+        "BACKWARD: %14 dv [][4 x 4] = product rak,rao->ko(%0, %13)",
+    ]
