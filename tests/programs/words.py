@@ -61,6 +61,10 @@ def _flat(value: Any) -> Array:
     return np.array(value)
 
 
+TARGET = 0.3
+"""What training brings every value to."""
+
+
 class Session:
     """A program that is built: each call gives its values by name.
 
@@ -85,7 +89,8 @@ class Session:
         if mode == "train":
             loss = None
             for v in self.values:
-                term = C.reduce_sum(C.square(v), axis=C.Axis.all_static_axes())
+                # away from 0: what is centred has no gradient there but rounding, which learners that normalise blow up
+                term = C.reduce_sum(C.square(v - TARGET), axis=C.Axis.all_static_axes())
                 if any(a.is_sequence_axis for a in term.dynamic_axes):
                     term = C.sequence.reduce_sum(term)
                 loss = term if loss is None else loss + term

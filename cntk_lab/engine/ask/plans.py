@@ -64,11 +64,6 @@ def bound_for(wanted: Wanted, device: DeviceDescriptor | None = None, *, fused: 
     return bound
 
 
-def plan_for(wanted: Wanted, device: DeviceDescriptor | None = None, *, fused: bool | None = None) -> Plan:
-    """The plan of :func:`bound_for`."""
-    return bound_for(wanted, device, fused=fused).plan
-
-
 def literals_hold(plan: Plan) -> bool:
     """Whether the constants that were written into formulas still have the same values."""
     return all(isinstance(v, Valued) and v.storage.version == version for v, version in plan.literals)

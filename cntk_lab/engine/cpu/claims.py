@@ -7,7 +7,7 @@ absorbed into it (see ``products``). Knows operators only through the backend's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -28,7 +28,8 @@ from cntk_lab.engine.cpu.products import (
 )
 from cntk_lab.engine.cpu.step import Absorbed, Binder, NativeStep, Readers
 from cntk_lab.engine.cpu.thin import use_thin
-from cntk_lab.engine.plan import Call, Contract, Map, Order, Plan
+from cntk_lab.engine.plan import Call, Contract, Map, Order, Plan, describe
+from cntk_lab.engine.plan.check import illegal
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.extent import axes_of_data
 from cntk_lab.formula.kernel import Kernel, canonical
@@ -85,6 +86,19 @@ def native_steps(plan: Plan) -> list[NativeStep | None]:
             if after is not None:
                 result[after] = Absorbed()
     return result
+
+
+def check_claims(plan: Plan, steps: Sequence[NativeStep | None]) -> None:
+    """See that each step that another one does along the way is done by one.
+
+    Raises:
+        ExecutionError: naming the step that nobody does.
+    """
+    done = {w for own in steps if own is not None for w in own.writes_early()}
+    for i, (step, own) in enumerate(zip(plan.steps, steps, strict=True)):
+        if isinstance(own, Absorbed) and not done.issuperset(step.writes):
+            says = "a step that is done along the way is written by the step that does it"
+            raise illegal(plan, f"as native code: step {i}, {describe(step)}, is done by nobody", "claims", says)
 
 
 # ---- formulas

@@ -11,7 +11,7 @@ from cntk_lab.backends.cpu import executor as executors
 from cntk_lab.engine.arrays.interpreter import Interpreter
 from cntk_lab.engine.arrays.run import Run, first_lasting
 from cntk_lab.engine.cpu.binding import Binding
-from cntk_lab.engine.cpu.claims import native_steps
+from cntk_lab.engine.cpu.claims import check_claims, native_steps
 from cntk_lab.engine.cpu.frames import frame_steps
 from cntk_lab.engine.cpu.guards import Guards, Watch
 from cntk_lab.engine.cpu.loop import LoopStep, native_loops
@@ -100,6 +100,7 @@ class NativePlan:
         written = {t: i for i, s in enumerate(steps) if s for t in s.writes_early()}
         slots = slots_of(plan, plan.steps, share=self.guards is None, written_at=written)
         if check.wanted():
+            check_claims(plan, steps)
             biases = {r: i for i, s in reversed(list(enumerate(steps))) if s for r in s.reads_early()}
             memory_check.check_memory(plan, slots, written, biases)
         return slots
@@ -108,10 +109,6 @@ class NativePlan:
         """Whether every kernel that will be used is compiled; those that failed stay on NumPy."""
         guarded = self.guards is None or self.guards.ready()
         return self.executor.ready() and guarded and all(s is None or s.ready() for s in self.steps)
-
-    def failed(self) -> bool:
-        """Whether native code will never run here."""
-        return self.executor.failure() is not None
 
     def binding(self, run: Run) -> Binding:
         """The binding for the row counts of a run; counts that share memory share a binding."""

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from cntk_lab import _changes, settings
-from cntk_lab import device as devices
 from cntk_lab._turn import TURN
 from cntk_lab.backends.cpu import draws, jit, threads
+from cntk_lab.backends.cpu.backend import CpuBackend
 from cntk_lab.engine.arrays import watch
 from cntk_lab.engine.arrays.interpreter import Interpreter
-from cntk_lab.engine.arrays.run import Action, Run, State
+from cntk_lab.engine.arrays.run import Run
 from cntk_lab.engine.cpu.binding import Binding
 from cntk_lab.engine.cpu.native import NativePlan, why_not_native
 from cntk_lab.engine.cpu.proving import proved
@@ -26,8 +26,10 @@ from cntk_lab.engine.cpu.target import target
 from cntk_lab.engine.cpu.waiting import WaitingInterpreter
 from cntk_lab.engine.plan import Plan
 from cntk_lab.engine.plan.target import Target
-from cntk_lab.graph.variable import Valued
+from cntk_lab.engine.tiers.reference import ReferenceBound
 from cntk_lab.tensor.arrays import Storage, values_left_host
+
+_BACKEND = CpuBackend()
 
 
 class CpuTier:
@@ -42,7 +44,7 @@ class CpuTier:
         return CpuBound(plan)
 
 
-class CpuBound:
+class CpuBound(ReferenceBound):
     """A plan on the CPU: what was made of it by each way of running it.
 
     Args:
@@ -50,9 +52,7 @@ class CpuBound:
     """
 
     def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.often = False
-        self.interpreter = Interpreter(plan)
+        super().__init__(plan, _BACKEND)
         self._waiting: WaitingInterpreter | None = None
         self._native: NativePlan | None = None
         self._at = -1
@@ -60,15 +60,7 @@ class CpuBound:
         self._switches: tuple[object, ...] = ()
         """The switches that native code is made for."""
         self._runs = 0
-        self.inputs = [(b.id, id(b.variable)) for b in plan.buffers_of("input") if b.variable is not None]
-        others = [(b.id, b.variable) for b in plan.buffers if b.role != "input"]
-        self._valued = [(number, v.storage) for number, v in others if isinstance(v, Valued)]
         _ready.add(self)
-
-    @property
-    def actions(self) -> Sequence[Action]:
-        """What each step does on NumPy."""
-        return self.interpreter.actions
 
     @property
     def waiting(self) -> Interpreter:
@@ -94,10 +86,6 @@ class CpuBound:
                 draws.serve()
             self._native = NativePlan(self.plan, self.interpreter) if fits else None
         return self._native
-
-    def new_run(self, state: State, *, training: bool) -> Run:
-        """A run on arrays of NumPy."""
-        return Run({}, state, training=training)
 
     def run(self, run: Run) -> Binding | None:
         """Run on the best tier that is ready.
@@ -147,19 +135,9 @@ class CpuBound:
         return ["NumPy"] * len(self.plan.steps) if native is None else tiers(native)
 
     def bring(self, storages: Iterable[Storage]) -> None:
-        """Move values back to the memory on the CPU that native tables know, if any was ever on a GPU."""
+        """Move values back to the memory that native tables know, if any was ever on a GPU."""
         if values_left_host():
-            for storage in storages:
-                storage.move(devices.cpu())
-
-    def bring_values(self) -> None:
-        """The same for parameters and constants of the plan."""
-        self.bring(storage for _, storage in self._valued)
-
-    def load_values(self, run: Run) -> None:
-        """Put the arrays of parameters and constants into a run: native tables have their addresses instead."""
-        for number, storage in self._valued:
-            run.arrays[number] = storage.array[None]
+            super().bring(storages)
 
 
 _ready: weakref.WeakSet[CpuBound] = weakref.WeakSet()

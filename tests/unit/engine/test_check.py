@@ -8,6 +8,7 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn
+from cntk_lab.engine.cpu.claims import check_claims, native_steps
 from cntk_lab.engine.cpu.target import ONEDNN, PLAIN
 from cntk_lab.engine.make import compile
 from cntk_lab.engine.make.compile import make_plan
@@ -34,6 +35,7 @@ from cntk_lab.formula import expr as e
 from tests.unit.engine import bounds
 from tests.unit.engine.test_native_plans import MODELS
 from tests.unit.engine.test_shared_memory import SHARED
+from tests.unit.engine.tiers import flat, same_in_every_tier
 
 pytestmark = pytest.mark.skipif(not (jit.available() and onednn.available()), reason="no numba or no oneDNN here")
 
@@ -446,3 +448,26 @@ def test_checked_mode_looks_at_plans_and_their_memory(program, monkeypatch):
     assert looked[0] in bounds.natives()
     with settings.option(native=False):
         np.testing.assert_allclose(got, out.grad({x: data}, [x]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(not (jit.available() and onednn.available()), reason="no numba or no oneDNN here")
+def test_a_step_that_another_one_should_do_and_does_not_is_named():
+    """The bias behind a product over a slice of images was nobody's: what it should have made was never written."""
+    x, w = C.input_variable(3), C.parameter((3, 2), init=1)
+    plan = make_plan(Wanted(outputs=(C.times(x, w) + C.parameter(2)).outputs), ONEDNN)
+    steps = native_steps(plan)
+    check_claims(plan, steps)
+    steps[0] = None
+    with pytest.raises(ExecutionError, match=r"as native code: step 1, map .* is done by nobody"):
+        check_claims(plan, steps)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 4), (3, 4), (3, 1, 4)])
+@pytest.mark.parametrize("sequence", [False, True])
+def test_a_bias_behind_a_product_over_a_slice_is_added_in_every_tier(shape, sequence):
+    x = (C.sequence.input_variable if sequence else C.input_variable)(shape)
+    z = C.layers.Dense(5, map_rank=len(shape) - 1)(C.slice(x, 0, 1, 2))
+    f = C.layers.Recurrence(C.layers.LSTM(5))(C.slice(x, 0, 1, 2)) if sequence else z
+    rows = (2, 6, *shape) if sequence else (6, *shape)
+    data = np.random.default_rng(0).normal(size=rows).astype(np.float32)
+    same_in_every_tier(lambda: flat([z.eval({x: data}), f.eval({x: data})]))

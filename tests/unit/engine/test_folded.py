@@ -6,10 +6,10 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn, threads
-from cntk_lab.engine.ask.plans import plan_for
 from cntk_lab.engine.make.wanted import Wanted
 from cntk_lab.errors import DTypeError
 from tests.unit.engine import bounds
+from tests.unit.engine.bounds import plan_for
 from tests.unit.engine.tiers import numpy_only
 
 ONES = np.ones((1, 2), np.float32)

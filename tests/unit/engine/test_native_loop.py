@@ -6,11 +6,11 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn, threads
-from cntk_lab.engine.ask.plans import plan_for
 from cntk_lab.engine.cpu.loop import LoopStep
 from cntk_lab.engine.make.wanted import Wanted
 from cntk_lab.engine.plan import Loop
 from tests.unit.engine import bounds
+from tests.unit.engine.bounds import plan_for
 
 pytestmark = pytest.mark.skipif(not jit.available(), reason="no numba here")
 

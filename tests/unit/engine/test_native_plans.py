@@ -7,11 +7,11 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import jit, onednn
-from cntk_lab.engine.ask.plans import plan_for
 from cntk_lab.engine.make.wanted import Wanted
 from cntk_lab.engine.plan import Call, Join, Loop, Map, Order, Part, all_steps
 from cntk_lab.formula import expr as e
 from tests.unit.engine import bounds
+from tests.unit.engine.bounds import plan_for
 
 pytestmark = pytest.mark.skipif(not (jit.available() and onednn.available()), reason="no numba or no oneDNN here")
 _rng = np.random.default_rng(11)

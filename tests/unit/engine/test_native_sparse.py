@@ -10,12 +10,12 @@ from cntk_lab.backends.cpu import executor, jit, sparse_rows
 from cntk_lab.engine.arrays.products import contraction, touched_rows
 from cntk_lab.engine.arrays.run import Run, State
 from cntk_lab.engine.ask.explain import explain
-from cntk_lab.engine.ask.plans import plan_for
 from cntk_lab.engine.cpu.sparse import ProductStep, SparseStep, TouchedStep, touched_by
 from cntk_lab.engine.make.wanted import Wanted
 from cntk_lab.graph.opdef import Contraction
 from cntk_lab.tensor.sparse import SparseRows
 from tests.unit.engine import bounds
+from tests.unit.engine.bounds import plan_for
 
 pytestmark = pytest.mark.skipif(not jit.available(), reason="no numba here")
 _rng = np.random.default_rng(5)

@@ -5,10 +5,10 @@ import pytest
 
 import cntk_lab as C
 from cntk_lab import settings
-from cntk_lab.engine.ask.plans import plan_for
 from cntk_lab.engine.ask.training import Program
 from cntk_lab.engine.make.wanted import Wanted
 from cntk_lab.engine.plan import Phase
+from tests.unit.engine.bounds import plan_for
 
 _rng = np.random.default_rng(0)
 DATA = _rng.normal(size=(5, 3)).astype(np.float32)

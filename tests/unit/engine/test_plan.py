@@ -8,13 +8,13 @@ import pytest
 import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.engine.ask.explain import explain
-from cntk_lab.engine.ask.plans import plan_for
 from cntk_lab.engine.cpu.target import PLAIN
 from cntk_lab.engine.make.compile import make_plan
 from cntk_lab.engine.make.wanted import Wanted
 from cntk_lab.engine.memory.slots import lifetimes, slots_of
 from cntk_lab.events import BUS, PlanCompiled
 from tests.unit.engine import bounds
+from tests.unit.engine.bounds import plan_for
 
 
 def perceptron(seed=0, dtype=np.float32):

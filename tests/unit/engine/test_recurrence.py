@@ -5,10 +5,10 @@ import pytest
 
 import cntk_lab as C
 from cntk_lab import settings
-from cntk_lab.engine.ask.plans import plan_for
 from cntk_lab.engine.make.wanted import Wanted
 from cntk_lab.engine.plan import Loop
 from cntk_lab.errors import GraphError
+from tests.unit.engine.bounds import plan_for
 
 LENGTHS = (2, 5, 1, 3)
 

@@ -8,8 +8,8 @@ from scipy.sparse import csr_matrix
 
 import cntk_lab as C
 from cntk_lab import settings
-from cntk_lab.engine.ask.plans import plan_for
 from cntk_lab.engine.make.wanted import Wanted
+from tests.unit.engine.bounds import plan_for
 
 CLASSES = 5
 BATCHES = ([0, 1, 1], [2, 0], [3, 3], [0])

@@ -12,13 +12,13 @@ from cntk_lab.backends.cpu import onednn
 from cntk_lab.engine.arrays.interpreter import Interpreter
 from cntk_lab.engine.arrays.run import Run, State
 from cntk_lab.engine.ask import plans
-from cntk_lab.engine.ask.plans import plan_for
 from cntk_lab.engine.cpu import waiting
 from cntk_lab.engine.cpu.waiting import WaitingInterpreter
 from cntk_lab.engine.make.wanted import Wanted
 from cntk_lab.graph import ports
 from cntk_lab.tensor.layout import Layout
 from tests.unit.engine import bounds
+from tests.unit.engine.bounds import plan_for
 
 pytestmark = pytest.mark.skipif(not onednn.available(), reason="no oneDNN here")
 _rng = np.random.default_rng(2)
