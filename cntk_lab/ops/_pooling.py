@@ -139,14 +139,10 @@ def _forward(
     window, out, lower, upper = _at_run_time(dims, window, strides, same, lower_pad, upper_pad, ceil=ceil_out_dim)
     largest = pooling_type == MAX_POOLING
     x = w.padded(xp, operand, lower, upper, -np.inf if largest else 0.0)
-    result = None
+    start = -np.inf if largest else 0.0
+    result = xp.full((*x.shape[: x.ndim - rank], *out), start, x.dtype)
     for _, where in w.taps(window, strides, (1,) * rank, out):
-        seen = x[(..., *where)]
-        if result is None:
-            result = seen.copy()
-        else:
-            (xp.fmax if largest else xp.add)(result, seen, out=result)  # NaN is never the largest, as in CNTK
-    assert result is not None
+        (xp.fmax if largest else xp.add)(result, x[(..., *where)], out=result)  # NaN is never the largest, as in CNTK
     if largest:
         return result
     with np.errstate(invalid="ignore"):  # a window beyond the operand's end has no mean
@@ -183,7 +179,7 @@ def _gradient(
         for _, where in w.taps(window, strides, (1,) * rank, out):
             spread[(..., *where)] += share
         return w.unpadded(xp, spread, dims, lower, upper)
-    x = w.padded(xp, operand, lower, upper, -np.inf)
+    x = w.padded(xp, operand, lower, upper, np.nan)  # equals nothing, not even the -inf of a window of -inf
     spread = xp.zeros(x.shape, dy.dtype)
     left = dy.copy()
     for _, where in w.taps(window, strides, (1,) * rank, out):
@@ -318,14 +314,14 @@ def _places(
     dims = tuple(pooling_input.shape[pooling_input.ndim - rank :])
     window, out, lower, upper = _at_run_time(dims, window, strides, same, lower_pad, upper_pad, ceil=False)
     x = w.padded(xp, pooling_input, lower, upper, -np.inf)
-    place = w.padded(xp, xp.arange(size(dims), dtype=np.int64).reshape(dims), lower, upper, 0)
+    place = w.padded(xp, xp.arange(size(dims), dtype=np.int64).reshape(dims), lower, upper, -1)
     best: Any = None
     for _, where in w.taps(window, strides, (1,) * rank, out):
         seen, at = x[(..., *where)], place[where]
         if best is None:
             best, found = seen.copy(), xp.broadcast_to(at, seen.shape).copy()
             continue
-        better = seen > best
+        better = (seen > best) | (found < 0)
         best[better] = seen[better]
         found = xp.where(better, at, found)
     return found

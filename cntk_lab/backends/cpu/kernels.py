@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from cntk_lab.backends.cpu import executor, onednn
+from cntk_lab.backends.cpu import executor, jit, largest, onednn
 from cntk_lab.backends.cpu.onednn import Bound, Layout, Primitive, aligned
 from cntk_lab.backends.cpu.window import Window
 
@@ -33,8 +33,8 @@ class Rows:
     Example: ``rows.set("weights", address)`` then ``table[i:j] = rows.table()``.
     """
 
-    steps: list[Bound]
-    operands: Mapping[str, list[tuple[Bound, str]]]
+    steps: list[Bound | largest.Row]
+    operands: Mapping[str, list[tuple[Bound | largest.Row, str]]]
     kept: list[Array] = field(default_factory=list)
     """Memory of intermediate layouts."""
 
@@ -45,7 +45,11 @@ class Rows:
 
     def table(self) -> list[list[int]]:
         """Rows for the executor, in order."""
-        return [executor.primitive_row(bound.row()) for bound in self.steps]
+        return [s.entry() if isinstance(s, largest.Row) else executor.primitive_row(s.row()) for s in self.steps]
+
+    def handles(self) -> list[jit.Handle]:
+        """The kernels of our own among them, requested."""
+        return [largest.kernel(s.what) for s in self.steps if isinstance(s, largest.Row)]
 
     def __call__(self) -> None:
         """Run it now, from Python."""
@@ -137,9 +141,9 @@ def plan_convolution(
     }
     dense.update({role: Layout.channels_last(*dense[role].dims) for role in last})
     results = {"forward": "target", "inference": "target", "data": "source_gradient", "weights": "weights_gradient"}
-    before: list[Bound] = []
-    after: list[Bound] = []
-    operands: dict[str, list[tuple[Bound, str]]] = {}
+    before: list[Bound | largest.Row] = []
+    after: list[Bound | largest.Row] = []
+    operands: dict[str, list[tuple[Bound | largest.Row, str]]] = {}
     kept: list[Array] = []
     for role in primitive.roles:
         operands[role] = [(bound, role)]
@@ -154,35 +158,70 @@ def plan_convolution(
     return Rows([*before, bound, *after], operands, kept)
 
 
-def plan_pooling(what: str, kind: str, window: Window, last: frozenset[str] = frozenset()) -> Rows:
-    """Rows of a pooling: operands source, target (workspace), or their gradients; those in ``last`` lie channels last.
+def plan_pooling(kind: str, window: Window, last: frozenset[str] = frozenset()) -> Rows:
+    """Rows of a pooling: operands source, target; those in ``last`` lie channels last.
 
-    Where only some do, the primitive computes channels last and the others are reordered.
+    Where only one does, the primitive computes channels last and the other is reordered.
     """
-    primitive = onednn.pooling(what, kind, window, last=bool(last))
+    primitive = onednn.pooling("inference", kind, window, last=bool(last))
     bound = primitive.bind()
-    operands = {role: [(bound, role)] for role in primitive.roles}
-    if not last:
-        return Rows([bound], operands)
+    operands: dict[str, list[tuple[Bound | largest.Row, str]]] = {role: [(bound, role)] for role in primitive.roles}
+    own = [largest.Row("mend", window, bool(last))] if kind == "max" else []
     before: list[Bound] = []
     after: list[Bound] = []
     kept: list[Array] = []
-    shapes = {
-        "source": window.source,
-        "source_gradient": window.source,
-        "target": window.target(),
-        "target_gradient": window.target(),
-    }
-    for role in primitive.roles:
-        if role in last or role not in shapes:
-            continue
-        back = role in ("target", "source_gradient")
-        steps, converter = _convert(primitive, role, Layout.dense(*shapes[role]), kept, back)
+    for role, shape, named in (("source", window.source, "source"), ("target", window.target(), "pooled")):
+        back = role == "target"
+        steps, converter = (
+            ([], None) if not last or role in last else _convert(primitive, role, Layout.dense(*shape), kept, back)
+        )
         (after if back else before).extend(steps)
-        if converter is not None:
-            bound.set(role, kept[-1])
-            operands[role] = [(converter, "target" if back else "source")]
-    return Rows([*before, bound, *after], operands, kept)
+        if converter is None:
+            operands[role] += [(row, named) for row in own]
+            continue
+        operands[role] = [(converter, "target" if back else "source")]
+        bound.set(role, kept[-1])
+        for row in own:
+            row.set(named, kept[-1])
+    return Rows([*before, bound, *own, *after], operands, kept)
+
+
+def plan_pooling_gradient(kind: str, window: Window, last: bool = False) -> Rows:
+    """Rows of a pooling's gradient: operands source (of "max" alone), target_gradient, source_gradient.
+
+    Args:
+        kind: as for :func:`pooling`.
+        window: the geometry.
+        last: whether all operands lie channels last.
+    """
+    backward = onednn.pooling("backward", kind, window, last=last).bind()
+    operands: dict[str, list[tuple[Bound | largest.Row, str]]] = {
+        role: [(backward, role)] for role in ("source_gradient", "target_gradient")
+    }
+    if kind != "max":
+        return Rows([backward], operands)
+    # the workspace (where the largest elements were) is found again: cheaper than to keep it through the forward pass
+    primitive = onednn.pooling("forward", kind, window, last=last)
+    forward = primitive.bind()
+    workspace = aligned(primitive.size("workspace"))
+    pooled, withheld = (aligned(4 * int(np.prod(window.target(), dtype=np.int64))) for _ in range(2))
+    withhold, deliver = largest.Row("withhold", window, last), largest.Row("deliver", window, last)
+    for step, role, memory in (
+        (forward, "workspace", workspace),
+        (backward, "workspace", workspace),
+        (forward, "target", pooled),
+        (withhold, "pooled", pooled),
+        (deliver, "pooled", pooled),
+        (withhold, "withheld", withheld),
+        (backward, "target_gradient", withheld),
+    ):
+        step.set(role, memory)
+    operands = {
+        "source": [(forward, "source"), (deliver, "source")],
+        "target_gradient": [(withhold, "given"), (deliver, "given")],
+        "source_gradient": [(backward, "source_gradient"), (deliver, "gradient")],
+    }
+    return Rows([forward, withhold, backward, deliver], operands, [workspace, pooled, withheld])
 
 
 _plans: dict[tuple[Any, ...], Rows] = {}
@@ -302,7 +341,7 @@ def pooling(
     w = _window(x.shape, pooling_window, strides, lower_pad, upper_pad)
     y = _into(out, w.target())
     if y.size:
-        rows = _planned(("pooling", kind, w), lambda: plan_pooling("inference", kind, w))
+        rows = _planned(("pooling", kind, w), lambda: plan_pooling(kind, w))
         _run(rows, {"source": _dense(x), "target": y})
     return _done(y, out)
 
@@ -324,12 +363,7 @@ def pooling_gradient(
     if not dy.size:
         dx[...] = 0
         return _done(dx, out)
-    backward = _planned(("pooling/x", kind, w), lambda: plan_pooling("backward", kind, w))
+    rows = _planned(("pooling/x", kind, w), lambda: plan_pooling_gradient(kind, w))
     data = {"target_gradient": _dense(dy), "source_gradient": dx}
-    if kind == "max":
-        forward = _planned(("pooling/forward", kind, w), lambda: plan_pooling("forward", kind, w))
-        workspace = aligned(onednn.pooling("forward", kind, w).size("workspace"))
-        _run(forward, {"source": _dense(x), "target": np.empty(w.target(), np.float32), "workspace": workspace})
-        data["workspace"] = workspace
-    _run(backward, data)
+    _run(rows, data | {"source": _dense(x)} if kind == "max" else data)
     return _done(dx, out)

@@ -16,7 +16,6 @@ import numpy as np
 
 from cntk_lab.backends.cpu import kernels, onednn
 from cntk_lab.backends.cpu.kernels import Rows
-from cntk_lab.backends.cpu.onednn import aligned
 from cntk_lab.backends.cpu.window import Window
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -180,7 +179,7 @@ def _pooling(request: Request) -> Rows | None:
     if found is None or request.bias or request.post:
         return None
     names = {"source": "operand", "target": "result"}
-    return _renamed(kernels.plan_pooling("inference", *found, _last(request, names)), names)
+    return _renamed(kernels.plan_pooling(*found, _last(request, names)), names)
 
 
 @rows_for("pooling.gradient.operand")
@@ -189,19 +188,8 @@ def _pooling_gradient(request: Request) -> Rows | None:
     if found is None:
         return None
     kind, window = found
-    last = _last(request, {"source_gradient": "result", "target_gradient": "dy", "source": "operand"})
+    names = {"source_gradient": "result", "target_gradient": "dy", "source": "operand"}
+    last = _last(request, names)
     if last and len(last) < (3 if kind == "max" else 2):
         return None
-    backward = kernels.plan_pooling("backward", kind, window, last)
-    operands = {"result": backward.operands["source_gradient"], "dy": backward.operands["target_gradient"]}
-    if kind != "max":
-        return Rows(backward.steps, operands)
-    # the workspace (where the largest elements were) is found again: cheaper than to keep it through the forward pass
-    forward = kernels.plan_pooling("forward", kind, window, last)
-    workspace = aligned(onednn.pooling("forward", kind, window, last=bool(last)).size("workspace"))
-    largest = aligned(4 * int(np.prod(window.target(), dtype=np.int64)))
-    forward.set("workspace", workspace)
-    forward.set("target", largest)
-    backward.set("workspace", workspace)
-    operands["operand"] = forward.operands["source"]
-    return Rows([*forward.steps, *backward.steps], operands, [workspace, largest])
+    return _renamed(kernels.plan_pooling_gradient(kind, window, bool(last)), names)

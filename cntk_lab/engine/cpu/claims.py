@@ -178,6 +178,7 @@ class CallStep(NativeStep):
 
     def __init__(self, plan: Plan, step: Call, maker: Maker) -> None:
         self.plan, self.step, self.maker = plan, step, maker
+        self._handles: list[jit.Handle] | None = None
         self.bias: int | None = None
         self.post: tuple[str, ...] = ()
         self.target = step.writes[0]
@@ -189,6 +190,22 @@ class CallStep(NativeStep):
     def reads_early(self) -> tuple[int, ...]:
         """The bias, if a formula is absorbed."""
         return () if self.bias is None else (self.bias,)
+
+    def handles(self) -> list[jit.Handle]:
+        """The kernels that stand beside the library's primitives, requested at the first question."""
+        if self._handles is None:
+            trial = self.maker(self.request(_trial(self.plan, self.step)))
+            assert trial is not None
+            self._handles = trial.handles()
+        return self._handles
+
+    def ready(self) -> bool:
+        """Whether these kernels are compiled or never will be."""
+        return all(h.ready() or h.failure is not None for h in self.handles())
+
+    def usable(self) -> bool:
+        """Whether these kernels are compiled."""
+        return all(h.ready() for h in self.handles())
 
     def request(self, rows: Mapping[str, int]) -> Request:
         """What the backend is asked for."""
