@@ -16,9 +16,10 @@ from cntk_lab.axis import Axis
 from cntk_lab.errors import LabError
 from cntk_lab.formats.cntk.normal import normal
 from cntk_lab.graph import walk
+from cntk_lab.graph.asks import needs
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.node import Node
-from cntk_lab.graph.opdef import OpDef, Rule, needs
+from cntk_lab.graph.opdef import OpDef
 from cntk_lab.graph.variable import INPUT, Constant, Variable, new_placeholder
 from cntk_lab.tensor.shape import INFERRED
 
@@ -128,13 +129,18 @@ def meaning(node: Node) -> dict[str, Any]:
     return out | {f"settled {name}": plain(value) for name, value in settled.items()}
 
 
+_SAYING_NUMBERS = (
+    *("formula", "forward", "shape", "axes", "dtype", "contraction"),
+    *("inference", "views", "gradient", "derivative", "updates"),
+)
+"""The kinds of rules on which numbers and types depend once everything is settled."""
+
+
 @functools.cache
 def _only_settled(op: OpDef) -> frozenset[str]:
     """Attributes that no rule reads but the one that settles them."""
     assert op.resolve is not None
-    rules: list[Rule | None] = [op.formula, op.forward, op.body, op.shape, op.axes, op.dtype, op.contraction]
-    rules += [op.inference, op.views, *op.gradient.values(), *(op.derivative or {}).values(), *op.updates.values()]
-    read = {name for rule in rules if rule is not None for name in needs(rule)}
+    read = {name for _, _, rule in op.rules(*_SAYING_NUMBERS) for name in needs(rule)}
     return frozenset(needs(op.resolve)) - read
 
 

@@ -16,11 +16,12 @@ import numpy as np
 
 from cntk_lab.errors import GraphError, SignatureError
 from cntk_lab.graph import infer, registry
+from cntk_lab.graph.asks import Rule, apply
 from cntk_lab.graph.block import Block, stand_in
 from cntk_lab.graph.compose import block_node
 from cntk_lab.graph.function import Function, outputs_of
 from cntk_lab.graph.node import Node
-from cntk_lab.graph.opdef import EVERY, NONE, CntkRule, OpDef, OpParameter, Rule, Trait, apply
+from cntk_lab.graph.opdef import EVERY, NONE, CntkRule, OpDef, OpParameter, Trait
 from cntk_lab.graph.operand import bind_symbol, constant_array
 from cntk_lab.graph.variable import Constant, Variable
 from cntk_lab.tensor import dtype as dtypes

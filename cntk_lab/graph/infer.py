@@ -13,8 +13,9 @@ from typing import Any
 from cntk_lab.axis import Axis, format_axes
 from cntk_lab.errors import AxisError, DTypeError, LabError, ShapeError
 from cntk_lab.graph import walk
+from cntk_lab.graph.asks import apply, needs
 from cntk_lab.graph.node import Node
-from cntk_lab.graph.opdef import TensorType, Trait, apply, needs
+from cntk_lab.graph.opdef import TensorType, Trait
 from cntk_lab.graph.variable import CONSTANT, PARAMETER, Constant, Valued, Variable
 from cntk_lab.tensor.dtype import CNTK_NAME
 from cntk_lab.tensor.shape import INFERRED, Shape, broadcast, fill_inferred, is_known, text
@@ -136,7 +137,7 @@ def _output_types(node: Node, *, hopeful: int) -> list[TensorType]:
     if op.types is not None:
         return list(apply(op.types, {"node": node}))
     types = node.types
-    dtype = _common_dtype(node, types)
+    dtype = _common_dtype(node)
     axes = _axes(node, types, hopeful=hopeful)
     shapes: list[Shape | None]
     if any(t.shape is None for t in types):
@@ -147,6 +148,7 @@ def _output_types(node: Node, *, hopeful: int) -> list[TensorType]:
         scope = scope_of(node, types)
         if op.resolve is not None:
             node.resolved = dict(apply(op.resolve, scope))
+            assert set(node.resolved) == set(op.settles), f"{op.name} settles {sorted(node.resolved)}"
             scope.update(node.resolved)
         if op.shape is None:
             shapes = [broadcast(*(t.dims for t in types))] * len(node.outputs)
@@ -183,9 +185,7 @@ def scope_of(node: Node, types: Iterable[TensorType]) -> dict[str, Any]:
     return scope
 
 
-def _common_dtype(node: Node, types: Sequence[TensorType]) -> str | None:  # noqa: ARG001
-    if node.op.dtype is not None and "mixed" in needs(node.op.dtype):
-        return None
+def _common_dtype(node: Node) -> str | None:
     soft = [v for v in node.inputs if isinstance(v, Valued) and v.soft]
     known = [
         (v, v.type.dtype) for v in node.inputs if v.type.dtype is not None and not (isinstance(v, Valued) and v.soft)

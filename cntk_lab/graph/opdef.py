@@ -1,8 +1,7 @@
 """OpDef: everything one operator's declaration says, as plain data.
 
-Rules are ordinary functions whose *parameter names* say what they need: operand names, attribute names, ``xp`` (the
-array module), ``y`` (the output), ``dy`` (its gradient), ``layout``, ``training``. So a plan knows what a step reads
-without running it. Knows no graph and no engine.
+Rules are ordinary functions whose *parameter names* say what they need: names of the operator's own, and those of the
+table in ``asks``. So a plan knows what a step reads without running it. Knows no graph and no engine.
 
 Idea: xDSL's operations as classes of declared facts; Chainer's one file per operator.
 """
@@ -11,15 +10,16 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cached_property
 from typing import Any
 
 from cntk_lab.axis import Axis
+from cntk_lab.graph import asks
+from cntk_lab.graph.asks import Rule
 from cntk_lab.tensor.shape import Shape, from_right
 
-Rule = Callable[..., Any]
 EVERY, NONE = "every operand", "no operand"
 
 
@@ -191,6 +191,8 @@ class OpDef:
     axes: Rule | None = None
     dtype: Rule | None = None
     resolve: Rule | None = None
+    settles: tuple[str, ...] = ()
+    """What ``resolve`` settles: attributes that follow from others and from the operands' types."""
     complete: Rule | None = None
     partial: Rule | None = None
     forward: Rule | None = None
@@ -226,6 +228,24 @@ class OpDef:
     (float32 whatever they are) or the name of one; default every one if there are several operands, else none.
     """
 
+    def __post_init__(self) -> None:
+        asks.check(self.name, self.own, self.rules())
+
+    @cached_property
+    def own(self) -> asks.Own:
+        """The names that rules may ask for because this operator has them."""
+        attributes = [p.name for p in self.attributes]
+        return asks.Own([p.name for p in self.operands], attributes, self.settles, self.outputs, self.saved)
+
+    def rules(self, *kinds: str) -> Iterator[tuple[str, str, Rule]]:
+        """The rules of some kinds, default all: kind, what it is for (an operand, or empty), and the rule."""
+        for kind in kinds or asks.SCOPES:
+            declared = getattr(self, kind)
+            if isinstance(declared, Mapping):
+                yield from ((kind, of, rule) for of, rule in declared.items())
+            elif declared is not None:
+                yield kind, "", declared
+
     @property
     def title(self) -> str:
         """The name that users see on a node: CNTK's."""
@@ -244,14 +264,3 @@ class OpDef:
     def has(self, trait: Trait) -> bool:
         """Whether the operator has a trait."""
         return trait in self.traits
-
-
-@cache
-def needs(rule: Rule) -> tuple[str, ...]:
-    """The names of a rule's parameters: what it reads."""
-    return tuple(inspect.signature(rule).parameters)
-
-
-def apply(rule: Rule, scope: Mapping[str, Any]) -> Any:
-    """Call a rule with what it asks for by name."""
-    return rule(*(scope[n] for n in needs(rule)))

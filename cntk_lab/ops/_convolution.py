@@ -78,6 +78,10 @@ def pads_of(
     }
 
 
+_GEOMETRY = ("kernel", "strides", "dilation", "same", "lower_pad", "upper_pad", "out", "channels", "outputs")
+"""What the rules of every convolution settle."""
+
+
 def _resolve(
     convolution_map: TensorType,
     operand: TensorType,
@@ -249,6 +253,7 @@ _CNTK = CntkRule(
 @tensor_op(
     shape=lambda outputs, channel_windows, out: (outputs * channel_windows, *out),
     resolve=_resolve,
+    settles=(*_GEOMETRY, "channel_windows"),
     complete=_complete,
     forward=_forward,
     gradient={"convolution_map": _kernel_gradient, "operand": _operand_gradient},
@@ -476,6 +481,7 @@ def _sequential_kernel_gradient(
     shape=lambda outputs, out: (outputs, *out[1:]),
     axes=_sequential_axes,
     resolve=_resolve_sequential,
+    settles=_GEOMETRY,
     complete=_complete,
     forward=_sequential_forward,
     gradient={"convolution_map": _sequential_kernel_gradient, "operand": _sequential_operand_gradient},

@@ -156,6 +156,7 @@ def _transposed_kernel_gradient(
 @tensor_op(
     shape=lambda outputs, out: (outputs, *out),
     resolve=_resolve_transposed,
+    settles=("kernel", "strides", "dilation", "same", "lower_pad", "upper_pad", "out", "channels", "outputs"),
     complete=lambda convolution_map, operand: {
         "convolution_map": tuple(
             operand.dims[0] if d == INFERRED and not i else d for i, d in enumerate(convolution_map.dims)

@@ -73,6 +73,7 @@ _AXIS_FACTS: dict[str, Any] = {
     "operands": ("output", "target"),
     "shape": _kept,
     "resolve": lambda output, axis: {"along": static_axes(axis, output.rank)},
+    "settles": ("along",),
     "samples": (
         Sample(((3,), (3,))),
         Sample(((2, 3), (2, 3)), {"axis": 0}),
@@ -325,6 +326,7 @@ def _weighted_shape(output: TensorType, target: TensorType, weight: TensorType) 
 @elementwise(
     formula=_weighted,
     resolve=_everything,
+    settles=("along",),
     shape=_weighted_shape,
     axes=lambda output: (),
     domain={"output": _PROBABILITY, "target": reals(0.0, 1.0), "weight": reals(0.5, 2.0)},
@@ -362,6 +364,7 @@ def weighted_binary_cross_entropy(output: Operand, target: Operand, weight: Oper
 @elementwise(
     formula=lambda output, along, target: e.reduce("sum", (output - target) * (output - target), along),
     resolve=lambda output, target: {"along": list(range(-max(output.rank, target.rank), 0))},
+    settles=("along",),
     shape=lambda output, target: (),
     traits=[Trait.SAME_AXES],
     cntk=CntkRule(block="SquaredError"),
@@ -411,6 +414,7 @@ def _at_most_first(output: e.Expr, target: e.Expr, dims: Shape, top: int) -> e.E
     ),
     operands=("output", "target"),
     resolve=lambda output: {"dims": output.dims, "rows": [e.ROWS] if output.axes else []},
+    settles=("dims", "rows"),
     shape=lambda output: (),
     axes=lambda output: (),
     traits=[Trait.SAME_AXES, Trait.NO_GRADIENT],

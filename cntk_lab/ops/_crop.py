@@ -67,6 +67,7 @@ def _gradient(xp: Any, dy: Any, node_input: Any, top: int, left: int) -> Any:
 
 _FACTS: dict[str, Any] = {
     "shape": lambda node_input, node_referent: node_input.dims[:-2] + node_referent.dims[-2:],
+    "settles": ("top", "left"),
     "forward": _forward,
     "gradient": {"node_input": _gradient},
     "onnx": OnnxRule("Crop"),

@@ -139,6 +139,7 @@ def _one_hot_forward(xp: Any, x: Any, num_classes: int, sparse_output: bool, at:
 @tensor_op(
     shape=lambda x, num_classes, at: (*x.dims[:at], num_classes, *x.dims[at:]),
     resolve=_one_hot_resolve,
+    settles=("at",),
     forward=_one_hot_forward,
     operands=("x",),
     traits=[Trait.NO_GRADIENT],
@@ -205,6 +206,7 @@ def _top_gradient(xp: Any, dy: Any, x: Any, indices: Any, at: int) -> Any:
 @tensor_op(
     shape=lambda x, k, at: (x.with_dim(at, k), x.with_dim(at, k)),
     resolve=_top_resolve,
+    settles=("at",),
     forward=_top_forward,
     gradient={"x": _top_gradient},
     operands=("x",),

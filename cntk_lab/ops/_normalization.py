@@ -170,6 +170,7 @@ def _new_variance(
     views=_views,
     complete=_complete,
     resolve=_resolve_batch,
+    settles=("along", "rows"),
     domain={"scale": reals(0.5, 2.0), "running_inv_std": reals(0.5, 2.0), "running_count": reals(1.0, 1.0)},
     cntk=CntkRule(
         "BatchNormalization",
@@ -411,6 +412,7 @@ def _standardized(operand: e.Expr, along: Sequence[e.Axis], epsilon: float, do_v
     arrays=EVERY,
     formula=_standardized,
     resolve=_own_statistics,
+    settles=("along",),
     cntk=CntkRule(
         block="MeanVarianceNormalization",
         attributes={

@@ -109,6 +109,7 @@ def _slice_moves(cuts: Any) -> Moves | None:
 @tensor_op(
     shape=lambda out: out,
     resolve=_slice_resolve,
+    settles=("cuts", "out"),
     forward=lambda xp, x, cuts: xp.ascontiguousarray(x[_window(x, cuts)]),
     gradient={"x": _slice_gradient},
     moves=_slice_moves,
@@ -264,6 +265,7 @@ def _one_is_itself(several: Any) -> Any:
 @tensor_op(
     shape=_splice_shape,
     resolve=_splice_resolve,
+    settles=("along",),
     forward=_splice_forward,
     gradient={"inputs": _splice_gradient},
     moves=lambda along: Moves("join", along),
@@ -353,6 +355,7 @@ def _pad_gradient(xp: Any, dy: Any, x: Any, widths: Any, mode: int) -> Any:
 @tensor_op(
     shape=lambda x, widths: tuple(d if d < 0 else h + d + f for d, (h, f) in zip(x.dims, widths, strict=True)),
     resolve=_pad_resolve,
+    settles=("widths",),
     forward=_pad_forward,
     gradient={"x": _pad_gradient},
     operands=("x",),

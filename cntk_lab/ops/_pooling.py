@@ -193,6 +193,7 @@ def _gradient(
 @tensor_op(
     shape=_pooled_shape,
     resolve=_resolve,
+    settles=("window", "strides", "same", "out", "lower_pad", "upper_pad"),
     forward=_forward,
     gradient={"operand": _gradient},
     cntk=CntkRule(
@@ -370,6 +371,7 @@ def _unpool_gradient(
     arrays=NONE,
     shape=lambda pooling_input: pooling_input.dims,
     resolve=_resolve_unpooling,
+    settles=("window", "strides", "same", "out", "lower_pad", "upper_pad"),
     forward=_unpool,
     gradient={"operand": _unpool_gradient},
     traits=[Trait.SAME_AXES],

@@ -57,6 +57,7 @@ _FACTS: dict[str, Any] = {
     "complete": _complete,
     "operands": ("x", "initial_state"),
     "traits": [Trait.RECURRENT],
+    "settles": ("offset",),
     "samples": (
         Sample(((3,), ()), {"time_step": 1}, parameters=(1,)),
         Sample(((2, 2), ()), {"time_step": 2}, parameters=(1,)),

@@ -138,6 +138,7 @@ _FACTS: dict[str, Any] = {
     "shape": _result_shape,
     "axes": _result_axes,
     "resolve": _resolve,
+    "settles": ("along",),
     "partial": lambda axis: () if axis is None else None,
     "samples": _SAMPLES,
 }
@@ -468,6 +469,7 @@ def _position(kind: str) -> Callable[..., e.Expr]:
 _POSITIONS: dict[str, Any] = {
     "shape": _arg_shape,
     "resolve": _arg_resolve,
+    "settles": ("along", "dims"),
     "axes": _result_axes,
     "partial": lambda axis: () if axis is None else None,
     "traits": [Trait.NO_GRADIENT],

@@ -123,6 +123,7 @@ def _view_gradient(dy: Any, x: Any) -> Any:
 @tensor_op(
     shape=lambda x, begin, end, inside: x.dims[:begin] + inside + x.dims[end:],
     resolve=_reshape_resolve,
+    settles=("begin", "end", "inside"),
     partial=_reshape_partial,
     forward=lambda x, begin, end, inside: x.reshape(
         x.shape[: 1 + begin] + tuple(INFERRED if d == FREE else d for d in inside) + x.shape[1 + end :]
@@ -182,6 +183,7 @@ def _squeeze_resolve(x: TensorType, axes: Any) -> dict[str, Any]:
 @tensor_op(
     shape=lambda x, gone: tuple(d for i, d in enumerate(x.dims) if i not in gone),
     resolve=_squeeze_resolve,
+    settles=("gone",),
     forward=lambda x, gone: x.reshape(tuple(d for i, d in enumerate(x.shape) if i - 1 not in gone)),
     gradient={"x": _view_gradient},
     operands=("x",),
@@ -227,6 +229,7 @@ def _expand_resolve(x: TensorType, axis: Any) -> dict[str, Any]:
 @tensor_op(
     shape=lambda x, at: (*x.dims[:at], 1, *x.dims[at:]),
     resolve=_expand_resolve,
+    settles=("at",),
     forward=lambda x, at: x.reshape((*x.shape[: at + 1], 1, *x.shape[at + 1 :])),
     gradient={"x": _view_gradient},
     operands=("x",),
@@ -275,6 +278,7 @@ def _product(dims: Shape) -> int:
 @tensor_op(
     shape=lambda x, at: (_product(x.dims[:at]), _product(x.dims[at:])),
     resolve=_flatten_resolve,
+    settles=("at",),
     forward=lambda x, at: x.reshape((x.shape[0], size(x.shape[1 : 1 + at]), size(x.shape[1 + at :]))),
     gradient={"x": _view_gradient},
     operands=("x",),
@@ -339,6 +343,7 @@ def _inverse(order: Sequence[int]) -> list[int]:
 @tensor_op(
     shape=lambda x, order: tuple(x.dims[i] for i in order),
     resolve=_transpose_resolve,
+    settles=("order",),
     forward=lambda xp, x, order: _move(xp, x, order),
     gradient={"x": lambda xp, dy, order: _move(xp, dy, _inverse(order))},
     moves=lambda order: Moves("order", order=tuple(order)),
@@ -382,6 +387,7 @@ def _swap_resolve(x: TensorType, axis1: Any, axis2: Any) -> dict[str, Any]:
 @tensor_op(
     shape=lambda x, order: tuple(x.dims[i] for i in order),
     resolve=_swap_resolve,
+    settles=("order",),
     forward=lambda xp, x, order: _move(xp, x, order),
     gradient={"x": lambda xp, dy, order: _move(xp, dy, order)},
     moves=lambda order: Moves("order", order=tuple(order)),

@@ -40,6 +40,7 @@ def _cosine_slope(dy: e.Expr, x: e.Expr, other: e.Expr, y: e.Expr, along: Any) -
         "other": lambda dy, x, other, y, along: _cosine_slope(dy, other, x, y, along),
     },
     resolve=lambda x, other: {"along": list(range(-max(x.rank, other.rank), 0))},
+    settles=("along",),
     shape=lambda x: (),
     cntk=CntkRule("CosDistance", id=53),
     samples=(Sample(((3,), (3,))), Sample(((2, 3), (2, 3))), Sample(((3,), (3,)), parameters=(1,))),

@@ -54,6 +54,7 @@ def softmax_of(x: e.Expr, along: Sequence[e.Axis]) -> e.Expr:
     formula=softmax_of,
     derivative={"x": lambda dy, y, along: y * (dy - e.reduce("sum", dy * y, along))},
     resolve=_along_sample,
+    settles=("along",),
     cntk=CntkRule("Softmax", id=10, also_block="Softmax", attributes={"axis": "axis"}),
     onnx=OnnxRule("Softmax", attributes={"axis": "axis"}),
     samples=_SAMPLES,
@@ -89,6 +90,7 @@ def _log_softmax(x: e.Expr, along: Sequence[e.Axis]) -> e.Expr:
     formula=_log_softmax,
     derivative={"x": lambda dy, y, along: dy - e.exp(y) * e.reduce("sum", dy, along)},
     resolve=lambda x, axis: _along(x, (-1 if x.rank else None) if axis is None else axis),
+    settles=("along",),
     cntk=CntkRule(block="LogSoftmax", attributes={"axis": "axis"}),
     onnx=OnnxRule("LogSoftmax", attributes={"axis": "axis"}),
     samples=_SAMPLES,
@@ -123,6 +125,7 @@ def _hardmax(x: e.Expr, dims: Shape, along: Sequence[int]) -> e.Expr:
 @elementwise(
     formula=_hardmax,
     resolve=lambda x: {"dims": x.dims, "along": static_axes(_sample_axis(x), x.rank)},
+    settles=("dims", "along"),
     cntk=CntkRule("Hardmax", id=11),
     onnx=OnnxRule("Hardmax"),
     traits=[Trait.NO_GRADIENT],

@@ -17,10 +17,11 @@ import numpy as np
 from cntk_lab.axis import UNKNOWN_AXES, Axis
 from cntk_lab.errors import DataError, GraphError, LabError, NotAvailableError, SignatureError
 from cntk_lab.graph import infer
+from cntk_lab.graph.asks import Rule
 from cntk_lab.graph.declare import as_operands, tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.node import Node
-from cntk_lab.graph.opdef import CntkRule, OpDef, OpParameter, Rule, TensorType, Trait
+from cntk_lab.graph.opdef import CntkRule, OpDef, OpParameter, TensorType, Trait
 from cntk_lab.graph.operand import bind_symbol
 from cntk_lab.graph.variable import Variable
 from cntk_lab.tensor.feed import read
@@ -415,6 +416,7 @@ def _operator(count: int) -> OpDef:
         (OpParameter("operands", operand=True, variadic=True),),
         "An operator written by the user.",
         CntkRule("UserFunction"),
+        settles=("function",),
         types=lambda node: node.function.types(),
         forward=_forward,
         gradient={"operands": _rule(count)},

@@ -56,10 +56,22 @@ from cntk_lab.engine.plan import (
 )
 from cntk_lab.errors import DataError, SequenceError
 from cntk_lab.formula.print_numpy import numpy_function
-from cntk_lab.graph.opdef import needs
+from cntk_lab.graph.asks import NAMED, SLOPE, needs
 from cntk_lab.tensor.layout import Layout
 from cntk_lab.tensor.shape import FREE
 from cntk_lab.tensor.sparse import SparseRows
+
+GIVEN: dict[str, Callable[[Run, Call, Plan], Any]] = {
+    "xp": lambda run, _step, _plan: run.xp,
+    "training": lambda run, _step, _plan: run.training,
+    "layout": lambda run, step, _plan: run.layouts.get(step.rows),
+    "layouts": lambda run, step, plan: [run.layouts.get(plan.buffers[n].rows) for _, n in step.scope["_all"]],
+    "run": lambda run, _step, _plan: run,
+    "target": lambda _run, step, plan: plain_buffer(plan.buffers[step.writes[0]]),
+    "drawing": lambda run, step, _plan: run.state.drawing(step.key, int(step.scope["seed"])),
+    "random": lambda run, step, _plan: run.state.stream(step.key, int(step.scope["seed"]), run.xp),
+}
+"""What operators' rules on arrays are given with every run, by the names of ``graph/asks.py``."""
 
 
 class Interpreter:
@@ -179,12 +191,15 @@ class Interpreter:
         rule, op = step.rule, step.op
         wanted = needs(rule)
         backward = step.role != "forward"
+        meanings = {n: op.own.sort("gradient" if backward else "forward", n) for n in wanted}
+        given = [(n, GIVEN[n]) for n in wanted if meanings[n] is NAMED and n in GIVEN]
+        absent = dict.fromkeys(n for n in wanted if meanings[n] is SLOPE)  # outputs to which no gradient arrives
         buffers = self.plan.buffers
         dense = {p.name for p in op.operands} - set(op.sparse_operands)
         known = {"is_needed_later": self._is_needed_later(step)} if "is_needed_later" in wanted else {}
 
         def act(run: Run) -> None:
-            scope = {**step.scope, **known, "xp": run.xp, "training": run.training}
+            scope = {**step.scope, **known, **absent}
             for r, name in zip(step.reads, step.names, strict=True):
                 base, _, index = name.partition(".")
                 value = slab_of(run, r, self.plan)
@@ -200,21 +215,8 @@ class Interpreter:
                 if p.variadic:
                     scope[p.name] = scope.get("list:" + p.name, [])
                 scope.setdefault(p.name, None)
-            for n in wanted:
-                if n.startswith("d_"):
-                    scope.setdefault(n, None)  # an output of which no gradient arrives
-            if "layout" in wanted:
-                scope["layout"] = run.layouts.get(step.rows)
-            if "layouts" in wanted:
-                scope["layouts"] = [run.layouts.get(buffers[n].rows) for _, n in step.scope["_all"]]
-            if "run" in wanted:
-                scope["run"] = run
-            if "target" in wanted:
-                scope["target"] = plain_buffer(buffers[step.writes[0]])
-            if "drawing" in wanted:
-                scope["drawing"] = run.state.drawing(step.key, int(step.scope["seed"]))
-            if "random" in wanted:
-                scope["random"] = run.state.stream(step.key, int(step.scope["seed"]), run.xp)
+            for n, give in given:
+                scope[n] = give(run, step, self.plan)
             result = rule(*(scope[n] for n in wanted))
             results = result if isinstance(result, tuple) and not _has_layout(result) else (result,)
             for w, value in zip(step.writes, results, strict=False):

@@ -35,7 +35,8 @@ from cntk_lab.formula import expr as e
 from cntk_lab.formula.derive import sloped, vjp
 from cntk_lab.formula.kernel import Kernel
 from cntk_lab.formula.simplify import simplify
-from cntk_lab.graph.opdef import Contraction, Trait, apply, needs
+from cntk_lab.graph.asks import OPERAND, OUTPUT, SAVED, SLOPE, Rule, apply, needs
+from cntk_lab.graph.opdef import Contraction, Trait
 
 _MOST_SHARES = 12
 """Contributions to one gradient that are added by one formula."""
@@ -240,20 +241,18 @@ class Backward:
     def _call(self, step: Call, gradients: Mapping[int, int], target: int) -> None:
         assert step.op is not None
         everything: dict[str, int] = dict(step.scope["_all"])
-        saved = dict(zip((f"saved.{s}" for s in step.op.saved), step.writes[len(step.op.outputs) :], strict=True))
-        outputs = dict(zip(("y", *step.op.outputs), (step.writes[0], *step.writes), strict=False))
+        saved = dict(zip(step.op.saved, step.writes[len(step.op.outputs) :], strict=True))
+        outputs = dict(zip(step.op.outputs, step.writes, strict=False))
         for name, number in everything.items():
             if number != target:
                 continue
             base, _, position = name.partition(".")
             rule = step.op.gradient.get(base)
             if rule is None:
-                if step.op.has(Trait.NO_GRADIENT):
-                    continue
                 continue
             if "dy" in needs(rule) and step.writes[0] not in gradients:
                 continue  # gradients arrive at other outputs alone, and the rule passes on nothing of theirs
-            reads, names = _gradient_reads(rule, everything, saved, outputs, gradients, step.writes)
+            reads, names = _gradient_reads(step, rule, everything, outputs | saved, gradients)
             scope: dict[str, Any] = {**step.scope, "position": int(position) if position else 0}
             self._simple(
                 Call(
@@ -340,37 +339,27 @@ def filled(builder: Builder, gradient: int) -> int:
 
 
 def _gradient_reads(
-    rule: Any,
-    everything: Mapping[str, int],
-    saved: Mapping[str, int],
-    outputs: Mapping[str, int],
-    gradients: Mapping[int, int],
-    writes: Sequence[int],
+    step: Call, rule: Rule, operands: Mapping[str, int], results: Mapping[str, int], gradients: Mapping[int, int]
 ) -> tuple[list[int], list[str]]:
-    """What a gradient rule asks for by name: operands, outputs, saved values, and gradients of the outputs."""
-    reads: list[int] = []
-    names: list[str] = []
+    """The buffers that a gradient rule asks for by name (see ``graph/asks.py``), and their names; gradients that do not
+    arrive are left out.
+    """
+    assert step.op is not None
+    found: list[tuple[int | None, str]] = []
     for want in needs(rule):
+        meaning = step.op.own.sort("gradient", want)
         if want == "dy":
-            reads.append(gradients.get(writes[0], -1))
-            names.append("dy")
-        elif want.startswith("d_") and want[2:] in outputs:
-            reads.append(gradients.get(outputs[want[2:]], -1))
-            names.append(want)
-        elif f"saved.{want}" in saved:
-            reads.append(saved[f"saved.{want}"])
-            names.append(want)
-        elif want in outputs and want not in everything:
-            reads.append(outputs[want])
-            names.append(want)
-        else:
-            for name, number in everything.items():
-                if name == want or name.split(".")[0] == want:
-                    reads.append(number)
-                    names.append(name)
-    missing = [n for r, n in zip(reads, names, strict=True) if r < 0]
-    kept = [(r, n) for r, n in zip(reads, names, strict=True) if n not in missing]
-    return [r for r, _ in kept], [n for _, n in kept]
+            found.append((gradients.get(step.writes[0]), want))
+        elif meaning is SLOPE:
+            found.append((gradients.get(results[want.removeprefix("d_")]), want))
+        elif meaning in (SAVED, OUTPUT):
+            found.append((results[want], want))
+        elif meaning is OPERAND:
+            found += [(n, name) for name, n in operands.items() if name.split(".")[0] == want]
+        elif want == "y":
+            found.append((step.writes[0], want))
+    arriving = [(n, name) for n, name in found if n is not None]
+    return [n for n, _ in arriving], [name for _, name in arriving]
 
 
 def _reuse(formula: e.Expr, stored: Mapping[int, e.Expr]) -> e.Expr:

@@ -18,8 +18,9 @@ from cntk_lab.errors import GraphError
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.simplify import simplify
 from cntk_lab.graph import infer, walk
+from cntk_lab.graph.asks import apply, needs
 from cntk_lab.graph.node import Node
-from cntk_lab.graph.opdef import Trait, apply, needs
+from cntk_lab.graph.opdef import Trait
 from cntk_lab.graph.variable import Constant, Valued, Variable
 from cntk_lab.tensor.shape import FREE, Shape, broadcast, size
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cntk_lab.engine.passes.parts import Shaping
 from cntk_lab.engine.plan import Call
-from cntk_lab.graph.opdef import apply
+from cntk_lab.graph.asks import apply
 
 
 def shaping(step: Call) -> Shaping | None:

@@ -14,7 +14,8 @@ from typing import Any
 
 from cntk_lab.axis import Axis
 from cntk_lab.formula.kernel import Kernel
-from cntk_lab.graph.opdef import Contraction, OpDef, Rule
+from cntk_lab.graph.asks import Rule
+from cntk_lab.graph.opdef import Contraction, OpDef
 from cntk_lab.graph.variable import Variable
 from cntk_lab.tensor.shape import Shape, text
 
