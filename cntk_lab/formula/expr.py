@@ -184,30 +184,46 @@ def topological(roots: Iterable[Expr]) -> Iterator[Expr]:
             stack.extend((a, False) for a in reversed(e.args) if id(a) not in done)
 
 
-def substitute(roots: Iterable[Expr], by_input: Mapping[str, Expr]) -> tuple[Expr, ...]:
-    """``roots`` with the inputs named in ``by_input`` replaced by expressions."""
+def rewrite(roots: Iterable[Expr], change: Callable[[Expr, tuple[Expr, ...]], Expr | None]) -> tuple[Expr, ...]:
+    """``roots`` with expressions replaced, arguments before their users; what is shared stays shared.
+
+    Args:
+        roots: formulas.
+        change: an expression as it was and its arguments as they are now -> what stands there now; None: the same word
+            with these arguments.
+
+    Example:
+        >>> rewrite([exp(input_("x")) + 1.0], lambda e, args: log(*args) if e.op == "exp" else None)
+        (add(log(x), 1.0),)
+    """
     roots = tuple(roots)
     new: dict[int, Expr] = {}
     for e in topological(roots):
-        if e.op == "input":
-            new[id(e)] = by_input.get(str(e.data), e)
-        elif e.args:
-            new[id(e)] = make(e.op, *(new[id(a)] for a in e.args), data=e.data)
-        else:
-            new[id(e)] = e
+        args = tuple(new[id(a)] for a in e.args)
+        changed = change(e, args)
+        new[id(e)] = (make(e.op, *args, data=e.data) if args else e) if changed is None else changed
     return tuple(new[id(r)] for r in roots)
+
+
+def replace(roots: Iterable[Expr], by: Mapping[Expr, Expr]) -> tuple[Expr, ...]:
+    """``roots`` with the expressions that ``by`` has, wherever they stand, replaced by others."""
+    return rewrite(roots, lambda e, _: by.get(e))
+
+
+def substitute(roots: Iterable[Expr], by_input: Mapping[str, Expr]) -> tuple[Expr, ...]:
+    """``roots`` with the inputs named in ``by_input`` replaced by expressions."""
+    return rewrite(roots, lambda e, _: by_input.get(str(e.data)) if e.op == "input" else None)
 
 
 def map_axes(roots: Iterable[Expr], move: Callable[[Axis], Axis]) -> tuple[Expr, ...]:
     """``roots`` with every axis of a reduction or coordinate replaced by ``move(axis)``."""
-    roots = tuple(roots)
-    new: dict[int, Expr] = {}
-    for e in topological(roots):
-        data = e.data
-        if e.op in ("reduce", "coordinate") and isinstance(data, tuple):
-            data = (data[0], tuple(sorted({move(a) for a in data[1]}, key=str)))
-        new[id(e)] = make(e.op, *(new[id(a)] for a in e.args), data=data)
-    return tuple(new[id(r)] for r in roots)
+
+    def moved(e: Expr, args: tuple[Expr, ...]) -> Expr | None:
+        if e.op not in ("reduce", "coordinate") or not isinstance(e.data, tuple):
+            return None
+        return make(e.op, *args, data=(e.data[0], tuple(sorted({move(a) for a in e.data[1]}, key=str))))
+
+    return rewrite(roots, moved)
 
 
 def inputs_of(roots: Iterable[Expr]) -> list[str]:

@@ -16,7 +16,7 @@ import operator
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from cntk_lab.formula.expr import BOOLEAN, ROWS, Expr, const, make, reduce, topological, where
+from cntk_lab.formula.expr import BOOLEAN, ROWS, Expr, const, make, reduce, rewrite, where
 
 ZERO: Final = const(0.0)
 ONE: Final = const(1.0)
@@ -39,16 +39,13 @@ def simplify(roots: Iterable[Expr]) -> tuple[Expr, ...]:
     """
     now = tuple(roots)
     while True:
-        new: dict[Expr, Expr] = {}
-        for e in topological(now):
-            new[e] = _rewrite(make(e.op, *(new[a] for a in e.args), data=e.data)) if e.args else e
-        following = tuple(new[r] for r in now)
+        following = rewrite(now, lambda e, args: _simple(make(e.op, *args, data=e.data)) if args else e)
         if following == now:
             return now
         now = following
 
 
-def _rewrite(e: Expr) -> Expr:
+def _simple(e: Expr) -> Expr:
     """``e``, whose arguments are simple, until no rule applies at its top."""
     while e.args:
         following = _fold(e)

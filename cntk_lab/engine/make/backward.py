@@ -26,6 +26,7 @@ from cntk_lab.engine.plan import (
     Spread,
     Step,
     View,
+    leaves,
 )
 from cntk_lab.engine.plan.formulas import map_step
 from cntk_lab.engine.plan.reference import number_of, reference
@@ -60,7 +61,7 @@ class Backward:
     def _reached(self, steps: Sequence[Step]) -> set[int]:
         """All buffers that depend on a wanted one (through loops too)."""
         reached = set(self.wanted)
-        flat = list(_flatten(steps))
+        flat = list(leaves(steps))
         while True:
             before = len(reached)
             for s in flat:
@@ -185,13 +186,14 @@ class Backward:
         given = self._given(step, adjoints[0], outputs[0][0], name)
         if given is None:
             given = vjp([f for _, f in outputs], adjoints, [name], _reduced(step.kernel))[name]
-        stored = {id(f): e.input_(reference(w)) for w, f in outputs if f.op not in ("input", "const")}
+        # what the forward pass stored is read instead of computed again
+        stored = {f: e.input_(reference(w)) for w, f in outputs if f.op not in ("input", "const")}
         rank = len(step.kernel.domain)
         operand = next(o for o in step.kernel.inputs if o.name == name)
         axes: list[e.Axis] = [i - rank for i, d in enumerate(operand.shape) if d == 1 and step.kernel.domain[i] != 1]
         if step.kernel.rows and not operand.rows:
             axes.append(e.ROWS)
-        (formula,) = simplify((e.reduce("sum", _reuse(given, stored), axes),))
+        (formula,) = simplify((e.reduce("sum", *e.replace([given], stored), axes),))
         if formula.op == "const" and formula.data == 0.0:
             return
         if formula.op == "input":
@@ -362,19 +364,6 @@ def _gradient_reads(
     return [n for n, _ in arriving], [name for _, name in arriving]
 
 
-def _reuse(formula: e.Expr, stored: Mapping[int, e.Expr]) -> e.Expr:
-    """A formula in which values that the forward pass stored are read instead of computed again."""
-    new: dict[int, e.Expr] = {}
-    for x in e.topological([formula]):
-        if id(x) in stored:
-            new[id(x)] = stored[id(x)]
-        elif x.args:
-            new[id(x)] = e.make(x.op, *(new[id(a)] for a in x.args), data=x.data)
-        else:
-            new[id(x)] = x
-    return new[id(formula)]
-
-
 def _reduced(kernel: Kernel) -> list[list[e.Axis]]:
     """For each output, the axes of the domain along which it is stored only once."""
     rank = len(kernel.domain)
@@ -389,14 +378,6 @@ def _reduced(kernel: Kernel) -> list[list[e.Axis]]:
             axes.append(e.ROWS)
         result.append(axes)
     return result
-
-
-def _flatten(steps: Iterable[Step]) -> Iterable[Step]:
-    for s in steps:
-        if isinstance(s, Loop):
-            yield from _flatten(s.body)
-        else:
-            yield s
 
 
 def _stops(step: Step) -> bool:

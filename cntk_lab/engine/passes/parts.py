@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from cntk_lab.engine.plan import Buffer, Call, Contract, Join, Loop, Map, Part, Plan, Step, all_steps
+from cntk_lab.engine.plan import Buffer, Call, Contract, Join, Loop, Map, Part, Plan, Step, all_steps, leaves
+from cntk_lab.engine.plan.index import readers_of
 from cntk_lab.engine.plan.reference import number_of, reference
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.kernel import Kernel, Operand
@@ -64,15 +65,9 @@ class _Pass:
         self._look()
 
     def _look(self) -> None:
-        self.readers: dict[int, list[Step]] = {}
-        self.writer: dict[int, Step] = {}
-        for s in all_steps(self.plan.steps):
-            if isinstance(s, Loop):
-                continue
-            for r in dict.fromkeys(s.reads):
-                self.readers.setdefault(r, []).append(s)
-            for w in s.writes:
-                self.writer[w] = s
+        steps = list(leaves(self.plan.steps))
+        self.readers = {r: [steps[i] for i in places] for r, places in readers_of(steps).items()}
+        self.writer: dict[int, Step] = {w: s for s in steps for w in s.writes}
 
     def run(self) -> None:
         for change in (self._transposes, self._joined_gradients, self._parts, self._onto):

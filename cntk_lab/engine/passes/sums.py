@@ -37,7 +37,7 @@ def share_sums(plan: Plan) -> Plan:
             # the names of operands are those of buffers, so an expression means the same in every kernel
             if any(len(t.kernel.domain) != len(s.kernel.domain) for t in users[x]):
                 continue
-            kept[x] = _store(plan, s, _replaced(x, known))
+            kept[x] = _store(plan, s, *e.replace([x], {y: e.input_(operand.name) for y, operand in known.items()}))
     return plan
 
 
@@ -71,7 +71,7 @@ def _read(s: Map, known: dict[e.Expr, Operand]) -> None:
     used = {x for x in e.topological(f for _, f in k.outputs) if x in known and len(known[x].shape) == len(k.domain)}
     if not used:
         return
-    formulas = [_replaced(f, {x: known[x] for x in used}) for _, f in k.outputs]
+    formulas = e.replace([f for _, f in k.outputs], {x: e.input_(known[x].name) for x in used})
     names = set(e.inputs_of(formulas))
     new = [known[x] for x in used if known[x].name in names]
     inputs = (*(o for o in k.inputs if o.name in names), *new)
@@ -81,14 +81,3 @@ def _read(s: Map, known: dict[e.Expr, Operand]) -> None:
         k.domain, k.rows, inputs, tuple((o, f) for (o, _), f in zip(k.outputs, formulas, strict=True)), k.dtype
     )
     s.reads = tuple(number_of(o.name) for o in inputs)
-
-
-def _replaced(formula: e.Expr, known: dict[e.Expr, Operand]) -> e.Expr:
-    """A formula that reads stored sums."""
-    new: dict[e.Expr, e.Expr] = {}
-    for x in e.topological([formula]):
-        if x in known:
-            new[x] = e.input_(known[x].name)
-        else:
-            new[x] = e.make(x.op, *(new[a] for a in x.args), data=x.data) if x.args else x
-    return new[formula]

@@ -36,7 +36,9 @@ from cntk_lab.engine.plan import (
     View,
     all_steps,
     describe,
+    leaves,
 )
+from cntk_lab.engine.plan.index import readers_of
 from cntk_lab.engine.plan.reference import number_of, reference
 from cntk_lab.errors import ExecutionError
 from cntk_lab.formula import expr as e
@@ -384,14 +386,12 @@ def _lies(s: Step, part: Buffer, source: Buffer, axis: int, begin: int) -> Wrong
 
 def _taken_over(plan: Plan) -> Wrong:
     """A product that is added to a value takes its memory: nobody else may need it."""
-    readers: dict[int, list[Step]] = {}
-    for s in all_steps(plan.steps):
-        for r in () if isinstance(s, Loop) else s.reads:
-            readers.setdefault(r, []).append(s)
-    for s in all_steps(plan.steps):
+    steps = list(leaves(plan.steps))
+    readers = readers_of(steps)
+    for s in steps:
         for onto in s.reads[2:] if isinstance(s, Contract) else ():
             b = plan.buffers[onto]
-            if len(readers[onto]) > 1 or onto in plan.outputs.values():
+            if len(readers[onto]) > 1 or s.reads.count(onto) > 1 or onto in plan.outputs.values():
                 yield f"{describe(s)} overwrites {b}, which somebody else needs"
             if b.role != "temporary" or b.whole is not None or plan.buffers[s.writes[0]].whole is not None:
                 yield f"{describe(s)} overwrites {b}, which is no memory of its own"

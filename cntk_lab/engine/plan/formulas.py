@@ -66,19 +66,15 @@ def _tellers(buffers: list[Any], reads: list[int], domain: Shape, rows: RowSymbo
 def _without_trivial_axes(formulas: Iterable[e.Expr], domain: Shape) -> tuple[e.Expr, ...]:
     """Formulas without reductions along axes of length 1, so that a larger domain may contain this one."""
     trivial = {i - len(domain) for i, d in enumerate(domain) if d == 1}
-    formulas = tuple(formulas)
-    if not trivial:
-        return formulas
-    new: dict[int, e.Expr] = {}
-    for x in e.topological(formulas):
-        args = [new[id(a)] for a in x.args]
+
+    def without(x: e.Expr, args: tuple[e.Expr, ...]) -> e.Expr | None:
         if x.op == "reduce" and isinstance(x.data, tuple):
-            new[id(x)] = e.reduce(x.data[0], args[0], [a for a in x.data[1] if a not in trivial])
-        elif x.op == "coordinate" and isinstance(x.data, tuple) and x.data[1][0] in trivial:
-            new[id(x)] = e.const(0)
-        else:
-            new[id(x)] = e.make(x.op, *args, data=x.data) if args else x
-    return tuple(new[id(f)] for f in formulas)
+            return e.reduce(x.data[0], args[0], [a for a in x.data[1] if a not in trivial])
+        if x.op == "coordinate" and isinstance(x.data, tuple) and x.data[1][0] in trivial:
+            return e.const(0)
+        return None
+
+    return e.rewrite(formulas, without) if trivial else tuple(formulas)
 
 
 def align(shape: Shape, rank: int) -> Shape:

@@ -241,3 +241,8 @@ def all_steps(steps: Iterable[Step]) -> Iterator[Step]:
         yield s
         if isinstance(s, Loop):
             yield from all_steps(s.body)
+
+
+def leaves(steps: Iterable[Step]) -> Iterator[Step]:
+    """Every step that is no loop: of loops, those inside."""
+    return (s for s in all_steps(steps) if not isinstance(s, Loop))
