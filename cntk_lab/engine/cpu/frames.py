@@ -6,7 +6,7 @@ operators only through the backend's registry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,8 +16,9 @@ from cntk_lab.backends.cpu import executor, frames, jit, threads
 from cntk_lab.backends.cpu.frames import Listed
 from cntk_lab.engine.arrays.interpreter import check_spread
 from cntk_lab.engine.arrays.run import Run
-from cntk_lab.engine.cpu.step import Binder, NativeStep
+from cntk_lab.engine.cpu.step import Binder, Claim, NativeStep, Rank
 from cntk_lab.engine.plan import Call, Gathered, Plan, Spread, Step
+from cntk_lab.engine.plan.index import Index
 from cntk_lab.tensor.arrays import aligned_empty
 from cntk_lab.tensor.layout import Layout
 from cntk_lab.tensor.shape import FREE, size
@@ -28,12 +29,15 @@ _ROW_NANOSECONDS, _ELEMENT_NANOSECONDS, _WEIGHT_NANOSECONDS = 4.0, 0.2, 1.0
 _KEPT = 32
 
 
-def frame_steps(plan: Plan) -> dict[int, NativeStep]:
-    """The native steps of a plan that choose or sum frames: number of the step -> its native form."""
-    return {i: own for i, s in enumerate(plan.steps) if (own := _frame_step(plan, s)) is not None}
+def claims(index: Index) -> Iterator[Claim]:
+    """The steps that choose, sum or weigh frames."""
+    for i, s in enumerate(index.plan.steps):
+        make = _frame_step(index.plan, s)
+        if make is not None:
+            yield Claim.one(Rank.FRAMES, i, make)
 
 
-def _frame_step(plan: Plan, step: Step) -> NativeStep | None:
+def _frame_step(plan: Plan, step: Step) -> Callable[[], NativeStep] | None:
     listed: Callable[[Layout], Listed]
     if isinstance(step, Call) and step.op is not None and f"{step.op.name}.{step.role}" in frames.OVER_SEQUENCES:
         return _over_sequences(plan, step)
@@ -53,10 +57,10 @@ def _frame_step(plan: Plan, step: Step) -> NativeStep | None:
     rows = [b.rows for b in ends]
     if not all(rows) or "," not in "".join(rows) or (rows[0] == rows[1]) != (listed is frames.same):
         return None
-    return FrameStep(plan, step, source, listed)
+    return lambda: FrameStep(plan, step, source, listed)
 
 
-def _over_sequences(plan: Plan, step: Call) -> SequenceStep | None:
+def _over_sequences(plan: Plan, step: Call) -> Callable[[], NativeStep] | None:
     assert step.op is not None
     what, names = frames.OVER_SEQUENCES[f"{step.op.name}.{step.role}"]
     operands = [step.reads[step.names.index(name)] for name in names]
@@ -65,7 +69,7 @@ def _over_sequences(plan: Plan, step: Call) -> SequenceStep | None:
     alike = len({(b.dtype, size(b.shape)) for b in ends}) == 1
     if odd or not alike or ends[0].dtype not in _DTYPES:
         return None
-    return SequenceStep(plan, step, what, operands)
+    return lambda: SequenceStep(plan, step, what, operands)
 
 
 class _ListedStep(NativeStep):

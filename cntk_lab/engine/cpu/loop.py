@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,9 @@ from cntk_lab.engine.arrays.delays import initial_frames
 from cntk_lab.engine.arrays.run import Run
 from cntk_lab.engine.cpu.gemm import Matrices, as_matrices, is_static, size_of
 from cntk_lab.engine.cpu.products import pitches
-from cntk_lab.engine.cpu.step import Binder, NativeStep
-from cntk_lab.engine.plan import Contract, Delay, Join, Loop, Map, Part, Plan, Step, View
+from cntk_lab.engine.cpu.step import Binder, Claim, NativeStep, Rank
+from cntk_lab.engine.plan import Contract, Delay, Join, Loop, Map, Part, Plan, View
+from cntk_lab.engine.plan.index import Index
 from cntk_lab.formula.kernel import canonical
 from cntk_lab.formula.print_numba import Code, numba_code, supported
 from cntk_lab.tensor.arrays import aligned_empty
@@ -47,17 +49,23 @@ _A, _C, _M = 6, 11, 2
 """Fields of a GEMM's argument block: addresses of a and c, number of rows."""
 
 
-def loop_step(plan: Plan, step: Loop) -> LoopStep | None:
-    """The native form of a loop, or None if something in its body has none."""
+def claims(index: Index) -> Iterator[Claim]:
+    """The loops whose body has nothing without a native form."""
+    for i, s in enumerate(index.plan.steps):
+        if isinstance(s, Loop) and _can_be_native(index.plan, s):
+            yield Claim.one(Rank.LOOP, i, partial(LoopStep, index.plan, s))
+
+
+def _can_be_native(plan: Plan, step: Loop) -> bool:
     inside = set(step.writes)
     if blas.probe() is None or any(plan.buffers[r].sparse for r in step.reads):
-        return None
+        return False
     for s in step.body:
         if isinstance(s, (View, Part, Join)):
             continue
         if isinstance(s, Map):
             if supported(canonical(s.kernel)) is not None or any(not o.rows for o, _ in s.kernel.outputs):
-                return None
+                return False
         elif isinstance(s, Contract):
             x = as_matrices(s.spec)
             fits = (
@@ -69,10 +77,10 @@ def loop_step(plan: Plan, step: Loop) -> LoopStep | None:
                 and not x.transpose_left
             )
             if not fits or plan.buffers[s.writes[0]].dtype not in ("float32", "float64") or s.reads[1] in inside:
-                return None
+                return False
         elif not isinstance(s, Delay) or plan.buffers[s.writes[0]].dtype not in ("float32", "float64"):
-            return None
-    return LoopStep(plan, step)
+            return False
+    return True
 
 
 class LoopStep(NativeStep):
@@ -421,14 +429,3 @@ def _split(layout: Layout, parts: int) -> Sequence[int]:
     total = np.concatenate([[0], np.cumsum(layout.lengths[layout.order])])
     wanted = total[-1] * np.arange(1, parts) / parts
     return [0, *np.searchsorted(total, wanted).tolist(), layout.count]
-
-
-def native_loops(plan: Plan, steps: list[Step]) -> dict[int, LoopStep]:
-    """The loops of a plan that have a native form, by position."""
-    found: dict[int, LoopStep] = {}
-    for i, s in enumerate(steps):
-        if isinstance(s, Loop):
-            own = loop_step(plan, s)
-            if own is not None:
-                found[i] = own
-    return found

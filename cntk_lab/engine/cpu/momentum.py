@@ -1,22 +1,24 @@
 """Momentum inside the product that makes the gradient: v = m v + s g needs no g of its own.
 
 A weight gradient that only one momentum formula reads is added to the momentum by the product itself: the gradient is
-neither written nor read again, which is what large matrices wait for. Recognised by the formula, not by a learner's
-name. Knows oneDNN's post-operations through the backend only.
+neither written nor read again, which is what large matrices wait for. Recognised by ``learning``. Knows oneDNN's
+post-operations through the backend only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from cntk_lab.backends.cpu import executor, jit, onednn
-from cntk_lab.engine.cpu.claims import MapStep
-from cntk_lab.engine.cpu.products import GemmStep
-from cntk_lab.engine.cpu.step import Binder, NativeStep, Readers
-from cntk_lab.engine.plan import Contract, Map, Plan
-from cntk_lab.engine.plan.reference import number_of, reference
+from cntk_lab.engine.cpu.learning import descent_of
+from cntk_lab.engine.cpu.maps import MapStep, can_be_kernel
+from cntk_lab.engine.cpu.products import Product
+from cntk_lab.engine.cpu.step import Binder, Claim, NativeStep, Rank
+from cntk_lab.engine.plan import Map
+from cntk_lab.engine.plan.reference import reference
 from cntk_lab.formula import expr as e
 from cntk_lab.formula.kernel import Kernel, Operand, canonical
 from cntk_lab.formula.print_numba import numba_code
@@ -29,79 +31,36 @@ _LEAST = 1e-20
 """The momentum that stands for 0, so that the ratio exists."""
 
 
-def blend(plan: Plan, steps: list[NativeStep | None]) -> None:
-    """Replace products and momentum formulas that belong together by their blended forms, in place."""
-    if not onednn.available():
+def claims(product: Product) -> Iterator[Claim]:
+    """A large gradient's product and the momentum that alone reads it."""
+    index, plan, step = product.index, product.index.plan, product.step
+    gradient = plan.buffers[step.writes[0]]
+    after = index.only_reader(gradient.id)
+    learner = None if after is None else plan.steps[after]
+    descent = descent_of(learner, gradient.id) if isinstance(learner, Map) and can_be_kernel(learner) else None
+    if (
+        after is None
+        or not isinstance(learner, Map)
+        or descent is None
+        or descent.velocity is None
+        or descent.share is None
+        or len(step.reads) > 2
+        or not onednn.available()
+    ):
         return
-    readers: Readers = {}
-    for i, s in enumerate(plan.steps):
-        for r in s.reads:
-            readers.setdefault(r, []).append(i)
-    kept = set(plan.outputs.values())
-    made = {w: i for i, s in enumerate(plan.steps) if isinstance(s, Contract) for w in s.writes}
-    for at, s in enumerate(plan.steps):
-        if not isinstance(s, Map) or not isinstance(steps[at], MapStep):
-            continue
-        found = _pattern(s)
-        if found is None:
-            continue
-        parameter, velocity, share, scales, gradient = found
-        product = made.get(gradient, -1)
-        step = steps[product] if product >= 0 else None
-        if (
-            type(step) is not GemmStep
-            or not step.plain
-            or size(plan.buffers[velocity].shape) < _WORTH
-            or plan.buffers[velocity].dtype != "float32"
-            or plan.buffers[gradient].whole is not None
-            or gradient in kept
-            or readers.get(gradient) != [at]
-            or readers.get(velocity) != [at]
-        ):
-            continue
-        contract = plan.steps[product]
-        assert isinstance(contract, Contract)
-        blended = _Blended(plan, contract, step, velocity, share, scales)
-        blended.after = _Difference(_difference(s, parameter, velocity), blended)
-        steps[product], steps[at] = blended, blended.after
+    velocity, share = descent.velocity, descent.share
+    own = plan.buffers[velocity]
+    if size(own.shape) < _WORTH or own.dtype != "float32" or gradient.whole is not None:
+        return
+    if index.readers.get(velocity) != [after]:
+        return
 
+    def make() -> tuple[NativeStep, NativeStep]:
+        blended = _Blended(product, velocity, share, descent.scales)
+        blended.after = _Difference(_difference(learner, descent.parameter, velocity), blended)
+        return blended, blended.after
 
-def _pattern(step: Map) -> tuple[int, int, int, tuple[int, ...], int] | None:
-    """(p, v, m, the factors of s, g) of a step that does v = m v + s g and p = p - v, else None."""
-    if len(step.kernel.outputs) != 2:
-        return None
-    scalars = {o.name for o in step.kernel.inputs if not o.rows and size(o.shape) == 1}
-    formulas = {o.name: f for o, f in step.kernel.outputs}
-    for v, sum_ in formulas.items():
-        p = next(name for name in formulas if name != v)
-        if formulas[p].op != "sub" or formulas[p].args != (e.input_(p), sum_) or sum_.op != "add":
-            continue
-        for kept, added in (sum_.args, sum_.args[::-1]):
-            share = _scalar_times(kept, v)
-            names = _factors(added) or ()
-            gradients = [n for n in names if n not in scalars]
-            scales = tuple(number_of(n) for n in names if n in scalars)
-            if share is not None and share in scalars and scales and len(gradients) == 1:
-                return number_of(p), number_of(v), number_of(share), scales, number_of(gradients[0])
-    return None
-
-
-def _scalar_times(formula: e.Expr, name: str) -> str | None:
-    """The other factor of a product with the input ``name``."""
-    if formula.op != "mul" or e.input_(name) not in formula.args:
-        return None
-    other = formula.args[1] if formula.args[0] is e.input_(name) else formula.args[0]
-    return str(other.data) if other.op == "input" else None
-
-
-def _factors(formula: e.Expr) -> tuple[str, ...] | None:
-    """The inputs that a formula is the product of, if it is one."""
-    if formula.op == "input":
-        return (str(formula.data),)
-    if formula.op != "mul":
-        return None
-    both = [_factors(a) for a in formula.args]
-    return None if None in both else tuple(n for names in both if names for n in names)
+    yield Claim(Rank.BLENDED, (product.at, after), make)
 
 
 def _difference(step: Map, parameter: int, velocity: int) -> Map:
@@ -120,11 +79,9 @@ class _Blended(NativeStep):
     tier = "oneDNN, into the momentum"
     lasting = True
 
-    def __init__(
-        self, plan: Plan, step: Contract, plain: GemmStep, velocity: int, share: int, scales: tuple[int, ...]
-    ) -> None:
+    def __init__(self, product: Product, velocity: int, share: int, scales: tuple[int, ...]) -> None:
         self.velocity, self.share, self.scales = velocity, share, scales
-        self.gemm = GemmStep(plan, step, plain.matrices, (None, onednn.BLEND, velocity))
+        self.gemm = product.gemm((None, onednn.BLEND, velocity))
         least = e.maximum(e.input_("m"), _LEAST)
         scale = e.input_("s0")
         for i in range(1, len(scales)):

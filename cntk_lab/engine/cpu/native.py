@@ -12,12 +12,10 @@ from cntk_lab.engine.arrays.interpreter import Interpreter
 from cntk_lab.engine.arrays.run import Run, first_lasting
 from cntk_lab.engine.cpu.binding import Binding
 from cntk_lab.engine.cpu.claims import check_claims, native_steps
-from cntk_lab.engine.cpu.frames import frame_steps
 from cntk_lab.engine.cpu.guards import Guards, Watch
-from cntk_lab.engine.cpu.loop import LoopStep, native_loops
-from cntk_lab.engine.cpu.momentum import blend
+from cntk_lab.engine.cpu.loop import LoopStep
 from cntk_lab.engine.cpu.proof import Proof
-from cntk_lab.engine.cpu.sparse import SparseStep, sparse_steps
+from cntk_lab.engine.cpu.sparse import SparseStep
 from cntk_lab.engine.memory import check as memory_check
 from cntk_lab.engine.memory.arena import Arena, padded
 from cntk_lab.engine.memory.slots import Slot, slots_of
@@ -57,9 +55,6 @@ class NativePlan:
     def __init__(self, plan: Plan, interpreter: Interpreter) -> None:
         self.plan, self.interpreter = plan, interpreter
         self.steps = native_steps(plan)
-        blend(plan, self.steps)
-        for family in (native_loops(plan, plan.steps), sparse_steps(plan), frame_steps(plan)):
-            self.steps[:] = [family.get(i, own) for i, own in enumerate(self.steps)]
         self.executor = executors.load()
         self.proof: Proof | None = Proof(plan)
         """What it still owes: a comparison with NumPy."""

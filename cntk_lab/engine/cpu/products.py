@@ -6,20 +6,25 @@ A formula that only adds a bias and applies an activation to a product is absorb
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from cntk_lab.backends.cpu import blas, executor, onednn, threads
-from cntk_lab.engine.cpu.gemm import Matrices, pitch, row_pitch, size_of
-from cntk_lab.engine.cpu.step import Binder, NativeStep, Readers
+from cntk_lab.engine.cpu.gemm import Matrices, as_matrices, batched, is_static, pitch, row_pitch, size_of
+from cntk_lab.engine.cpu.step import Binder, Claim, NativeStep, Rank
 from cntk_lab.engine.plan import Contract, Map, Plan
+from cntk_lab.engine.plan.index import Index
 from cntk_lab.engine.plan.reference import number_of, reference
 from cntk_lab.formula import expr as e
 from cntk_lab.graph.opdef import Contraction
 from cntk_lab.tensor.shape import size
+
+Finish: TypeAlias = tuple[int | None, tuple[str, ...], int]
+"""What a product or operator does at its end: the bias's buffer, activations, and the buffer of the result."""
 
 _LARGE_PRODUCT = 4_000_000
 """Operations from which one of many products is large enough for oneDNN to do them all in one call."""
@@ -143,11 +148,9 @@ class GemmStep(NativeStep):
 
     tier = "oneDNN or cblas by size"
 
-    def __init__(
-        self, plan: Plan, step: Contract, matrices: Matrices, finish: tuple[int | None, tuple[str, ...], int]
-    ) -> None:
+    def __init__(self, plan: Plan, step: Contract, matrices: Matrices, finish: Finish | None = None) -> None:
         self.step, self.matrices = step, matrices
-        self.bias, self.post, self.target = finish
+        self.bias, self.post, self.target = finish or (None, (), step.writes[0])
         self.itemsize = 4 if plan.buffers[step.writes[0]].dtype == "float32" else 8
         self.between = pitches(plan, step, matrices) or (0, 0, 0)
         self.beta = 1.0 if len(step.reads) > 2 else 0.0
@@ -165,11 +168,6 @@ class GemmStep(NativeStep):
         return (self.itemsize == 4 and onednn.available()) or (
             blas.probe() is not None and self.bias is None and not self.post
         )
-
-    @property
-    def plain(self) -> bool:
-        """Whether it is a product and nothing else."""
-        return self.bias is None and not self.post and not self.beta and self.target == self.step.writes[0]
 
     def rows(self, binder: Binder) -> list[list[int]]:
         """A oneDNN primitive, or a cblas product where that is small; few row counts need a primitive of their own."""
@@ -268,38 +266,89 @@ def _worth_turning(x: Matrices, m: int, n: int, k: int) -> bool:
     return x.transpose_left and k >= 256 and n >= 1024 and n >= 4 * m
 
 
-def finish_of(
-    plan: Plan, at: int, matrices: Matrices, readers: Readers, kept: set[int]
-) -> tuple[tuple[int | None, tuple[str, ...], int], int | None]:
-    """What can be done along with the product that is step ``at``: bias, activation, where the result goes; and the
-    step that this does.
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A dense product of matrices in a plan, and what could be done along with it.
+
+    Args:
+        index: the plan.
+        at: the product's place in it.
+        step: the product.
+        matrices: how it is one of matrices.
+        finish: bias, activation and where the result goes then, and the place of the step that this does; None: none.
     """
-    step = plan.steps[at]
-    assert isinstance(step, Contract)
-    own = step.writes[0]
-    plain: tuple[tuple[int | None, tuple[str, ...], int], None] = ((None, (), own), None)
-    after = readers.get(own, [])
+
+    index: Index
+    at: int
+    step: Contract
+    matrices: Matrices
+    finish: tuple[Finish, int] | None
+
+    def gemm(self, finish: Finish | None = None) -> GemmStep:
+        """The product by a library."""
+        return GemmStep(self.index.plan, self.step, self.matrices, finish)
+
+
+def dense_products(index: Index) -> Iterator[Product]:
+    """The products of a plan that a library can do as one of matrices."""
+    plan = index.plan
+    for i, s in enumerate(plan.steps):
+        if not isinstance(s, Contract) or not _is_dense(plan, s) or batched(s.spec) is not None:
+            continue
+        x = as_matrices(s.spec)
+        if x is not None and plan.buffers[s.writes[0]].dtype in ("float32", "float64") and pitches(plan, s, x):
+            yield Product(index, i, s, x, _finish_of(index, i, s, x))
+
+
+def _is_dense(plan: Plan, step: Contract) -> bool:
+    return is_static(step.spec) and not any(plan.buffers[r].sparse for r in step.reads)
+
+
+def claims(product: Product) -> Iterator[Claim]:
+    """A product by a library, with what is behind it and by itself."""
+    at = product.at
+    if product.finish is not None:
+        finish, after = product.finish
+        yield Claim.with_next(Rank.FINISHING, at, after, partial(product.gemm, finish))
+    yield Claim.one(Rank.ALONE, at, product.gemm)
+
+
+def claims_batched(index: Index) -> Iterator[Claim]:
+    """Products of matrices for every row by itself."""
+    plan = index.plan
+    for i, s in enumerate(plan.steps):
+        each = batched(s.spec) if isinstance(s, Contract) and _is_dense(plan, s) else None
+        if not isinstance(s, Contract) or each is None:
+            continue
+        x = as_matrices(each)
+        if x is not None and plan.buffers[s.writes[0]].dtype == "float32" and pitches(plan, s, x):
+            yield Claim.one(Rank.ALONE, i, partial(BatchedStep, plan, s, each, x))
+
+
+def _finish_of(index: Index, at: int, step: Contract, matrices: Matrices) -> tuple[Finish, int] | None:
+    """What can be done along with a product, and the step that this does."""
+    plan, own = index.plan, step.writes[0]
+    after = index.only_reader(own)
     if (
-        len(after) != 1
-        or own in kept
+        after is None
         or len(step.reads) > 2
         or plan.buffers[own].whole is not None
         or plan.buffers[own].dtype != "float32"
         or not onednn.available()
     ):
-        return plain
-    consumer = plan.steps[after[0]]
+        return None
+    consumer = plan.steps[after]
     if not isinstance(consumer, Map):
-        return plain
+        return None
     n = 1
     for c in matrices.n:
         n *= 1 if c == "r" else step.spec.sizes[c]
     if "r" in matrices.n or matrices.swapped:
-        return plain
+        return None
     found = bias_and_activation(consumer, own, (n,), axis=0, repeat=size_of(matrices.m.replace("r", ""), step.spec, 1))
-    if found is None or written_between(plan, found[0], at, after[0]):
-        return plain
-    return (found[0], found[1], consumer.writes[0]), after[0]
+    if found is None or written_between(plan, found[0], at, after):
+        return None
+    return (*found, consumer.writes[0]), after
 
 
 def written_between(plan: Plan, buffer: int | None, first: int, last: int) -> bool:

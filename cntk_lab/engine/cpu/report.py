@@ -5,7 +5,7 @@ Costs are estimates from the plan alone: floating-point operations of products, 
 
 from __future__ import annotations
 
-from cntk_lab.engine.cpu.claims import MapStep
+from cntk_lab.engine.cpu.maps import MapStep
 from cntk_lab.engine.cpu.native import NativePlan
 from cntk_lab.engine.cpu.sparse import ProductStep, UpdateStep
 from cntk_lab.engine.cpu.step import Absorbed, NativeStep

@@ -6,17 +6,20 @@ counts are written into argument blocks. Knows operators only as products by let
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from cntk_lab.backends.cpu import executor, jit, sparse_rows, threads
 from cntk_lab.engine.arrays.run import Run
-from cntk_lab.engine.cpu.claims import MapStep
 from cntk_lab.engine.cpu.gemm import is_static
-from cntk_lab.engine.cpu.step import Binder, NativeStep
+from cntk_lab.engine.cpu.maps import MapStep
+from cntk_lab.engine.cpu.step import Binder, Claim, NativeStep, Rank
 from cntk_lab.engine.plan import Contract, Map, Plan, UpdateRows
+from cntk_lab.engine.plan.index import Index
 from cntk_lab.engine.plan.reference import number_of
 from cntk_lab.errors import DataError
 from cntk_lab.formula.kernel import canonical
@@ -34,20 +37,17 @@ _SPREAD = 64
 """So many rows per stored value may a parameter have for its touched rows to be found by marking all of them."""
 
 
-def sparse_steps(plan: Plan) -> dict[int, NativeStep]:
-    """The native steps of a plan that read sparse rows, or gradients of touched rows: number of the step -> its native
-    form.
-    """
-    found: dict[int, NativeStep] = {}
+def claims(index: Index) -> Iterator[Claim]:
+    """The steps that read sparse rows, or gradients of touched rows."""
+    plan = index.plan
     for i, s in enumerate(plan.steps):
-        own: NativeStep | None = None
+        make: Callable[[], NativeStep] | None = None
         if isinstance(s, Contract):
-            own = _product_step(plan, s)
-        elif isinstance(s, UpdateRows) and s.kernel.dtype in _DTYPES:
-            own = UpdateStep(plan, s) if supported(canonical(s.kernel)) is None else None
-        if own is not None:
-            found[i] = own
-    return found
+            make = _product_step(plan, s)
+        elif isinstance(s, UpdateRows) and s.kernel.dtype in _DTYPES and supported(canonical(s.kernel)) is None:
+            make = partial(UpdateStep, plan, s)
+        if make is not None:
+            yield Claim.one(Rank.SPARSE, i, make)
 
 
 class SparseStep(NativeStep):
@@ -121,8 +121,8 @@ def _distances(word: str, spec: Contraction) -> dict[str, int]:
 # ---- products
 
 
-def _product_step(plan: Plan, step: Contract) -> NativeStep | None:
-    """The native form of a product with sparse rows; None if it is none, or of another kind."""
+def _product_step(plan: Plan, step: Contract) -> Callable[[], NativeStep] | None:
+    """What makes the native form of a product with sparse rows; None if it is none, or of another kind."""
     buffers = [plan.buffers[r] for r in step.reads]
     if len(buffers) != 2 or sum(b.sparse for b in buffers) != 1 or not is_static(step.spec):
         return None
@@ -149,11 +149,11 @@ def _product_step(plan: Plan, step: Contract) -> NativeStep | None:
     if not fits:
         return None
     if not out.touched:
-        return ProductStep(spec, reads, step.writes[0], x.rows, out.dtype)
+        return partial(ProductStep, spec, reads, step.writes[0], x.rows, out.dtype)
     kept = letters[-1]
     if size([spec.sizes[c] for c in letters[:-1]]) != 1 or spec.out[:1] != kept:
         return None
-    return TouchedStep(spec, reads, step.writes[0], x.rows, out.dtype)
+    return partial(TouchedStep, spec, reads, step.writes[0], x.rows, out.dtype)
 
 
 class ProductStep(SparseStep):

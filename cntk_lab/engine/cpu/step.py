@@ -1,11 +1,11 @@
-"""What a native step is, and what it asks of a binding. Knows no step."""
+"""What a native step is, how steps of a plan are claimed for it, and what it asks of a binding. Knows no step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
-
-Readers = dict[int, list[int]]
 
 
 class Binder(Protocol):
@@ -69,3 +69,49 @@ class NativeStep:
 
 class Absorbed(NativeStep):
     """A step that another step does along the way."""
+
+
+class Rank(enum.IntEnum):
+    """Which claim wins where several want the same step: the first of these."""
+
+    FRAMES = enum.auto()
+    """Frames that are chosen, summed or weighed: which rows meet is known before the run."""
+    SPARSE = enum.auto()
+    """Sparse rows taken as they are."""
+    LOOP = enum.auto()
+    """A whole recurrence as one row."""
+    LEARNING = enum.auto()
+    """The gradient's product and the learner's step in one kernel of our own: the gradient is never stored."""
+    THIN = enum.auto()
+    """A product with a thin side by a kernel of our own, with the bias and activation behind it."""
+    BLENDED = enum.auto()
+    """A large gradient's product added to the momentum by the library."""
+    FINISHING = enum.auto()
+    """A product or operator by a library, with the bias and activation behind it."""
+    ALONE = enum.auto()
+    """A step by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """That steps of a plan would be done by native code; to say so has no effect.
+
+    Args:
+        rank: which claim wins.
+        steps: places in the plan.
+        make: what does these steps, one native step for each; kernels are compiled from here on.
+    """
+
+    rank: Rank
+    steps: tuple[int, ...]
+    make: Callable[[], Sequence[NativeStep]]
+
+    @classmethod
+    def one(cls, rank: Rank, at: int, make: Callable[[], NativeStep]) -> Claim:
+        """The claim on a single step."""
+        return cls(rank, (at,), lambda: (make(),))
+
+    @classmethod
+    def with_next(cls, rank: Rank, at: int, after: int, make: Callable[[], NativeStep]) -> Claim:
+        """The claim on a step that does a later one along the way."""
+        return cls(rank, (at, after), lambda: (make(), Absorbed()))

@@ -4,14 +4,14 @@ Which products those are, and from how many rows a kernel beats the libraries, i
 :func:`worth`, with the measurements behind it. Where a kernel cannot be compiled, or there are too few rows, the step
 is what it was without it: a product by oneDNN or cblas, and a formula.
 
-Plain gradient descent and momentum are recognised because of their formulas: ``p - s g`` and ``v = m v + s t g``,
-``p - v``, where nobody else reads g. The kernel then does them while it stores: g is never written, and the numbers
-have the bits that the two steps have one after the other. Knows no operators.
+Where nobody but a learner's formulas reads a gradient (see ``learning``), the kernel does them while it stores: the
+gradient is never written, and the numbers have the bits that the two steps have one after the other.
+Knows no operators.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -19,12 +19,12 @@ import numpy as np
 
 from cntk_lab.backends.cpu import executor, thin, threads
 from cntk_lab.engine.cpu.gemm import Matrices, size_of
-from cntk_lab.engine.cpu.products import GemmStep
-from cntk_lab.engine.cpu.step import Binder, NativeStep, Readers
+from cntk_lab.engine.cpu.learning import Descent, descent_of
+from cntk_lab.engine.cpu.maps import MapStep, can_be_kernel
+from cntk_lab.engine.cpu.products import GemmStep, Product
+from cntk_lab.engine.cpu.step import Binder, Claim, NativeStep, Rank
 from cntk_lab.engine.memory.slots import source_of
-from cntk_lab.engine.plan import Contract, Map, Plan
-from cntk_lab.engine.plan.reference import number_of, reference
-from cntk_lab.formula import expr as e
+from cntk_lab.engine.plan import Map, Plan
 from cntk_lab.graph.opdef import Contraction
 from cntk_lab.tensor.arrays import aligned_empty
 from cntk_lab.tensor.shape import size
@@ -77,7 +77,7 @@ def worth(form: Form, rows: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
+class Along:
     """What is done along with a product (of ``thin.FINISHES``): where the result goes, and further operands."""
 
     word: str
@@ -91,10 +91,10 @@ class ThinStep(GemmStep):
 
     tier = "thin kernel, oneDNN or cblas for few rows"
 
-    def __init__(self, plan: Plan, plain: GemmStep, form: Form, finish: Finish) -> None:
+    def __init__(self, plan: Plan, plain: GemmStep, form: Form, along: Along) -> None:
         super().__init__(plan, plain.step, plain.matrices, (plain.bias, plain.post, plain.target))
-        self.form, self.finish = form, finish
-        self.handle = thin.kernel(form.name, form.n, finish.word)
+        self.form, self.finish = form, along
+        self.handle = thin.kernel(form.name, form.n, along.word)
 
     @property
     def served(self) -> bool:
@@ -183,59 +183,47 @@ class _Learner(NativeStep):
         return self.formula.rows(binder)
 
 
-def use_thin(
-    plan: Plan,
-    at: int,
-    steps: list[NativeStep | None],
-    readers: Readers,
-    kept: set[int],
-    make: Callable[[Map], NativeStep | None],
-) -> None:
-    """Replace a product (and the learner's step behind it) by a thin one, in place, if it is one.
+def claims(product: Product) -> Iterator[Claim]:
+    """A product with a thin side, with the learner's step or the formula behind it."""
+    form = form_of(product.matrices, product.step.spec) if thin.available() else None
+    plan, at, step = product.index.plan, product.at, product.step
+    if form is None or plan.buffers[step.writes[0]].dtype != "float32":
+        return
+    found = _learner_behind(product) if form.name == "gradient" and len(step.reads) == 2 else None
+    if found is not None:
+        behind, learner, along = found
 
-    Args:
-        plan: the plan.
-        at: the product's place in it.
-        steps: what was found so far.
-        readers: which steps read a buffer.
-        kept: buffers that are results of the plan.
-        make: the native form of formulas by themselves.
-    """
-    step, contract = steps[at], plan.steps[at]
-    if type(step) is not GemmStep or step.itemsize != 4 or not isinstance(contract, Contract) or not thin.available():
-        return
-    form = form_of(step.matrices, contract.spec)
-    if form is None:
-        return
-    learner = _learner_of(plan, at, readers, kept) if form.name == "gradient" and step.plain else None
-    if learner is not None:
-        after, finish = learner
-        map_ = plan.steps[after]
-        assert isinstance(map_, Map)
-        steps[at] = product = ThinStep(plan, step, form, finish)
-        steps[after] = _Learner(product, partial(make, map_))
-        return
-    words = (("add",) if step.beta else ()) + (("bias",) if step.bias is not None else ()) + step.post
-    if " ".join(words) in thin.FINISHES[form.name]:
-        operands = {} if step.bias is None else {"bias": step.bias}
-        steps[at] = ThinStep(plan, step, form, Finish(" ".join(words), step.target, operands))
+        def make_both() -> tuple[NativeStep, NativeStep]:
+            own = ThinStep(plan, product.gemm(), form, along)
+            return own, _Learner(own, lambda: MapStep(learner) if can_be_kernel(learner) else None)
+
+        yield Claim(Rank.LEARNING, (at, behind), make_both)
+    for finish, after in (*(() if product.finish is None else (product.finish,)), (None, None)):
+        gemm = product.gemm(finish)
+        words = (("add",) if gemm.beta else ()) + (("bias",) if gemm.bias is not None else ()) + gemm.post
+        if " ".join(words) not in thin.FINISHES[form.name]:
+            return  # a library that does the formula too is better than a kernel that does not
+        operands = {} if gemm.bias is None else {"bias": gemm.bias}
+        own = Along(" ".join(words), gemm.target, operands)
+        make = partial(ThinStep, plan, gemm, form, own)
+        yield Claim.one(Rank.THIN, at, make) if after is None else Claim.with_next(Rank.THIN, at, after, make)
 
 
-def _learner_of(plan: Plan, at: int, readers: Readers, kept: set[int]) -> tuple[int, Finish] | None:
-    """The step that learns from a gradient and from nothing else, as a finish; None if there is none."""
-    gradient = plan.steps[at].writes[0]
-    after = readers.get(gradient, [])
-    if len(after) != 1 or gradient in kept or plan.buffers[gradient].whole is not None:
+def _learner_behind(product: Product) -> tuple[int, Map, Along] | None:
+    """The step that learns from a gradient and from nothing else, and how the kernel does it; None if there is none."""
+    plan, at, own = product.index.plan, product.at, product.step
+    gradient = plan.buffers[own.writes[0]]
+    after = product.index.only_reader(gradient.id)
+    step = None if after is None else plan.steps[after]
+    if after is None or not isinstance(step, Map) or gradient.whole is not None or gradient.touched or gradient.last:
         return None
-    step = plan.steps[after[0]]
-    if not isinstance(step, Map) or plan.buffers[gradient].touched or plan.buffers[gradient].last:
+    descent = descent_of(step, gradient.id)
+    along = None if descent is None else _along(descent)
+    if descent is None or along is None:
         return None
-    finish = _step_of(step, gradient)
-    if finish is None:
-        return None
-    elements = size(plan.buffers[gradient].shape)
-    changed = {finish.target, *(b for name, b in finish.operands.items() if name == "velocity")}
-    for number in (*changed, *finish.operands.values()):
+    elements = size(gradient.shape)
+    changed = {descent.parameter, *(() if descent.velocity is None else (descent.velocity,))}
+    for number in (*changed, *along.operands.values()):
         b = plan.buffers[number]
         wanted = elements if number in changed else 1
         if b.dtype != "float32" or b.rows or b.whole is not None or b.last or b.touched or size(b.shape) != wanted:
@@ -243,47 +231,20 @@ def _learner_of(plan: Plan, at: int, readers: Readers, kept: set[int]) -> tuple[
     if any(plan.buffers[b].role not in ("parameter", "state") for b in changed):
         return None
     source = source_of(plan)
-    used = {source.get(b, b) for b in (*changed, *finish.operands.values())}
-    for between in plan.steps[at + 1 : after[0]]:
+    used = {source.get(b, b) for b in (*changed, *along.operands.values())}
+    for between in plan.steps[at + 1 : after]:
         reads, writes = ({source.get(b, b) for b in some} for some in (between.reads, between.writes))
         if used & writes or changed & reads:
             return None  # somebody still needs what was before
-    own = {source.get(b, b) for b in plan.steps[at].reads}
-    return None if own & changed else (after[0], finish)
+    return None if {source.get(b, b) for b in own.reads} & changed else (after, step, along)
 
 
-def _step_of(step: Map, gradient: int) -> Finish | None:
-    """``p = p - s g``, or ``v = m v + (s t) g`` and ``p = p - v``."""
-    formulas = {number_of(o.name): f for o, f in step.kernel.outputs}
-    g = e.input_(reference(gradient))
-    for p, formula in formulas.items():
-        if formula.op != "sub" or formula.args[0] is not e.input_(reference(p)):
-            continue
-        change = formula.args[1]
-        if len(formulas) == 1:
-            s = _other(change, g)
-            return Finish("step", p, {"s": _number(s)}) if s is not None and s.op == "input" else None
-        v = next((b for b in formulas if b != p), -1)
-        if len(formulas) != 2 or formulas[v] is not change or change.op != "add":
-            continue
-        for kept, added in (change.args, change.args[::-1]):
-            m, scale = _other(kept, e.input_(reference(v))), _other(added, g)
-            if m is None or m.op != "input" or scale is None or scale.op != "mul":
-                continue
-            s, t = scale.args
-            if s.op == t.op == "input":
-                operands = {"velocity": v, "m": _number(m), "s": _number(s), "t": _number(t)}
-                return Finish("momentum", p, operands)
-    return None
-
-
-def _other(formula: e.Expr, factor: e.Expr) -> e.Expr | None:
-    """What ``factor`` is multiplied with."""
-    if formula.op != "mul" or factor not in formula.args or formula.args[0] is formula.args[1]:
+def _along(descent: Descent) -> Along | None:
+    """A learner's step as the kernel does it, whose numbers have the bits of the formulas'."""
+    names = {1: ("s",), 2: ("s", "t")}.get(len(descent.scales), ())
+    scales = dict(zip(names, descent.scales, strict=False))
+    if descent.velocity is None or descent.share is None:
+        return Along("step", descent.parameter, scales) if len(descent.scales) == 1 else None
+    if len(descent.scales) != 2 or not descent.together:
         return None
-    return formula.args[1] if formula.args[0] is factor else formula.args[0]
-
-
-def _number(formula: e.Expr) -> int:
-    """The buffer that an input of a formula is."""
-    return number_of(formula.data)
+    return Along("momentum", descent.parameter, {"velocity": descent.velocity, "m": descent.share, **scales})

@@ -10,7 +10,7 @@ import numpy as np
 
 from cntk_lab.engine.arrays.interpreter import Interpreter
 from cntk_lab.engine.arrays.run import Action, Run
-from cntk_lab.engine.cpu.claims import CallStep, call_step
+from cntk_lab.engine.cpu.operators import CallStep, call_step
 from cntk_lab.engine.plan import Call
 from cntk_lab.tensor.arrays import aligned_empty
 

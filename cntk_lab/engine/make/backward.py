@@ -193,7 +193,8 @@ class Backward:
         axes: list[e.Axis] = [i - rank for i, d in enumerate(operand.shape) if d == 1 and step.kernel.domain[i] != 1]
         if step.kernel.rows and not operand.rows:
             axes.append(e.ROWS)
-        (formula,) = simplify((e.reduce("sum", *e.replace([given], stored), axes),))
+        (reused,) = e.replace([given], stored)
+        (formula,) = simplify((e.reduce("sum", reused, axes),))
         if formula.op == "const" and formula.data == 0.0:
             return
         if formula.op == "input":

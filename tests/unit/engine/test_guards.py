@@ -10,7 +10,7 @@ import cntk_lab as C
 from cntk_lab import settings
 from cntk_lab.backends.cpu import executor, jit, onednn
 from cntk_lab.engine.ask.explain import explain
-from cntk_lab.engine.cpu import claims as native
+from cntk_lab.engine.cpu import maps as native
 from cntk_lab.engine.cpu import native as native_plans
 from cntk_lab.engine.cpu.guards import Guards, Watch
 from cntk_lab.errors import ExecutionError

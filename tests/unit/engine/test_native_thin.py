@@ -107,7 +107,7 @@ def test_nothing_is_written_beside_the_buffers(learner):
 @pytest.mark.parametrize("learner", ["sgd", "momentum"])
 def test_the_learners_step_along_with_the_product_has_the_same_bits(learner, monkeypatch):
     along, _ = train(learner, background_compilation=False)
-    monkeypatch.setattr(native_thin, "_learner_of", lambda *_: None)
+    monkeypatch.setattr(native_thin, "descent_of", lambda *_: None)
     apart, steps = train(learner, background_compilation=False)
     assert ("gradient", "") in steps
     for a, b in zip(along, apart, strict=True):

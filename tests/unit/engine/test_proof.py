@@ -11,7 +11,7 @@ from cntk_lab import settings
 from cntk_lab.backends.cpu import jit
 from cntk_lab.engine.ask.plans import bound_for
 from cntk_lab.engine.ask.runs import state_of
-from cntk_lab.engine.cpu import claims as native
+from cntk_lab.engine.cpu import maps as native
 from cntk_lab.engine.cpu.proof import Proof
 from cntk_lab.engine.make.wanted import Wanted
 from cntk_lab.errors import LabWarning

@@ -5,7 +5,6 @@ import pytest
 import cntk_lab as C
 from cntk_lab.backends.cpu import jit, onednn
 from cntk_lab.engine.cpu.claims import native_steps
-from cntk_lab.engine.cpu.momentum import blend
 from cntk_lab.engine.cpu.target import ONEDNN
 from tests.unit.engine.passes.printed import plan_of, printed
 
@@ -18,7 +17,6 @@ def forms(columns):
     out = C.times(x, w)
     plan = plan_of(ONEDNN, roots=out.outputs, totals=out.outputs, updates=updates, training=True)
     steps = native_steps(plan)
-    blend(plan, steps)
     assert printed(plan)[-2].startswith("BACKWARD: %5 dw ")
     assert printed(plan)[-1].startswith("UPDATE: %1 w ")
     return [type(s).__name__ for s in steps[-2:]], [s.tier for s in steps[-2:]]
