@@ -342,7 +342,7 @@ class Interpreter:
 
     def _loop(self, step: Loop) -> Action:
         body = [self.action(s) for s in step.body]
-        delays = [s for s in step.body if isinstance(s, Delay) and s.key and s.offset > 0]
+        delays = [s for s in step.body if isinstance(s, Delay) and s.continues]
 
         def act(run: Run) -> None:
             layout = run.layouts[step.rows]

@@ -17,12 +17,11 @@ from cntk_lab.engine.arrays.delays import carry
 from cntk_lab.engine.arrays.interpreter import Interpreter
 from cntk_lab.engine.arrays.run import Run
 from cntk_lab.engine.cpu.guards import Guards, Watch, refuse_poison, row_failed
-from cntk_lab.engine.cpu.loop import LoopStep
-from cntk_lab.engine.cpu.step import Absorbed, NativeStep
+from cntk_lab.engine.cpu.step import NativeStep
 from cntk_lab.engine.memory.arena import PIECE, Arena, padded
 from cntk_lab.engine.memory.moving import WORTH, Moving, Setter
 from cntk_lab.engine.memory.places import part_of
-from cntk_lab.engine.plan import Buffer, Delay, Join, Loop, Part, Plan, RowSymbol, View
+from cntk_lab.engine.plan import Buffer, Delay, Loop, Plan, RowSymbol
 from cntk_lab.tensor.arrays import address_of, aligned_empty
 from cntk_lab.tensor.shape import size
 from cntk_lab.tensor.sparse import SparseRows
@@ -215,11 +214,11 @@ class Binding:
             self._poison(i - 1, table, names)
             if i == native.lasting:
                 self._plain = len(self.segments)
-            if isinstance(own, Absorbed) or isinstance(step, (View, Part, Join)):
+            if step.lies:
                 continue
-            if isinstance(own, NativeStep) and own.usable():
-                if isinstance(own, LoopStep) and any(map(self._computed, own.initial_states)):
-                    self._close(table, names)  # they are read before the loop's table starts
+            if own is not None and own.usable():
+                if any(map(self._computed, own.reads_before())):
+                    self._close(table, names)
                     table, names = [], []
                 made = own.rows(self)
                 table.extend(made)
@@ -266,9 +265,9 @@ class Binding:
         used = {*native.plan.outputs.values(), *self.fixed}
         for i, step in enumerate(native.plan.steps):
             own = native.steps[i]
-            if isinstance(own, LoopStep) and own.usable():
-                used.update(r for d in own.delays for r in (*d.reads, *d.writes))
-            elif not isinstance(step, (View, Part, Join)) and (own is None or not own.usable()):
+            if own is not None and own.usable():
+                used.update(own.seen())
+            elif not step.lies:
                 used.update((*step.reads, *step.writes))
         used.update(native.arena.source[b] for b in list(used) if b in native.arena.source)
         for b in self._sized:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from cntk_lab.engine.cpu import frames, loop, maps, momentum, operators, products, sparse, thin
 from cntk_lab.engine.cpu.step import Absorbed, Claim, NativeStep
-from cntk_lab.engine.plan import Plan, describe
+from cntk_lab.engine.plan import Plan
 from cntk_lab.engine.plan.check import illegal
 from cntk_lab.engine.plan.index import Index
 
@@ -65,4 +65,4 @@ def check_claims(plan: Plan, steps: Sequence[NativeStep | None]) -> None:
     for i, (step, own) in enumerate(zip(plan.steps, steps, strict=True)):
         if isinstance(own, Absorbed) and not done.issuperset(step.writes):
             says = "a step that is done along the way is written by the step that does it"
-            raise illegal(plan, f"as native code: step {i}, {describe(step)}, is done by nobody", "claims", says)
+            raise illegal(plan, f"as native code: step {i}, {step.words()}, is done by nobody", "claims", says)

@@ -25,6 +25,8 @@ from cntk_lab.tensor.shape import FREE, size
 
 _AT = frames.AT
 _DTYPES = ("float32", "float64")
+_LISTED: dict[type[Step], Callable[[Layout], Listed]] = {Spread: frames.spread, Gathered: frames.summed}
+"""Which rows meet in steps that are no operators."""
 _ROW_NANOSECONDS, _ELEMENT_NANOSECONDS, _WEIGHT_NANOSECONDS = 4.0, 0.2, 1.0
 _KEPT = 32
 
@@ -38,17 +40,15 @@ def claims(index: Index) -> Iterator[Claim]:
 
 
 def _frame_step(plan: Plan, step: Step) -> Callable[[], NativeStep] | None:
-    listed: Callable[[Layout], Listed]
-    if isinstance(step, Call) and step.op is not None and f"{step.op.name}.{step.role}" in frames.OVER_SEQUENCES:
-        return _over_sequences(plan, step)
-    if isinstance(step, Spread):
-        source, listed = step.reads[0], frames.spread
-    elif isinstance(step, Gathered):
-        source, listed = step.reads[0], frames.summed
-    elif isinstance(step, Call) and step.op is not None and (key := f"{step.op.name}.{step.role}") in frames.OPERATORS:
-        operand, listed = frames.OPERATORS[key]
-        source = step.reads[step.names.index(operand)]
+    if isinstance(step, Call) and step.op is not None:
+        key = f"{step.op.name}.{step.role}"
+        if key in frames.OVER_SEQUENCES:
+            return _over_sequences(plan, step)
+        operand, listed = frames.OPERATORS.get(key, ("", None))
+        source = step.reads[step.names.index(operand)] if listed is not None else -1
     else:
+        source, listed = step.reads[0] if step.reads else -1, _LISTED.get(type(step))
+    if listed is None:
         return None
     ends = plan.buffers[source], plan.buffers[step.writes[0]]
     odd = any(b.sparse or b.touched or b.whole or b.last or FREE in b.shape or b.dtype not in _DTYPES for b in ends)

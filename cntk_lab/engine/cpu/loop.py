@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -23,12 +24,13 @@ from cntk_lab.backends.cpu.executor import AFFINE, LOOKUP, Share, Slabs
 from cntk_lab.engine.arrays.delays import initial_frames
 from cntk_lab.engine.arrays.run import Run
 from cntk_lab.engine.cpu.gemm import Matrices, as_matrices, is_static, size_of
+from cntk_lab.engine.cpu.maps import can_be_kernel
 from cntk_lab.engine.cpu.products import pitches
 from cntk_lab.engine.cpu.step import Binder, Claim, NativeStep, Rank
-from cntk_lab.engine.plan import Contract, Delay, Join, Loop, Map, Part, Plan, View
+from cntk_lab.engine.plan import Contract, Delay, Loop, Map, Plan, Step
 from cntk_lab.engine.plan.index import Index
 from cntk_lab.formula.kernel import canonical
-from cntk_lab.formula.print_numba import Code, numba_code, supported
+from cntk_lab.formula.print_numba import Code, numba_code
 from cntk_lab.tensor.arrays import aligned_empty
 from cntk_lab.tensor.layout import Layout
 from cntk_lab.tensor.shape import size
@@ -45,6 +47,7 @@ _PACKED_WEIGHTS = 1 << 15
 """Elements of weights from which packing them pays (measured: 300 x 1200 gains 1.3 to 2 times, 25 x 100 loses)."""
 _PER_DELAY = 4
 """Columns of a delay: first source row, rows taken from it, rows of the initial state, place of those."""
+_DTYPES = ("float32", "float64")
 _A, _C, _M = 6, 11, 2
 """Fields of a GEMM's argument block: addresses of a and c, number of rows."""
 
@@ -60,27 +63,37 @@ def _can_be_native(plan: Plan, step: Loop) -> bool:
     inside = set(step.writes)
     if blas.probe() is None or any(plan.buffers[r].sparse for r in step.reads):
         return False
-    for s in step.body:
-        if isinstance(s, (View, Part, Join)):
-            continue
-        if isinstance(s, Map):
-            if supported(canonical(s.kernel)) is not None or any(not o.rows for o, _ in s.kernel.outputs):
-                return False
-        elif isinstance(s, Contract):
-            x = as_matrices(s.spec)
-            fits = (
-                x is not None
-                and pitches(plan, s, x) is not None
-                and not x.swapped
-                and "r" in x.m
-                and is_static(s.spec)
-                and not x.transpose_left
-            )
-            if not fits or plan.buffers[s.writes[0]].dtype not in ("float32", "float64") or s.reads[1] in inside:
-                return False
-        elif not isinstance(s, Delay) or plan.buffers[s.writes[0]].dtype not in ("float32", "float64"):
-            return False
-    return True
+    return all(s.lies or ((fits := _FITS.get(type(s))) is not None and fits(plan, s, inside)) for s in step.body)
+
+
+def _formula_fits(_plan: Plan, step: Map, _inside: set[int]) -> bool:
+    return can_be_kernel(step) and all(o.rows for o, _ in step.kernel.outputs)
+
+
+def _product_fits(plan: Plan, step: Contract, inside: set[int]) -> bool:
+    x = as_matrices(step.spec)
+    return (
+        x is not None
+        and pitches(plan, step, x) is not None
+        and not x.swapped
+        and "r" in x.m
+        and is_static(step.spec)
+        and not x.transpose_left
+        and plan.buffers[step.writes[0]].dtype in _DTYPES
+        and step.reads[1] not in inside
+    )
+
+
+def _delay_fits(plan: Plan, step: Delay, _inside: set[int]) -> bool:
+    return plan.buffers[step.writes[0]].dtype in _DTYPES
+
+
+_FITS: dict[type[Step], Callable[[Plan, Any, set[int]], bool]] = {
+    Map: _formula_fits,
+    Contract: _product_fits,
+    Delay: _delay_fits,
+}
+"""What the body of a loop may consist of, beside steps with nothing to do."""
 
 
 class LoopStep(NativeStep):
@@ -98,8 +111,6 @@ class LoopStep(NativeStep):
                 self.codes[i] = numba_code(canonical(s.kernel))
                 self.handles[i] = jit.request(self.codes[i].source)
         self.columns = _FIXED + _PER_DELAY * len(self.delays)
-        self.initial_states = [r for d in self.delays for r in d.reads[1:]]
-        """Buffers that delays take their first frames from."""
         self._bound: BoundLoop | None = None
         """The loop at the memory where it ran last: other counts of rows only need other slabs."""
 
@@ -111,6 +122,14 @@ class LoopStep(NativeStep):
         """Whether all kernels of the body are compiled."""
         return all(h.ready() for h in self.handles.values())
 
+    def reads_before(self) -> tuple[int, ...]:
+        """Buffers that delays take their first frames from."""
+        return tuple(r for d in self.delays for r in d.reads[1:])
+
+    def seen(self) -> tuple[int, ...]:
+        """What delays read and write."""
+        return tuple(r for d in self.delays for r in (*d.reads, *d.writes))
+
     def rows(self, binder: Binder) -> list[list[int]]:
         """One loop row; the slabs are filled in before each run (see :meth:`Bound.prepare`)."""
         bound = self._bound
@@ -119,6 +138,17 @@ class LoopStep(NativeStep):
         binder.keep(bound)
         binder.before_run(lambda run: bound.prepare(run, binder.arrays))
         return bound.rows()
+
+
+@dataclass(slots=True)
+class _Made:
+    """The table of one thread while it is being written."""
+
+    table: list[list[int]] = field(default_factory=list)
+    patches: list[tuple[int, int, int, int, int, int]] = field(default_factory=list)
+    """What a slab changes in the table: row, field, base, factor, column, mode."""
+    later: list[tuple[Any, int, int, int, int]] = field(default_factory=list)
+    """And in argument blocks: block, field, base, factor, column."""
 
 
 class _PackedProduct:
@@ -232,27 +262,29 @@ class BoundLoop:
 
     def _share(self) -> Share:
         """Table and patches of one thread."""
-        table: list[list[int]] = []
-        patches: list[tuple[int, int, int, int, int, int]] = []  # row, field, base, factor, column, mode
-        later: list[tuple[Any, int, int, int, int]] = []
+        made = _Made()
+        write: dict[type[Step], Callable[[int, Any, _Made], None]] = {
+            Delay: self._delay,
+            Contract: self._product,
+            Map: self._formula,
+        }
         for i, s in enumerate(self.owner.step.body):
-            if isinstance(s, Delay):
-                self._delay(s, table, patches)
-            elif isinstance(s, Contract):
-                self._product(i, s, table, patches, later)
-            elif isinstance(s, Map):
-                self._formula(i, s, table, later)
-        array = np.ascontiguousarray(np.array(table, np.int64).reshape(-1, executor.FIELDS))
+            if not s.lies:
+                write[type(s)](i, s, made)
+        array = np.ascontiguousarray(np.array(made.table, np.int64).reshape(-1, executor.FIELDS))
         start = array.ctypes.data
         lines = [
             [start + 8 * (executor.FIELDS * row + f), base, factor, column, mode]
-            for row, f, base, factor, column, mode in patches
+            for row, f, base, factor, column, mode in made.patches
         ]
-        lines += [[block.ctypes.data + 8 * f, base, factor, column, AFFINE] for block, f, base, factor, column in later]
+        lines += [
+            [block.ctypes.data + 8 * f, base, factor, column, AFFINE] for block, f, base, factor, column in made.later
+        ]
         matrix = np.array(lines, np.int64).reshape(-1, executor.PATCH_FIELDS)
         return Share(array, np.zeros((1, self.owner.columns), np.int64), matrix, 0)
 
-    def _delay(self, delay: Delay, table: list[list[int]], patches: list[tuple[int, int, int, int, int, int]]) -> None:
+    def _delay(self, _position: int, delay: Delay, made: _Made) -> None:
+        table, patches = made.table, made.patches
         first = _FIXED + _PER_DELAY * self.owner.delays.index(delay)
         target, source = delay.writes[0], delay.reads[0]
         bytes_ = self._row_bytes(target)
@@ -279,14 +311,8 @@ class BoundLoop:
         row[7] = first + 3
         table.append(row)
 
-    def _product(
-        self,
-        position: int,
-        step: Contract,
-        table: list[list[int]],
-        patches: list[tuple[int, int, int, int, int, int]],
-        later: list[tuple[Any, int, int, int, int]],
-    ) -> None:
+    def _product(self, position: int, step: Contract, made: _Made) -> None:
+        table, patches = made.table, made.patches
         x = as_matrices(step.spec)
         assert isinstance(x, Matrices)
         left, right, target = step.reads[0], step.reads[1], step.writes[0]
@@ -309,7 +335,7 @@ class BoundLoop:
             ldc=ldc,
         )
         self._kept.append(block)
-        later += [
+        made.later += [
             (block, _M, 0, per_row, _COUNT),
             (block, _A, a, self._row_bytes(left), _ROW),
             (block, _C, c, self._row_bytes(target), _ROW),
@@ -334,9 +360,7 @@ class BoundLoop:
             table.append([*executor.primitive_row((0, packed.stream, packed.arguments, 0))[:7], _FEW + 1])
         table.append(row)
 
-    def _formula(
-        self, position: int, step: Map, table: list[list[int]], later: list[tuple[Any, int, int, int, int]]
-    ) -> None:
+    def _formula(self, position: int, step: Map, made: _Made) -> None:
         code = self.owner.codes[position]
         by_name = {f"i{n}": r for n, r in enumerate(step.reads)} | {f"o{n}": w for n, w in enumerate(step.writes)}
         buffers = [by_name[n] for n in (*code.inputs, *code.outputs)]
@@ -345,11 +369,11 @@ class BoundLoop:
         self._kept += [block, scratch]
         for i, b in enumerate(buffers):
             if self.owner.plan.buffers[b].rows:
-                later.append((block, i, self.binder.address(b), self._row_bytes(b), _ROW))
-        later.append((block, len(buffers), 0, 1, _COUNT))
+                made.later.append((block, i, self.binder.address(b), self._row_bytes(b), _ROW))
+        made.later.append((block, len(buffers), 0, 1, _COUNT))
         row = executor.kernel_row(self.owner.handles[position].address, block.ctypes.data, 1, code.phases)
         row[7] = _COUNT + 1
-        table.append(row)
+        made.table.append(row)
 
     # ---- slabs
 

@@ -61,6 +61,10 @@ class MapStep(NativeStep):
         """Whether the kernel is compiled."""
         return self.handle.ready()
 
+    def cost(self) -> str:
+        """Nanoseconds of a row."""
+        return f", {self.code.row_work:.3g} ns/row"
+
     def rows(self, binder: Binder) -> list[list[int]]:
         """One kernel row."""
         symbol, code, handle = self.step.rows, self.code, self.handle

@@ -15,11 +15,10 @@ from cntk_lab.engine.cpu.claims import check_claims, native_steps
 from cntk_lab.engine.cpu.guards import Guards, Watch
 from cntk_lab.engine.cpu.loop import LoopStep
 from cntk_lab.engine.cpu.proof import Proof
-from cntk_lab.engine.cpu.sparse import SparseStep
 from cntk_lab.engine.memory import check as memory_check
 from cntk_lab.engine.memory.arena import Arena, padded
 from cntk_lab.engine.memory.slots import Slot, slots_of
-from cntk_lab.engine.plan import Call, Delay, Loop, Plan, RowSymbol, all_steps, check
+from cntk_lab.engine.plan import Call, Plan, RowSymbol, all_steps, check
 from cntk_lab.graph.opdef import Trait
 from cntk_lab.tensor.shape import FREE
 
@@ -59,7 +58,7 @@ class NativePlan:
         self.proof: Proof | None = Proof(plan)
         """What it still owes: a comparison with NumPy."""
         self.guards = Guards() if settings.flag("checked") else None
-        dense = [s for s, own in zip(plan.steps, self.steps, strict=True) if own and not isinstance(own, SparseStep)]
+        dense = [s for s, own in zip(plan.steps, self.steps, strict=True) if own and not own.takes_sparse]
         native_reads = {r for s in dense for r in s.reads}
         self.sparse = {b.id for b in plan.buffers if b.sparse}
         self.left_sparse = self.sparse - native_reads
@@ -67,11 +66,7 @@ class NativePlan:
         self.arena = Arena(plan, self._slots(), self.left_sparse, None if self.guards is None else self.guards.empty)
         self._bindings: OrderedDict[tuple[int, ...], Binding] = OrderedDict()
         self.carrying = [
-            (s, d)
-            for i, s in enumerate(plan.steps)
-            if isinstance(s, Loop) and isinstance(self.steps[i], LoopStep)
-            for d in s.body
-            if isinstance(d, Delay) and d.key and d.offset > 0
+            (own.step, d) for own in self.steps if isinstance(own, LoopStep) for d in own.delays if d.continues
         ]
         touched = {n for s in all_steps(plan.steps) for n in (*s.reads, *s.writes)} | set(plan.outputs.values())
         self._symbols = sorted({b.rows for b in plan.buffers if b.rows and (b.role != "temporary" or b.id in touched)})

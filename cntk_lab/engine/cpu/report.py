@@ -5,11 +5,9 @@ Costs are estimates from the plan alone: floating-point operations of products, 
 
 from __future__ import annotations
 
-from cntk_lab.engine.cpu.maps import MapStep
 from cntk_lab.engine.cpu.native import NativePlan
-from cntk_lab.engine.cpu.sparse import ProductStep, UpdateStep
-from cntk_lab.engine.cpu.step import Absorbed, NativeStep
-from cntk_lab.engine.plan import Call, Contract, Join, Part, Step, View
+from cntk_lab.engine.cpu.step import NativeStep
+from cntk_lab.engine.plan import Call, Contract, Step
 from cntk_lab.tensor.shape import FREE
 
 
@@ -26,22 +24,16 @@ def tiers(native: NativePlan) -> list[str]:
 
 
 def _tier(step: Step, own: NativeStep | None) -> str:
-    if isinstance(step, (View, Part, Join)):
+    if step.lies:
         return "no work"
     if own is None or not own.usable():
         return "NumPy" + _cost(step, own)
-    if isinstance(own, Absorbed):
-        return "done by the step before"
     return own.tier + _cost(step, own)
 
 
 def _cost(step: Step, own: NativeStep | None) -> str:
-    if isinstance(own, ProductStep):
-        return f", {own.flop} flop/stored value"
-    if isinstance(own, UpdateStep):
-        return f", {own.formulas.code.row_work:.3g} ns/touched row"
-    if isinstance(own, MapStep):
-        return f", {own.code.row_work:.3g} ns/row"
+    if own is not None and (said := own.cost()):
+        return said
     if isinstance(step, Contract) and FREE not in step.spec.sizes.values():
         flop = 2
         for n in step.spec.sizes.values():

@@ -54,6 +54,7 @@ class SparseStep(NativeStep):
     """A step that takes sparse rows as they are: they need no dense memory."""
 
     tier = "kernel"
+    takes_sparse = True
 
     def __init__(self, dtype: str) -> None:
         self.dtype = dtype
@@ -176,6 +177,10 @@ class ProductStep(SparseStep):
         self.flop = 2 * (spec.sizes[self.free] if self.free else 1)
         """Operations for each stored value."""
 
+    def cost(self) -> str:
+        """Operations for each stored value."""
+        return f", {self.flop} flop/stored value"
+
     def block(self) -> Any:
         """The argument block without addresses, and without what each run tells."""
         spec = self.spec
@@ -279,6 +284,10 @@ class UpdateStep(SparseStep):
     def handles(self) -> list[jit.Handle]:
         """The kernels of the step."""
         return [self.formulas.handle, self.mover]
+
+    def cost(self) -> str:
+        """Nanoseconds of a touched row."""
+        return f", {self.formulas.code.row_work:.3g} ns/touched row"
 
     def rows(self, binder: Binder) -> list[list[int]]:
         """Rows that copy together, the row of the formulas, and rows that copy back."""

@@ -45,6 +45,8 @@ class NativeStep:
     """Whether its rows hold for one count of rows only, not for all counts with the same memory."""
     lasting = False
     """Whether it writes what outlives the run although its step of the plan does not."""
+    takes_sparse = False
+    """Whether it takes sparse rows as they are, without dense memory for them."""
 
     def ready(self) -> bool:
         """Whether the rows can be made now, or never will."""
@@ -62,6 +64,18 @@ class NativeStep:
         """What this step reads for the steps that it does along the way."""
         return ()
 
+    def reads_before(self) -> tuple[int, ...]:
+        """What is looked at before the table in which this step stands is run."""
+        return ()
+
+    def seen(self) -> tuple[int, ...]:
+        """Buffers that Python code looks at as arrays, around the run."""
+        return ()
+
+    def cost(self) -> str:
+        """What it costs, as text behind the tier; empty if the step of the plan says it."""
+        return ""
+
     def rows(self, binder: Binder) -> list[list[int]]:  # noqa: ARG002  (some steps need no row)
         """The rows for a binding."""
         return []
@@ -69,6 +83,8 @@ class NativeStep:
 
 class Absorbed(NativeStep):
     """A step that another step does along the way."""
+
+    tier = "done by the step before"
 
 
 class Rank(enum.IntEnum):

@@ -37,7 +37,7 @@ from cntk_lab.formula.derive import sloped, vjp
 from cntk_lab.formula.kernel import Kernel
 from cntk_lab.formula.simplify import simplify
 from cntk_lab.graph.asks import OPERAND, OUTPUT, SAVED, SLOPE, Rule, apply, needs
-from cntk_lab.graph.opdef import Contraction, Trait
+from cntk_lab.graph.opdef import Contraction
 
 _MOST_SHARES = 12
 """Contributions to one gradient that are added by one formula."""
@@ -65,7 +65,7 @@ class Backward:
         while True:
             before = len(reached)
             for s in flat:
-                if not _stops(s) and any(r in reached for r in s.reads):
+                if not s.stops_gradient and any(r in reached for r in s.reads):
                     reached.update(s.writes)
             if len(reached) == before:
                 return reached
@@ -140,7 +140,7 @@ class Backward:
     # ---- one step
 
     def _step(self, step: Step) -> None:
-        if _stops(step) or not any(w in self.shares for w in step.writes):
+        if step.stops_gradient or not any(w in self.shares for w in step.writes):
             return
         targets = [r for r in dict.fromkeys(step.reads) if r in self.reached]
         if not targets:
@@ -151,26 +151,34 @@ class Backward:
 
     def contribute(self, step: Step, gradients: Mapping[int, int], target: int) -> None:
         """Add what one step contributes to the gradient of one buffer that it reads."""
-        if isinstance(step, Map):
-            self._map(step, gradients, target)
-        elif isinstance(step, Contract):
-            self._contract(step, gradients, target)
-        elif isinstance(step, Call):
-            self._call(step, gradients, target)
-        elif isinstance(step, View):
-            self._simple(View((gradients[step.writes[0]],), (), step.nodes), target)
-        elif isinstance(step, Spread):
-            self._simple(Gathered((gradients[step.writes[0]],), (), step.nodes, rows=step.rows), target)
-        elif isinstance(step, Gathered):
-            self._simple(Spread((gradients[step.writes[0]],), (), step.nodes, rows=step.rows), target)
-        elif isinstance(step, Delay):
-            gradient = gradients[step.writes[0]]
-            if target == step.reads[0]:
-                self._simple(Delay((gradient,), (), step.nodes, offset=-step.offset, rows=step.rows), target)
-            if len(step.reads) > 1 and target == step.reads[1]:
-                self._simple(DelayInitial((gradient,), (), step.nodes, offset=step.offset, rows=step.rows), target)
-        else:
+        make: Any = {
+            Map: self._map,
+            Contract: self._contract,
+            Call: self._call,
+            View: self._view,
+            Spread: self._spread,
+            Gathered: self._gathered,
+            Delay: self._delay,
+        }.get(type(step))
+        if make is None:
             raise GraphError(f"a {step.kind} step has no gradient")
+        make(step, gradients, target)
+
+    def _view(self, step: View, gradients: Mapping[int, int], target: int) -> None:
+        self._simple(View((gradients[step.writes[0]],), (), step.nodes), target)
+
+    def _spread(self, step: Spread, gradients: Mapping[int, int], target: int) -> None:
+        self._simple(Gathered((gradients[step.writes[0]],), (), step.nodes, rows=step.rows), target)
+
+    def _gathered(self, step: Gathered, gradients: Mapping[int, int], target: int) -> None:
+        self._simple(Spread((gradients[step.writes[0]],), (), step.nodes, rows=step.rows), target)
+
+    def _delay(self, step: Delay, gradients: Mapping[int, int], target: int) -> None:
+        gradient = gradients[step.writes[0]]
+        if target == step.reads[0]:
+            self._simple(Delay((gradient,), (), step.nodes, offset=-step.offset, rows=step.rows), target)
+        if len(step.reads) > 1 and target == step.reads[1]:
+            self._simple(DelayInitial((gradient,), (), step.nodes, offset=step.offset, rows=step.rows), target)
 
     def _simple(self, step: Step, target: int, *, touched: int = 0) -> None:
         share = self._like(target)
@@ -300,7 +308,7 @@ class Backward:
                     if step.reads[0] not in inside and step.reads[0] in self.reached:
                         after.append((step, {step.writes[0]: gradient_of[step.writes[0]]}, step.reads[0]))
                 continue
-            if _stops(step) or not any(w in self.shares for w in step.writes):
+            if step.stops_gradient or not any(w in self.shares for w in step.writes):
                 continue
             gradients = {w: g for w in step.writes if (g := self.total(w)) is not None}
             for target in dict.fromkeys(step.reads):
@@ -325,7 +333,7 @@ class Backward:
         while True:
             before = len(arriving)
             for s in loop.body:
-                if not _stops(s) and any(w in arriving for w in s.writes):
+                if not s.stops_gradient and any(w in arriving for w in s.writes):
                     arriving.update(r for r in s.reads if r in inside)
             if len(arriving) == before:
                 return arriving & self.reached
@@ -379,11 +387,3 @@ def _reduced(kernel: Kernel) -> list[list[e.Axis]]:
             axes.append(e.ROWS)
         result.append(axes)
     return result
-
-
-def _stops(step: Step) -> bool:
-    """Whether no gradient passes a step backward."""
-    if isinstance(step, View):
-        return step.stops
-    op = step.op if isinstance(step, (Map, Call)) else None
-    return op is not None and (op.has(Trait.NO_GRADIENT) or op.has(Trait.STOPS_GRADIENT))

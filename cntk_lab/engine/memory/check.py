@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 
 from cntk_lab.engine.memory.slots import Slot
-from cntk_lab.engine.plan import Contract, Delay, Plan, View, all_steps
+from cntk_lab.engine.plan import Contract, Plan, View, all_steps
 from cntk_lab.engine.plan.check import Wrong, illegal
 from cntk_lab.tensor.shape import FREE
 
@@ -47,7 +47,7 @@ def _overlaps(plan: Plan, slots: list[Slot], written_at: Mapping[int, int], read
     for b, i in read_at.items():
         if plan.buffers[owner[b]].role == "temporary" and first.get(owner[b], i) >= i:
             yield f"step {i} reads {plan.buffers[b]}, which is written at step {first.get(owner[b])}"
-    stay = [s.reads[0] for s in all_steps(plan.steps) if isinstance(s, Delay) and s.key and s.offset > 0]
+    stay = [s.reads[0] for s in all_steps(plan.steps) if s.continues]
     for b in (*plan.outputs.values(), *stay):
         last[owner[b]] = len(plan.steps)
     lies: dict[int, Slot] = {}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cntk_lab.engine.plan import Contract, Delay, Join, Part, Plan, RowSymbol, Step, View, all_steps
+from cntk_lab.engine.plan import Plan, RowSymbol, Step, all_steps
 from cntk_lab.tensor.shape import size
 
 
@@ -33,14 +33,7 @@ class Slot:
 
 def source_of(plan: Plan) -> dict[int, int]:
     """For each buffer that is a view, a part or the like, the buffer whose memory it shares in the end."""
-    source: dict[int, int] = {}
-    for s in all_steps(plan.steps):
-        if isinstance(s, (View, Part)):
-            source[s.writes[0]] = s.reads[0]
-        elif isinstance(s, Join):
-            source.update(dict.fromkeys(s.reads, s.writes[0]))
-        elif isinstance(s, Contract) and len(s.reads) > 2:
-            source[s.writes[0]] = s.reads[2]
+    source = {b: other for s in all_steps(plan.steps) for b, other in s.shares()}
     # a part says itself where it lies: the step that puts it there may be gone, because nobody reads the whole
     source.update({b.id: b.inside for b in plan.buffers if b.inside >= 0})
     for b in list(source):
@@ -65,7 +58,7 @@ def lifetimes(plan: Plan, steps: list[Step], written_at: Mapping[int, int] | Non
         own = source.get(b, b)
         if own in lives:
             lives[own] = (min(early, lives[own][0]), lives[own][1])
-    carried = [s.reads[0] for s in all_steps(steps) if isinstance(s, Delay) and s.key and s.offset > 0]
+    carried = [s.reads[0] for s in all_steps(steps) if s.continues]
     for b in (*plan.outputs.values(), *carried):  # what a next minibatch may continue from is read after the run
         own = source.get(b, b)
         if own in lives:

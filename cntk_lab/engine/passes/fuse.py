@@ -54,27 +54,25 @@ def _fuse_list(plan: Plan, steps: list[Step], kept: set[int], compiles: Compiles
             s.writes = written
             s.reads = tuple(dict.fromkeys(r for t in s.body for r in t.reads if r not in set(written)))
             fused.append(s)
-        elif isinstance(s, Map) and FREE not in s.kernel.domain:
-            _place(fused, s, compiles)
         else:
-            fused.append(s)
+            _place(fused, s, compiles)
     for _ in range(_ROUNDS):
         # what was merged may now have data in common with steps that it passed over
         before = len(fused)
         again: list[Step] = []
         for s in fused:
-            if isinstance(s, Map) and FREE not in s.kernel.domain:
-                _place(again, s, compiles)
-            else:
-                again.append(s)
+            _place(again, s, compiles)
         fused = again
         if len(fused) == before:
             break
     return _store_only_needed(plan, fused, kept)
 
 
-def _place(items: list[Step], step: Map, compiles: Compiles) -> None:
-    """Merge a step into the best earlier one, or put it at the end."""
+def _place(items: list[Step], step: Step, compiles: Compiles) -> None:
+    """Merge a step into the best earlier one if both are formulas, or put it at the end."""
+    if not isinstance(step, Map) or FREE in step.kernel.domain:
+        items.append(step)
+        return
     for i in range(len(items) - 1, max(-1, len(items) - 1 - _LOOK_BACK), -1):
         other = items[i]
         if isinstance(other, Share):
@@ -170,9 +168,9 @@ def _merge(a: Map, b: Map) -> Map | None:
 
 def _words(step: Map) -> int:
     """How many words a step's formulas have, counted once per kernel."""
-    if step.words == 0:
-        step.words = sum(1 for _ in e.topological(f for _, f in step.kernel.outputs))
-    return step.words
+    if step.length == 0:
+        step.length = sum(1 for _ in e.topological(f for _, f in step.kernel.outputs))
+    return step.length
 
 
 def _row_sums(formulas: Iterable[e.Expr]) -> set[e.Expr]:

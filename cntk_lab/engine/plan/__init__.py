@@ -25,4 +25,3 @@ from cntk_lab.engine.plan.steps import View as View
 from cntk_lab.engine.plan.steps import all_steps as all_steps
 from cntk_lab.engine.plan.steps import leaves as leaves
 from cntk_lab.engine.plan.steps import row_symbol as row_symbol
-from cntk_lab.engine.plan.text import describe as describe

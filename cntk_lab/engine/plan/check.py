@@ -35,7 +35,6 @@ from cntk_lab.engine.plan import (
     Step,
     View,
     all_steps,
-    describe,
     leaves,
 )
 from cntk_lab.engine.plan.index import readers_of
@@ -118,7 +117,7 @@ def _read_in_order(plan: Plan, steps: Sequence[Step], there: set[int]) -> Wrong:
 def _missing(plan: Plan, step: Step, there: set[int]) -> Wrong:
     for r in step.reads:
         if r not in there:
-            yield f"{describe(step)} reads {plan.buffers[r]} before it is written"
+            yield f"{step.words()} reads {plan.buffers[r]} before it is written"
 
 
 def _written_once(plan: Plan) -> Wrong:
@@ -127,9 +126,9 @@ def _written_once(plan: Plan) -> Wrong:
         for w in () if isinstance(s, Loop) else s.writes:
             role = plan.buffers[w].role
             if role in ("input", "scalar"):
-                yield f"{describe(s)} writes {plan.buffers[w]}, which is given"
+                yield f"{s.words()} writes {plan.buffers[w]}, which is given"
             if role == "temporary" and w in written:
-                yield f"{describe(s)} writes {plan.buffers[w]}, which another step writes too"
+                yield f"{s.words()} writes {plan.buffers[w]}, which another step writes too"
             written.add(w)
 
 
@@ -141,7 +140,7 @@ def _old_values(plan: Plan) -> Wrong:
         if any(plan.buffers[w].role == "temporary" for w in s.writes):
             for r in s.reads:
                 if r in changed:
-                    yield f"{describe(s)} reads {plan.buffers[r]} behind the step that overwrites it"
+                    yield f"{s.words()} reads {plan.buffers[r]} behind the step that overwrites it"
         changed.update(w for w in s.writes if plan.buffers[w].role != "temporary")
 
 
@@ -150,16 +149,16 @@ def _loops_add_up(plan: Plan) -> Wrong:
         if not isinstance(s, Loop):
             continue
         if any(isinstance(t, Loop) for t in s.body):
-            yield f"{describe(s)} holds another loop"
+            yield f"{s.words()} holds another loop"
         written = [w for t in s.body for w in t.writes]
         read = {r for t in s.body for r in t.reads} - set(written)
         if sorted(s.writes) != sorted(written):
-            yield f"{describe(s)} says that it writes {sorted(s.writes)}, its body writes {sorted(written)}"
+            yield f"{s.words()} says that it writes {sorted(s.writes)}, its body writes {sorted(written)}"
         if set(s.reads) != read:
-            yield f"{describe(s)} says that it reads {sorted(s.reads)}, its body reads {sorted(read)}"
+            yield f"{s.words()} says that it reads {sorted(s.reads)}, its body reads {sorted(read)}"
         for w in written:
             if plan.buffers[w].rows not in (s.rows, ""):
-                yield f"{describe(s)} writes {plan.buffers[w]}, which has other rows"
+                yield f"{s.words()} writes {plan.buffers[w]}, which has other rows"
 
 
 _LASTING = Phase.KEEP | Phase.ASSIGN | Phase.UPDATE
@@ -171,11 +170,11 @@ def _phases(plan: Plan) -> Wrong:
     for s in plan.steps:
         places = [_PLACE[p] for p in s.phase]
         if not places:
-            yield f"{describe(s)} has none"
+            yield f"{s.words()} has none"
             continue
         for r in s.reads:
             if begun.get(r, 0) > max(places):
-                yield f"{describe(s)} of {s.phase.name} reads {plan.buffers[r]}, which is of a later one"
+                yield f"{s.words()} of {s.phase.name} reads {plan.buffers[r]}, which is of a later one"
         begun.update({w: min(places) for w in s.writes if plan.buffers[w].role == "temporary"})
 
 
@@ -183,18 +182,18 @@ def _lasting(plan: Plan) -> Wrong:
     for s in plan.steps:
         for w in s.writes:
             if plan.buffers[w].role in ("parameter", "constant", "state") and not s.phase & _LASTING:
-                yield f"{describe(s)} of {s.phase.name} writes {plan.buffers[w]}"
+                yield f"{s.words()} of {s.phase.name} writes {plan.buffers[w]}"
 
 
 def _sharing(plan: Plan) -> Wrong:
     shares = [i for i, s in enumerate(plan.steps) if isinstance(s, Share)]
     for i, s in enumerate(plan.steps):
         if (i in shares) != bool(s.phase & Phase.SHARE):
-            yield f"{describe(s)} is of {s.phase.name}"
+            yield f"{s.words()} is of {s.phase.name}"
         if shares and i < max(shares) and s.phase & _LASTING:
-            yield f"{describe(s)} of {s.phase.name} stands before the last of them"
+            yield f"{s.words()} of {s.phase.name} stands before the last of them"
         if shares and i > min(shares) and s.phase & (Phase.FORWARD | Phase.BACKWARD):
-            yield f"{describe(s)} of {s.phase.name} stands behind the first of them"
+            yield f"{s.words()} of {s.phase.name} stands behind the first of them"
 
 
 # ---- shapes and element types
@@ -208,7 +207,7 @@ def _kernels_fit(plan: Plan) -> Wrong:
     for s in all_steps(plan.steps):
         if not isinstance(s, Map):
             continue
-        k, what = s.kernel, describe(s)
+        k, what = s.kernel, s.words()
         operands = [*k.inputs, *(o for o, _ in k.outputs)]
         if [o.name for o in operands] != [reference(n) for n in (*s.reads, *s.writes)]:
             yield f"{what}: operands {[o.name for o in operands]}, but it reads {s.reads} and writes {s.writes}"
@@ -241,15 +240,15 @@ def _operand_fits(b: Buffer, o: Operand, s: Map) -> Wrong:
         return
     domain = s.kernel.domain
     if o.rows != bool(b.rows) or (b.rows and not _may_meet(b.rows, s.rows)):
-        yield f"{describe(s)} over [{s.rows}] sees {b} {'with' if o.rows else 'without'} rows"
+        yield f"{s.words()} over [{s.rows}] sees {b} {'with' if o.rows else 'without'} rows"
     if o.dtype != b.dtype:
-        yield f"{describe(s)} sees {b} as {o.dtype}, it is {b.dtype}"
+        yield f"{s.words()} sees {b} as {o.dtype}, it is {b.dtype}"
     if len(o.shape) != len(domain) or any(n not in (1, d, FREE) for n, d in zip(o.shape, domain, strict=True)):
-        yield f"{describe(s)} sees {b} as {o.shape}, which does not lie in the domain {domain}"
+        yield f"{s.words()} sees {b} as {o.shape}, which does not lie in the domain {domain}"
     alike = [n for n in o.shape if n != 1] == [n for n in b.shape if n != 1]
     # what stands in memory of its own may be written under another shape of as many elements
     if _static(o.shape, b.shape) and not (alike or (b.role != "temporary" and size(o.shape) == size(b.shape))):
-        yield f"{describe(s)} sees {b} as {o.shape}"
+        yield f"{s.words()} sees {b} as {o.shape}"
 
 
 def _parts_are_seen(plan: Plan) -> Wrong:
@@ -260,7 +259,7 @@ def _parts_are_seen(plan: Plan) -> Wrong:
                 b = plan.buffers[number_of(o.name)]
                 whole = () if b.whole is None else b.whole
                 if tuple(n for n in o.whole if n != 1) != tuple(n for n in whole if n != 1):
-                    yield f"{describe(s)} sees {b} in memory of {o.whole or o.shape}, it lies in {whole or b.shape}"
+                    yield f"{s.words()} sees {b} in memory of {o.whole or o.shape}, it lies in {whole or b.shape}"
 
 
 def _products_fit(plan: Plan) -> Wrong:
@@ -274,55 +273,84 @@ def _products_fit(plan: Plan) -> Wrong:
             if b.touched:
                 continue
             if _static(tuple(sizes), b.shape) and size(sizes) != size(b.shape):
-                yield f"{describe(s)} takes {b} for {sizes}"
+                yield f"{s.words()} takes {b} for {sizes}"
             if ("r" in word) != bool(b.rows):
-                yield f"{describe(s)} takes {b} {'with' if 'r' in word else 'without'} rows"
+                yield f"{s.words()} takes {b} {'with' if 'r' in word else 'without'} rows"
         for onto in s.reads[2:]:
             if _kind(plan.buffers[onto]) != _kind(plan.buffers[s.writes[0]]):
-                yield f"{describe(s)} is added to {plan.buffers[onto]}, and gives {plan.buffers[s.writes[0]]}"
+                yield f"{s.words()} is added to {plan.buffers[onto]}, and gives {plan.buffers[s.writes[0]]}"
 
 
 def _kind(b: Buffer) -> tuple[object, ...]:
     return b.rows, b.shape, b.dtype
 
 
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """What stays as it is in a step that only moves numbers.
+
+    Args:
+        reads: how many of its reads it moves; None: all.
+        keeps_rows: whether they have the rows of the result.
+        keeps_size: whether they have as many elements in a row.
+    """
+
+    reads: int | None = None
+    keeps_rows: bool = True
+    keeps_size: bool = True
+
+
+_MOVED: dict[type[Step], _Moved] = {
+    View: _Moved(),
+    Part: _Moved(reads=1, keeps_size=False),
+    Join: _Moved(keeps_size=False),
+    Order: _Moved(),
+    Spread: _Moved(keeps_rows=False),
+    Gathered: _Moved(keeps_rows=False),
+    Delay: _Moved(reads=1),
+    DelayInitial: _Moved(keeps_rows=False, keeps_size=False),
+}
+
+
 def _moved_alike(plan: Plan) -> Wrong:
     for s in all_steps(plan.steps):
-        if not isinstance(s, (View, Part, Join, Order, Spread, Gathered, Delay, DelayInitial)):
+        moved = _MOVED.get(type(s))
+        if moved is None:
             continue
         target = plan.buffers[s.writes[0]]
-        for r in s.reads[:1] if isinstance(s, (Delay, Part)) else s.reads:
+        for r in s.reads[: moved.reads]:
             b = plan.buffers[r]
             if b.dtype != target.dtype:
-                yield f"{describe(s)} makes {target} of {target.dtype} from {b} of {b.dtype}"
-            keeps_rows = not isinstance(s, (Spread, Gathered, DelayInitial))
-            if keeps_rows and b.rows != target.rows:
-                yield f"{describe(s)} makes {target} from {b}, which has other rows"
-            whole = not isinstance(s, (Part, Join, DelayInitial))
-            if whole and _static(b.shape, target.shape) and size(b.shape) != size(target.shape):
-                yield f"{describe(s)} makes {target} from {b}, which has another size"
+                yield f"{s.words()} makes {target} of {target.dtype} from {b} of {b.dtype}"
+            if moved.keeps_rows and b.rows != target.rows:
+                yield f"{s.words()} makes {target} from {b}, which has other rows"
+            if moved.keeps_size and _static(b.shape, target.shape) and size(b.shape) != size(target.shape):
+                yield f"{s.words()} makes {target} from {b}, which has another size"
 
 
 def _cuts_fit(plan: Plan) -> Wrong:
-    for s in all_steps(plan.steps):
-        if isinstance(s, Part):
-            pieces, whole, begin = [s.writes[0]], plan.buffers[s.reads[0]], s.begin
-        elif isinstance(s, Join):
-            pieces, whole, begin = list(s.reads), plan.buffers[s.writes[0]], 0
-        else:
-            continue
-        for n in pieces:
-            piece = plan.buffers[n].shape
+    for s, whole, pieces, begin in _cuts(plan):
+        for b in pieces:
+            piece = b.shape
             alike = len(piece) == len(whole.shape) and all(
                 a == b for i, (a, b) in enumerate(zip(piece, whole.shape, strict=True)) if i != s.axis
             )
             if not 0 <= s.axis < len(whole.shape) or not alike or begin + piece[s.axis] > whole.shape[s.axis]:
-                yield f"{describe(s)}: {plan.buffers[n]} is no part of {whole} from {begin} on along axis {s.axis}"
+                yield f"{s.words()}: {b} is no part of {whole} from {begin} on along axis {s.axis}"
                 break
             begin += piece[s.axis]
         else:
-            if isinstance(s, Join) and begin != whole.shape[s.axis]:
-                yield f"{describe(s)}: pieces of {begin} along axis {s.axis} do not fill {whole}"
+            if whole.id in s.writes and begin != whole.shape[s.axis]:
+                yield f"{s.words()}: pieces of {begin} along axis {s.axis} do not fill {whole}"
+
+
+def _cuts(plan: Plan) -> Iterator[tuple[Part | Join, Buffer, list[Buffer], int]]:
+    """The steps that cut a value or put one together: the step, the whole, its pieces, and where the first begins."""
+    for s in all_steps(plan.steps):
+        if isinstance(s, Part):
+            yield s, plan.buffers[s.reads[0]], [plan.buffers[s.writes[0]]], s.begin
+        elif isinstance(s, Join):
+            yield s, plan.buffers[s.writes[0]], [plan.buffers[r] for r in s.reads], 0
 
 
 # ---- what lies in what
@@ -352,7 +380,7 @@ def _one_owner(plan: Plan) -> Wrong:
 
 def _kept_apart(plan: Plan) -> Wrong:
     """Of the buffers in one memory, those that steps compute must not overlap."""
-    computed = {w for s in all_steps(plan.steps) if not isinstance(s, (Loop, View, Part, Join)) for w in s.writes}
+    computed = {w for s in all_steps(plan.steps) if not (s.lies or isinstance(s, Loop)) for w in s.writes}
     by_owner: dict[int, list[Buffer]] = {}
     for b in plan.buffers:
         if b.whole is not None and b.id in computed:
@@ -367,21 +395,16 @@ def _kept_apart(plan: Plan) -> Wrong:
 
 
 def _joins_lie_there(plan: Plan) -> Wrong:
-    for s in all_steps(plan.steps):
-        if isinstance(s, Part):
-            part, source, begin = plan.buffers[s.writes[0]], plan.buffers[s.reads[0]], s.begin
-            yield from _lies(s, part, source, s.axis, begin)
-        elif isinstance(s, Join):
-            begin = 0
-            for r in s.reads:
-                yield from _lies(s, plan.buffers[r], plan.buffers[s.writes[0]], s.axis, begin)
-                begin += plan.buffers[r].shape[s.axis]
+    for s, whole, pieces, begin in _cuts(plan):
+        for piece in pieces:
+            yield from _lies(s, piece, whole, s.axis, begin)
+            begin += piece.shape[s.axis]
 
 
 def _lies(s: Step, part: Buffer, source: Buffer, axis: int, begin: int) -> Wrong:
     owner, at = (source.id, begin) if source.whole is None else (source.inside, begin + source.cut[1])
     if part.inside != owner or part.cut != (axis, at):
-        yield f"{describe(s)}: {part} should lie in %{owner} from {at} on, it lies in %{part.inside} at {part.cut}"
+        yield f"{s.words()}: {part} should lie in %{owner} from {at} on, it lies in %{part.inside} at {part.cut}"
 
 
 def _taken_over(plan: Plan) -> Wrong:
@@ -392,15 +415,15 @@ def _taken_over(plan: Plan) -> Wrong:
         for onto in s.reads[2:] if isinstance(s, Contract) else ():
             b = plan.buffers[onto]
             if len(readers[onto]) > 1 or s.reads.count(onto) > 1 or onto in plan.outputs.values():
-                yield f"{describe(s)} overwrites {b}, which somebody else needs"
+                yield f"{s.words()} overwrites {b}, which somebody else needs"
             if b.role != "temporary" or b.whole is not None or plan.buffers[s.writes[0]].whole is not None:
-                yield f"{describe(s)} overwrites {b}, which is no memory of its own"
+                yield f"{s.words()} overwrites {b}, which is no memory of its own"
 
 
 def _calls_are_named(plan: Plan) -> Wrong:
     for s in all_steps(plan.steps):
         if isinstance(s, Call) and (len(s.names) != len(s.reads) or s.rule is None or s.op is None):
-            yield f"{describe(s)} reads {s.reads} as {s.names}"
+            yield f"{s.words()} reads {s.reads} as {s.names}"
 
 
 RULES = (

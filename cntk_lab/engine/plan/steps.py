@@ -10,12 +10,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from cntk_lab.axis import Axis
 from cntk_lab.formula.kernel import Kernel
 from cntk_lab.graph.asks import Rule
-from cntk_lab.graph.opdef import Contraction, OpDef
+from cntk_lab.graph.opdef import Contraction, OpDef, Trait
 from cntk_lab.graph.variable import Variable
 from cntk_lab.tensor.shape import Shape, text
 
@@ -93,11 +93,31 @@ class Step:
     writes: tuple[int, ...]
     nodes: tuple[str, ...] = ()
     phase: Phase = field(default=Phase.FORWARD, kw_only=True)
+    lies: ClassVar[bool] = False
+    """Whether its values lie in memory that is there already, so that there is nothing to do."""
 
     @property
     def kind(self) -> str:
         """The kind of step, for texts and tables."""
         return type(self).__name__
+
+    def words(self) -> str:
+        """What it does, in a few words."""
+        return self.kind.lower()
+
+    def shares(self) -> Iterator[tuple[int, int]]:
+        """Buffers that lie in the memory of another: which, and in which other."""
+        yield from ()
+
+    @property
+    def stops_gradient(self) -> bool:
+        """Whether no gradient passes it backward."""
+        return False
+
+    @property
+    def continues(self) -> bool:
+        """Whether a next minibatch may continue from what it reads first."""
+        return False
 
 
 @dataclass(slots=True)
@@ -108,8 +128,17 @@ class Map(Step):
     rows: RowSymbol = ""
     op: OpDef | None = None
     scope: dict[str, Any] = field(default_factory=dict)
-    words: int = 0
-    """Size of the formulas, counted when fusing first asks."""
+    length: int = 0
+    """Size of the formulas in words, counted when fusing first asks."""
+
+    def words(self) -> str:
+        """The formulas."""
+        return "map {" + "; ".join(f"{o.name} = {e!r}" for o, e in self.kernel.outputs) + "}"
+
+    @property
+    def stops_gradient(self) -> bool:
+        """As its operator says."""
+        return _stops(self.op)
 
 
 @dataclass(slots=True)
@@ -121,6 +150,15 @@ class Contract(Step):
 
     spec: Contraction = field(default_factory=lambda: Contraction("", "", "", {}))
     rows: RowSymbol = ""
+
+    def words(self) -> str:
+        """The letters."""
+        return f"product {self.spec.left},{self.spec.right}->{self.spec.out}{' onto' if len(self.reads) > 2 else ''}"
+
+    def shares(self) -> Iterator[tuple[int, int]]:
+        """The result lies where what it is added to does."""
+        if len(self.reads) > 2:
+            yield self.writes[0], self.reads[2]
 
 
 @dataclass(slots=True)
@@ -136,6 +174,15 @@ class Call(Step):
     key: str = ""
     """Which state (random stream, continuation) belongs to this step."""
 
+    def words(self) -> str:
+        """Operator and role."""
+        return f"{self.op.name if self.op else '?'}.{self.role}"
+
+    @property
+    def stops_gradient(self) -> bool:
+        """As its operator says."""
+        return _stops(self.op)
+
 
 @dataclass(slots=True)
 class View(Step):
@@ -143,6 +190,16 @@ class View(Step):
 
     stops: bool = False
     """Whether gradients end here."""
+    lies: ClassVar[bool] = True
+
+    def shares(self) -> Iterator[tuple[int, int]]:
+        """The result lies where the operand does."""
+        yield self.writes[0], self.reads[0]
+
+    @property
+    def stops_gradient(self) -> bool:
+        """As it says."""
+        return self.stops
 
 
 @dataclass(slots=True)
@@ -151,6 +208,11 @@ class Part(Step):
 
     axis: int = 0
     begin: int = 0
+    lies: ClassVar[bool] = True
+
+    def shares(self) -> Iterator[tuple[int, int]]:
+        """The part lies in the whole."""
+        yield self.writes[0], self.reads[0]
 
 
 @dataclass(slots=True)
@@ -158,6 +220,11 @@ class Join(Step):
     """Values put together along one static axis; they are parts of the result, and lie in its memory."""
 
     axis: int = 0
+    lies: ClassVar[bool] = True
+
+    def shares(self) -> Iterator[tuple[int, int]]:
+        """The pieces lie in the whole."""
+        yield from ((r, self.writes[0]) for r in self.reads)
 
 
 @dataclass(slots=True)
@@ -190,6 +257,15 @@ class Delay(Step):
     rows: RowSymbol = ""
     key: str = ""
 
+    def words(self) -> str:
+        """With the offset."""
+        return f"delay[{self.offset}]"
+
+    @property
+    def continues(self) -> bool:
+        """If it looks back and its state is kept."""
+        return bool(self.key) and self.offset > 0
+
 
 @dataclass(slots=True)
 class DelayInitial(Step):
@@ -197,6 +273,10 @@ class DelayInitial(Step):
 
     offset: int = 1
     rows: RowSymbol = ""
+
+    def words(self) -> str:
+        """With the offset."""
+        return f"delayinitial[{self.offset}]"
 
 
 @dataclass(slots=True)
@@ -233,6 +313,14 @@ class Loop(Step):
     body: list[Step] = field(default_factory=list)
     rows: RowSymbol = ""
     reverse: bool = False
+
+    def words(self) -> str:
+        """Over which rows, and which way."""
+        return f"loop over {self.rows}{' backward' if self.reverse else ''}"
+
+
+def _stops(op: OpDef | None) -> bool:
+    return op is not None and (op.has(Trait.NO_GRADIENT) or op.has(Trait.STOPS_GRADIENT))
 
 
 def all_steps(steps: Iterable[Step]) -> Iterator[Step]:
