@@ -15,11 +15,10 @@ from cntk_lab.errors import AttributeValueError, DataError, ShapeError
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import EVERY, CntkRule, Sample, TensorType, Trait
+from cntk_lab.graph.operand import Operand
 from cntk_lab.ops.sequence._frames import sequence_axis
 from cntk_lab.tensor.arrays import to_host
 from cntk_lab.tensor.shape import Shape, text
-
-Operand = Any
 
 __all__ = ["forward_backward", "labels_to_graph"]
 
@@ -186,7 +185,6 @@ def _forward(xp: Any, graph: Any, features: Any, layouts: Any, blankTokenId: int
 @tensor_op(
     shape=_shape,
     resolve=_resolve,
-    settles=("slopes",),
     axes=lambda: (),
     forward=_forward,
     gradient={"features": lambda dy, slopes: slopes * dy.reshape(-1)[0]},
