@@ -172,7 +172,7 @@ def _operands(function: Callable[..., Any], name: str, definition: OpDef | None)
     found = [
         f"*{p.name}" if p.kind is inspect.Parameter.VAR_POSITIONAL else p.name
         for p in inspect.signature(function).parameters.values()
-        if p.annotation == "Operand" or p.name in declared
+        if p.annotation in ("Operand", "Operand | None") or p.name in declared
     ]
     if name in _VARIADIC:
         return ("arg1", "arg2", "*more")

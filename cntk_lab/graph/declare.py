@@ -22,7 +22,7 @@ from cntk_lab.graph.compose import block_node
 from cntk_lab.graph.function import Function, outputs_of
 from cntk_lab.graph.node import Node
 from cntk_lab.graph.opdef import EVERY, NONE, CntkRule, OpDef, OpParameter, Trait
-from cntk_lab.graph.operand import bind_symbol, constant_array
+from cntk_lab.graph.operand import Operand, bind_symbol, constant_array
 from cntk_lab.graph.variable import Constant, Variable
 from cntk_lab.tensor import dtype as dtypes
 
@@ -188,6 +188,21 @@ def as_operands(op: OpDef, given: Sequence[Any]) -> list[Variable]:
             constant.soft = numbers is None and not of_numpy
             result.append(constant)
     return result
+
+
+def as_flow(name: str, operand: Operand) -> Variable | Function:
+    """The variable or function that an operand is, for what asks it for its shape.
+
+    Args:
+        name: of the function that asks.
+        operand: the operand.
+
+    Raises:
+        SignatureError: if it is a number or an array.
+    """
+    if not isinstance(operand, (Variable, Function)):
+        raise SignatureError(f"{name}: an operand is {operand!r:.60}", fix="give a variable or a Function")
+    return operand
 
 
 def _says_type(op: OpDef, position: int, count: int) -> bool:

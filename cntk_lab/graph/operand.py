@@ -5,8 +5,8 @@ Which operator a symbol means is said by the operator's own declaration (``opera
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -90,6 +90,10 @@ class Operable:
 
     # NumPy arrays on the left must not try to broadcast over a variable
     __array_ufunc__ = None
+
+
+Operand: TypeAlias = Operable | float | np.ndarray[Any, Any] | np.generic | Sequence[Any]
+"""What an operator takes: a variable or function, a number, or numbers as an array or nested lists."""
 
 
 def constant_array(value: Any, dtype: str | None, *, whole: bool = True) -> np.ndarray[Any, Any]:

@@ -154,7 +154,7 @@ def check(source: MinibatchSource | Deserializer | UserDeserializer | Iterable[A
         config = MinibatchSourceConfig(several, randomize=False)
     defects = Defects(_ALL)
     defects.silent = True
-    walk = _Walk(defects)
+    walk = Walk(defects)
     try:
         reader = open_readers(config, defects)
         walk.start(reader.streams)
@@ -168,7 +168,7 @@ def check(source: MinibatchSource | Deserializer | UserDeserializer | Iterable[A
 
 
 @dataclass
-class _Walk:
+class Walk:
     """Goes through chunks and adds up."""
 
     defects: Defects

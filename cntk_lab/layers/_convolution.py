@@ -9,6 +9,7 @@ import numpy as np
 from cntk_lab.default_options import default_override_or, get_default_override
 from cntk_lab.errors import AttributeValueError
 from cntk_lab.graph.function import Function
+from cntk_lab.graph.operand import Operand
 from cntk_lab.graph.variable import Parameter
 from cntk_lab.initializer import glorot_uniform
 from cntk_lab.layers.blocks import (
@@ -21,8 +22,6 @@ from cntk_lab.layers.blocks import (
     identity,
 )
 from cntk_lab.ops import BlockFunction, convolution, reshape, sequence, splice
-
-Operand = Any
 
 __all__ = ["Convolution", "Convolution1D", "Convolution2D", "Convolution3D", "SequentialConvolution"]
 

@@ -7,12 +7,11 @@ from typing import Any
 from cntk_lab.default_options import default_override_or
 from cntk_lab.errors import AttributeValueError
 from cntk_lab.graph.function import Function
+from cntk_lab.graph.operand import Operand
 from cntk_lab.initializer import glorot_uniform
 from cntk_lab.layers._convolution import _filter_of_rank, _options, _refuse, _Settings
 from cntk_lab.layers.blocks import _as_shape, identity
 from cntk_lab.ops import BlockFunction, convolution_transpose, reshape
-
-Operand = Any
 
 __all__ = [
     "ConvolutionTranspose", "ConvolutionTranspose1D", "ConvolutionTranspose2D", "ConvolutionTranspose3D",

@@ -9,13 +9,12 @@ import numpy as np
 from cntk_lab.default_options import default_override_or, get_default_override, is_default_override
 from cntk_lab.errors import AttributeValueError
 from cntk_lab.graph.function import Function
+from cntk_lab.graph.operand import Operand
 from cntk_lab.graph.signature import function_from
 from cntk_lab.graph.variable import Constant, Parameter
 from cntk_lab.initializer import glorot_uniform
 from cntk_lab.layers.blocks import _INFERRED, _as_shape, _initializer_for, _rank_params, identity
 from cntk_lab.ops import BlockFunction, alias, times
-
-Operand = Any
 
 __all__ = ["Dense", "Embedding", "Label"]
 

@@ -7,12 +7,11 @@ from typing import Any
 from cntk_lab.default_options import default_override_or, get_default_override
 from cntk_lab.errors import AttributeValueError
 from cntk_lab.graph.function import Function
+from cntk_lab.graph.operand import Operand
 from cntk_lab.graph.variable import Constant, Parameter
 from cntk_lab.layers.blocks import _INFERRED, NotSupportedError, identity
 from cntk_lab.ops import BlockFunction, batch_normalization, dropout, reduce_mean, sqrt
 from cntk_lab.tensor.randomness import AUTO_SEED
-
-Operand = Any
 
 __all__ = ["Activation", "BatchNormalization", "Dropout", "LayerNormalization"]
 

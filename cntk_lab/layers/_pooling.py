@@ -6,12 +6,11 @@ from typing import Any
 
 from cntk_lab.default_options import default_override_or, get_default_override
 from cntk_lab.graph.function import Function
+from cntk_lab.graph.operand import Operand
 from cntk_lab.layers._convolution import _per_axis
 from cntk_lab.layers.blocks import _as_shape
 from cntk_lab.ops import AVG_POOLING, MAX_POOLING, MAX_UNPOOLING, BlockFunction, pooling, unpooling
 from cntk_lab.tensor.shape import UNKNOWN_SHAPE
-
-Operand = Any
 
 __all__ = ["AveragePooling", "GlobalAveragePooling", "GlobalMaxPooling", "MaxPooling", "MaxUnpooling"]
 

@@ -19,6 +19,7 @@ import numpy as np
 from cntk_lab.default_options import default_override_or, get_default_override
 from cntk_lab.errors import AttributeValueError, LabWarning
 from cntk_lab.graph.function import Function
+from cntk_lab.graph.operand import Operand
 from cntk_lab.graph.record import Record
 from cntk_lab.graph.signature import function_from
 from cntk_lab.graph.variable import Constant, Parameter, Variable
@@ -26,7 +27,6 @@ from cntk_lab.initializer import Initializer, glorot_uniform, initializer_with_r
 from cntk_lab.ops import BlockFunction, alias, combine, placeholder, sigmoid, slice, softplus, tanh, times
 from cntk_lab.tensor.shape import INFERRED
 
-Operand = Any
 Shape = tuple[int, ...]
 
 __all__ = ["GRU", "LSTM", "ForwardDeclaration", "RNNStep", "RNNUnit", "Stabilizer", "UntestedBranchError", "identity"]

@@ -14,12 +14,11 @@ from cntk_lab import ops
 from cntk_lab.default_options import default_override_or, get_default_override
 from cntk_lab.errors import AttributeValueError, SignatureError
 from cntk_lab.graph.function import Function
+from cntk_lab.graph.operand import Operand
 from cntk_lab.graph.signature import function_from, own_arguments
 from cntk_lab.layers.blocks import _get_initial_state_or_default, _inject_name
 from cntk_lab.ops import BlockFunction, combine, placeholder, reconcile_dynamic_axes, splice
 from cntk_lab.ops import sequence as frames
-
-Operand = Any
 
 __all__ = ["Delay", "Fold", "PastValueWindow", "Recurrence", "RecurrenceFrom", "UnfoldFrom"]
 

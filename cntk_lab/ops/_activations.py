@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cntk_lab.formula import expr as e
 from cntk_lab.graph.declare import elementwise
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import NONE, CntkRule, OnnxRule, Sample, reals
-
-Operand = Any
+from cntk_lab.graph.operand import Operand
 
 __all__ = [
     "elu",

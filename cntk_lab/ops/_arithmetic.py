@@ -13,8 +13,7 @@ from cntk_lab.formula import expr as e
 from cntk_lab.graph.declare import elementwise
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, reals
-
-Operand = Any
+from cntk_lab.graph.operand import Operand
 
 __all__ = ["element_divide", "element_times", "log_add_exp", "mean", "minus", "negate", "plus", "pow", "sum"]
 

@@ -15,13 +15,12 @@ from cntk_lab.graph import walk
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import NONE, CntkRule, Reals, Sample, TensorType, Trait
+from cntk_lab.graph.operand import Operand
 from cntk_lab.ops._numbers import whole
 from cntk_lab.ops.sequence._frames import sum_frames
 from cntk_lab.tensor.arrays import to_host
 from cntk_lab.tensor.layout import Layout
 from cntk_lab.tensor.shape import FREE, Shape, text
-
-Operand = Any
 
 __all__ = ["reconcile_dynamic_axes", "to_batch", "to_sequence", "to_sequence_like", "unpack_batch"]
 
@@ -102,7 +101,7 @@ def _frames_gradient(xp: Any, dy: Any, x: Any, layout: Layout) -> Any:
     samples=(Sample(((3, 2),), sequence=False), Sample(((3, 2), (1,)), sequence=False)),
 )
 def to_sequence(
-    x: Operand, sequence_lengths: Operand = None, sequence_axis_name_prefix: str = "toSequence_", name: str = ""
+    x: Operand, sequence_lengths: Operand | None = None, sequence_axis_name_prefix: str = "toSequence_", name: str = ""
 ) -> Function:
     """The first static axis as a sequence axis.
 

@@ -12,9 +12,8 @@ from cntk_lab.formula import expr as e
 from cntk_lab.graph.declare import elementwise
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import NONE, CntkRule, OnnxRule, Sample, Trait, reals
+from cntk_lab.graph.operand import Operand
 from cntk_lab.ops._arithmetic import associative
-
-Operand = Any
 
 __all__ = [
     "clip",

@@ -17,6 +17,7 @@ from cntk_lab.errors import AttributeValueError, AxisError, ShapeError
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, Trait
+from cntk_lab.graph.operand import Operand
 from cntk_lab.ops import _windows as w
 from cntk_lab.ops._correlate import (
     at_run_time,
@@ -27,8 +28,6 @@ from cntk_lab.ops._correlate import (
 )
 from cntk_lab.tensor.layout import Layout
 from cntk_lab.tensor.shape import FREE, INFERRED, Shape, text
-
-Operand = Any
 
 __all__ = ["convolution"]
 

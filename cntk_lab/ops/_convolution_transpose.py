@@ -12,12 +12,11 @@ from cntk_lab.errors import ShapeError
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType
+from cntk_lab.graph.operand import Operand
 from cntk_lab.ops import _windows as w
 from cntk_lab.ops._convolution import pads_of, settings, weights_of
 from cntk_lab.ops._correlate import correlate, correlate_kernel_gradient, correlate_operand_gradient, counts
 from cntk_lab.tensor.shape import INFERRED, Shape, text
-
-Operand = Any
 
 __all__ = ["convolution_transpose"]
 

@@ -8,9 +8,10 @@ from cntk_lab.axis import Axis
 from cntk_lab.errors import AttributeValueError, ShapeError
 from cntk_lab.formula import expr as e
 from cntk_lab.graph import walk
-from cntk_lab.graph.declare import composite, elementwise
+from cntk_lab.graph.declare import as_flow, composite, elementwise
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, Reals, Sample, TensorType, Trait, reals
+from cntk_lab.graph.operand import Operand
 from cntk_lab.graph.variable import Variable
 from cntk_lab.ops._arithmetic import minus
 from cntk_lab.ops._comparison import equal, greater_equal, not_equal
@@ -26,8 +27,6 @@ from cntk_lab.ops._reductions import (
 )
 from cntk_lab.ops._softmax import hardmax, softmax_of
 from cntk_lab.tensor.shape import FREE, Shape, broadcast, text
-
-Operand = Any
 
 __all__ = [
     "binary_cross_entropy",
@@ -159,9 +158,10 @@ def cross_entropy_with_softmax(
     Source: CNTK 2.7 ``losses.cross_entropy_with_softmax``.
     """
     pairs = not isinstance(axis, Axis) and axis == -1
-    rank = max(len(output_vector.shape), len(target_vector.shape))
-    if pairs and (rank > 1 or target_vector.is_sparse):
-        scores = times_transpose(output_vector, target_vector)
+    target = as_flow("cross_entropy_with_softmax", target_vector)
+    rank = max(len(as_flow("cross_entropy_with_softmax", output_vector).shape), len(target.shape))
+    if pairs and (rank > 1 or target.is_sparse):
+        scores = times_transpose(output_vector, target)
         return minus(reduce_log_sum_exp(output_vector, -1), scores)
     return _softmax_cross_entropy(output_vector, target_vector, axis)
 

@@ -17,10 +17,10 @@ from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.node import Node
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, Trait
+from cntk_lab.graph.operand import Operand
 from cntk_lab.graph.variable import Variable
 from cntk_lab.tensor.shape import text
 
-Operand = Any
 Place = tuple[tuple[float, float], ...]
 """For rows and columns: scale and shift."""
 
@@ -203,8 +203,8 @@ def _resolve_automatic(
 def _crop_automatic(
     node_input: Operand,
     node_referent: Operand,
-    ancestor_input: Operand = None,
-    ancestor_referent: Operand = None,
+    ancestor_input: Operand | None = None,
+    ancestor_referent: Operand | None = None,
     name: str = "",
 ) -> Function:
     """See :func:`crop_automatic`."""

@@ -14,12 +14,11 @@ from cntk_lab.errors import AttributeValueError, ShapeError
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Reals, Sample, TensorType, Trait, reals
+from cntk_lab.graph.operand import Operand
 from cntk_lab.ops._numbers import places, whole
 from cntk_lab.ops._shaping import static_axis, swapaxes
 from cntk_lab.tensor.shape import FREE, Shape
 from cntk_lab.tensor.sparse import SparseRows, from_one_hot
-
-Operand = Any
 
 __all__ = ["gather", "one_hot", "top_k"]
 

@@ -10,16 +10,15 @@ from typing import Any
 
 from cntk_lab.errors import AttributeValueError, ShapeError
 from cntk_lab.formula import expr as e
-from cntk_lab.graph.declare import composite, elementwise, tensor_op
+from cntk_lab.graph.declare import as_flow, composite, elementwise, tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import EVERY, CntkRule, OnnxRule, Sample, TensorType, Trait, reals
+from cntk_lab.graph.operand import Operand
 from cntk_lab.graph.variable import Constant
 from cntk_lab.ops._arithmetic import element_times, minus, plus
 from cntk_lab.ops._random import seeded
 from cntk_lab.tensor.randomness import AUTO_SEED
 from cntk_lab.tensor.shape import FREE, INFERRED, Shape, size, text
-
-Operand = Any
 
 __all__ = [
     "batch_normalization",
@@ -250,7 +249,7 @@ def batch_normalization(
     use_cudnn_engine: bool = False,
     disable_regularization: bool = False,
     name: str = "",
-    running_count: Operand = None,
+    running_count: Operand | None = None,
 ) -> Function:
     """(operand - mean) / sqrt(variance + epsilon) * scale + bias.
 
@@ -517,12 +516,13 @@ def image_scaler(
     Source: CNTK 2.7 ``ops.image_scaler``; ONNX ImageScaler-1.
     """
     values = [float(b) for b in biases]
-    if x.shape is None or len(x.shape) != 3 or x.shape[0] != len(values):
+    image = as_flow("image_scaler", x)
+    if len(image.shape) != 3 or image.shape[0] != len(values):
         raise ShapeError(
-            f"image_scaler: {len(values)} biases for an image {text(x.shape)}", fix="give one bias for each channel"
+            f"image_scaler: {len(values)} biases for an image {text(image.shape)}", fix="give one bias for each channel"
         )
-    bias = Constant([[[b]] for b in values], dtype=x.dtype)
-    return plus(element_times(x, float(scalar)), bias)
+    bias = Constant([[[b]] for b in values], dtype=image.dtype)
+    return plus(element_times(image, float(scalar)), bias)
 
 
 # ---- dropout

@@ -18,12 +18,10 @@ from cntk_lab.graph.compose import combine
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, Moves, OnnxRule, Sample, TensorType, Trait
-from cntk_lab.graph.operand import bind_symbol
+from cntk_lab.graph.operand import Operand, bind_symbol
 from cntk_lab.graph.variable import Variable
 from cntk_lab.ops._shaping import static_axis
 from cntk_lab.tensor.shape import Shape, broadcast, text
-
-Operand = Any
 
 __all__ = ["CONSTANT_PAD", "REFLECT_PAD", "SYMMETRIC_PAD", "pad", "slice", "splice"]
 

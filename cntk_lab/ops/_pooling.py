@@ -17,11 +17,10 @@ from cntk_lab.errors import AttributeValueError, ShapeError
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import NONE, CntkRule, OnnxRule, Sample, TensorType, Trait, reals
+from cntk_lab.graph.operand import Operand
 from cntk_lab.ops import _windows as w
 from cntk_lab.ops._numbers import finite
 from cntk_lab.tensor.shape import UNKNOWN_SHAPE, Shape, size, text
-
-Operand = Any
 
 __all__ = ["AVG_POOLING", "MAX_POOLING", "MAX_UNPOOLING", "pooling", "roipooling", "unpooling"]
 

@@ -10,9 +10,9 @@ from cntk_lab.errors import AttributeValueError, ShapeError
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, Contraction, OnnxRule, Sample, TensorType
+from cntk_lab.graph.operand import Operand
 from cntk_lab.tensor.shape import FREE, INFERRED, Shape, size, text
 
-Operand = Any
 F = TypeVar("F", bound=Callable[..., Any])
 
 TIMES_NO_INFERRED_INPUT_RANK = -1

@@ -14,12 +14,12 @@ from cntk_lab.graph import ports
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, Trait, reals
+from cntk_lab.graph.operand import Operand
 from cntk_lab.tensor.dtype import name_of
 from cntk_lab.tensor.randomness import AUTO_SEED, MersenneTwister64, resolve_seed
 from cntk_lab.tensor.shape import Shape, as_shape, size
 from cntk_lab.tensor.sparse import SparseRows, from_one_hot
 
-Operand = Any
 F = TypeVar("F", bound=Callable[..., Any])
 
 __all__ = ["random_sample", "random_sample_inclusion_frequency"]

@@ -17,10 +17,9 @@ from cntk_lab.errors import DataError, ShapeError
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, Reals, Sample, TensorType, Trait, reals
+from cntk_lab.graph.operand import Operand
 from cntk_lab.tensor.arrays import to_host
 from cntk_lab.tensor.shape import size, text
-
-Operand = Any
 
 __all__ = ["edit_distance_error", "lambda_rank", "ndcg_at_1"]
 

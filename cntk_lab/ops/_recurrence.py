@@ -9,9 +9,8 @@ from cntk_lab.errors import AttributeValueError, AxisError
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, Sample, TensorType, Trait
+from cntk_lab.graph.operand import Operand
 from cntk_lab.tensor.shape import INFERRED, Shape, broadcast, fill_inferred
-
-Operand = Any
 
 __all__ = ["future_value", "past_value"]
 
@@ -85,7 +84,7 @@ def _future_value(x: Operand, initial_state: Operand, time_step: int = 1, name: 
     """See :func:`future_value`."""
 
 
-def past_value(x: Operand, initial_state: Operand = None, time_step: int = 1, name: str = "") -> Function:
+def past_value(x: Operand, initial_state: Operand | None = None, time_step: int = 1, name: str = "") -> Function:
     """The value ``time_step`` frames earlier; before the sequence, the initial state.
 
     Args:
@@ -112,7 +111,7 @@ def past_value(x: Operand, initial_state: Operand = None, time_step: int = 1, na
     return _past_value(x, 0 if initial_state is None else initial_state, time_step, name)
 
 
-def future_value(x: Operand, initial_state: Operand = None, time_step: int = 1, name: str = "") -> Function:
+def future_value(x: Operand, initial_state: Operand | None = None, time_step: int = 1, name: str = "") -> Function:
     """The value ``time_step`` frames later; after the sequence, the initial state.
 
     Args:

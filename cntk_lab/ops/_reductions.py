@@ -12,9 +12,8 @@ from cntk_lab.formula import expr as e
 from cntk_lab.graph.declare import elementwise
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, Trait, reals
+from cntk_lab.graph.operand import Operand
 from cntk_lab.tensor.shape import FREE, Shape, from_right
-
-Operand = Any
 
 __all__ = [
     "argmax",

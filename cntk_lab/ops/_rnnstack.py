@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from cntk_lab.errors import AttributeValueError, ShapeError
-from cntk_lab.graph.declare import as_operands, composite
+from cntk_lab.graph.declare import as_flow, as_operands, composite
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, Sample
+from cntk_lab.graph.operand import Operand
 from cntk_lab.graph.variable import Variable
 from cntk_lab.ops._activations import relu, sigmoid, tanh
 from cntk_lab.ops._arithmetic import element_times, minus, plus
@@ -24,8 +25,6 @@ from cntk_lab.ops._recurrence import future_value, past_value
 from cntk_lab.ops._shaping import reshape
 from cntk_lab.ops._structure import placeholder
 from cntk_lab.tensor.shape import INFERRED, size, text
-
-Operand = Any
 
 __all__ = ["optimized_rnnstack"]
 
@@ -122,9 +121,10 @@ def _optimized_rnnstack(
 ) -> Function:
     """See :func:`optimized_rnnstack`."""
     gates, cell, directions = _GATES[recurrent_op], _CELLS[recurrent_op], 1 + bidirectional
-    total = weight_count(operand.shape[0], hidden_size, num_layers, gates, both=bidirectional)
+    width = as_flow("optimized_rnnstack", operand).shape[0]
+    total = weight_count(width, hidden_size, num_layers, gates, both=bidirectional)
     source = _Weights(weights, total)
-    pieces, width = [], operand.shape[0]
+    pieces = []
     for _ in range(num_layers):
         pieces.append(
             [

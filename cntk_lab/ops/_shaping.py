@@ -14,9 +14,8 @@ from cntk_lab.errors import AxisError, ShapeError, SignatureError
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import EVERY, CntkRule, Moves, OnnxRule, Sample, TensorType, Trait
+from cntk_lab.graph.operand import Operand
 from cntk_lab.tensor.shape import FREE, INFERRED, Shape, as_shape, size, text
-
-Operand = Any
 
 __all__ = [
     "depth_to_space",

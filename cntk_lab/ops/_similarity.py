@@ -10,11 +10,10 @@ from cntk_lab.formula import expr as e
 from cntk_lab.graph.declare import elementwise, tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, Sample, Trait
+from cntk_lab.graph.operand import Operand
 from cntk_lab.ops._arithmetic import element_times, minus, plus
 from cntk_lab.ops._reductions import reduce_sum
 from cntk_lab.tensor.shape import size
-
-Operand = Any
 
 __all__ = ["cosine_distance", "cosine_distance_with_negative_samples", "fmeasure"]
 

@@ -11,10 +11,9 @@ from cntk_lab.formula import expr as e
 from cntk_lab.graph.declare import elementwise
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, OnnxRule, Sample, TensorType, Trait, reals
+from cntk_lab.graph.operand import Operand
 from cntk_lab.ops._reductions import first_extremum, flat_position, static_axes
 from cntk_lab.tensor.shape import Shape
-
-Operand = Any
 
 __all__ = ["hardmax", "log_softmax", "softmax"]
 

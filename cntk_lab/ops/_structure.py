@@ -15,6 +15,7 @@ from cntk_lab.graph import compose, ports, signature
 from cntk_lab.graph.declare import elementwise, tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import EVERY, CntkRule, OnnxRule, Sample, TensorType, Trait
+from cntk_lab.graph.operand import Operand
 from cntk_lab.graph.variable import (
     INPUT,
     Constant,
@@ -27,8 +28,6 @@ from cntk_lab.graph.variable import (
 from cntk_lab.tensor.dtype import name_of
 from cntk_lab.tensor.shape import FREE, Shape, text
 from cntk_lab.tensor.sparse import SparseRows
-
-Operand = Any
 
 __all__ = [
     "BlockFunction",

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from cntk_lab.formula import expr as e
 from cntk_lab.graph.declare import elementwise
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import EVERY, CntkRule, OnnxRule, Sample, Trait, reals
-
-Operand = Any
+from cntk_lab.graph.operand import Operand
 
 __all__ = [
     "abs",

@@ -22,13 +22,11 @@ from cntk_lab.graph.declare import as_operands, tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.node import Node
 from cntk_lab.graph.opdef import CntkRule, OpDef, OpParameter, TensorType, Trait
-from cntk_lab.graph.operand import bind_symbol
+from cntk_lab.graph.operand import Operand, bind_symbol
 from cntk_lab.graph.variable import Variable
 from cntk_lab.tensor.feed import read
 from cntk_lab.tensor.shape import UNKNOWN_SHAPE, Shape, as_shape
 from cntk_lab.tensor.value import Value
-
-Operand = Any
 
 __all__ = ["UserFunction", "custom_proxy_op", "native_user_function", "register_native_user_function", "user_function"]
 

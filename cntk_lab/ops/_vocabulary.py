@@ -9,9 +9,10 @@ import numpy as np
 
 from cntk_lab import initializer
 from cntk_lab.errors import AttributeValueError
-from cntk_lab.graph.declare import composite
+from cntk_lab.graph.declare import as_flow, composite
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, Reals, Sample
+from cntk_lab.graph.operand import Operand
 from cntk_lab.graph.variable import Constant, Parameter
 from cntk_lab.ops._arithmetic import element_times, log_add_exp, minus, plus
 from cntk_lab.ops._indexing import one_hot
@@ -23,8 +24,6 @@ from cntk_lab.ops._softmax import softmax
 from cntk_lab.ops._unary import floor
 from cntk_lab.tensor.randomness import AUTO_SEED
 from cntk_lab.tensor.shape import INFERRED
-
-Operand = Any
 
 __all__ = ["hierarchical_softmax_layer", "nce_loss"]
 
@@ -78,11 +77,12 @@ def _nce_loss(
     share = np.asarray(noise_distribution, np.float64)
     share = share / share.sum()
     expected = num_samples * share
+    dtype = as_flow("nce_loss", weights).dtype
     logarithm = np.log(np.maximum(expected, 1e-37))
-    log_expected = Constant(logarithm[:, None], dtype=weights.dtype)
-    noise = Constant(share, dtype=weights.dtype)
+    log_expected = Constant(logarithm[:, None], dtype=dtype)
+    noise = Constant(share, dtype=dtype)
     included = random_sample_inclusion_frequency(noise, num_samples, allow_duplicates, seed).eval()
-    importance = Constant(expected / np.maximum(included, 1e-37), dtype=weights.dtype)
+    importance = Constant(expected / np.maximum(included, 1e-37), dtype=dtype)
     drawn = random_sample(noise, num_samples, allow_duplicates, seed)
     of_noise = reshape(times(drawn, log_expected), (-1,))
     noise_scores = plus(times_transpose(inputs, times(drawn, weights)), reshape(times(drawn, biases), (-1,)))
@@ -141,7 +141,7 @@ def nce_loss(
 
     Source: CNTK 2.7 ``losses.nce_loss``; Gutmann and Hyvarinen (2010).
     """
-    shape = tuple(weights.shape)
+    shape = tuple(as_flow("nce_loss", weights).shape)
     noise = np.asarray(getattr(noise_distribution, "value", noise_distribution), np.float64).ravel()
     if len(noise) != shape[0]:
         raise AttributeValueError(
@@ -149,7 +149,7 @@ def nce_loss(
             fix="give one weight for each class",
         )
     if INFERRED in shape and isinstance(weights, Parameter):
-        weights.resolve_shape((shape[0], inputs.shape[-1]))
+        weights.resolve_shape((shape[0], as_flow("nce_loss", inputs).shape[-1]))
     return _nce_loss(weights, biases, inputs, labels, noise.tolist(), num_samples, allow_duplicates, seed, name)
 
 
@@ -178,7 +178,7 @@ def hierarchical_softmax_layer(
 
     Source: CNTK 2.7 ``losses.hierarchical_softmax_layer``; Goodman (2001).
     """
-    width = input_var.shape[-1]
+    width = as_flow("hierarchical_softmax_layer", input_var).shape[-1]
     groups = math.ceil(math.sqrt(label_dim)) if label_classes is None else label_classes
     members = math.ceil(label_dim / groups)
     glorot = initializer.glorot_normal()

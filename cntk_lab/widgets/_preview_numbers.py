@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from cntk_lab.errors import AttributeValueError
-from cntk_lab.io._check import StreamReport, _Walk
+from cntk_lab.io._check import StreamReport, Walk
 from cntk_lab.io._defects import Defects
 from cntk_lab.io._pages import Lengths, Pages
 from cntk_lab.io._streams import StreamInformation
@@ -122,7 +122,7 @@ def numbers_of(pages: Pages, size: int, limit: int = SAMPLE) -> Numbers:
     if limit < 1:
         raise AttributeValueError(f"a sample of {limit} sequences", fix="give at least 1")
     sample, lengths = pages.sample(limit), pages.lengths(size)
-    walk = _Walk(Defects(2**62))
+    walk = Walk(Defects(2**62))
     walk.start([s for s in pages.streams if s.m_name in sample.data])
     if sample.data:
         walk._add(sample.data)

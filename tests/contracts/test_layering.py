@@ -139,3 +139,22 @@ def test_neither_engine_nor_graph_names_an_operator() -> None:
             if word.split(".")[0] in names and (where, word) not in SYMBOLS:
                 offenders.append(f"{where}:{node.lineno} names {word!r}")
     assert offenders == []
+
+
+DOORS = {"__init__.py", "utils/__init__.py"}
+"""Files that have names with an underscore because CNTK has them there."""
+
+
+def private_imports(path: Path) -> Iterator[str]:
+    """Names with an underscore that a file takes from a module of another package; modules are no such names."""
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("cntk_lab."):
+            home = ROOT.joinpath(*node.module.split("."))
+            if node.module.split(".")[1] != own and not home.is_dir():
+                yield from (f"{node.module}.{a.name}" for a in node.names if re.match("_[^_]", a.name))
+
+
+def test_no_private_name_is_imported_from_another_package() -> None:
+    files = [p for p in sorted(PACKAGE.rglob("*.py")) if p.relative_to(PACKAGE).as_posix() not in DOORS]
+    assert [f"{p.relative_to(PACKAGE)}: {name}" for p in files for name in private_imports(p)] == []

@@ -7,14 +7,13 @@ from typing import Any
 from cntk_lab.default_options import default_options, default_override_or, get_default_override
 from cntk_lab.errors import AttributeValueError
 from cntk_lab.graph.function import Function
+from cntk_lab.graph.operand import Operand
 from cntk_lab.graph.signature import function_from
 from cntk_lab.initializer import glorot_uniform
 from cntk_lab.layers._dense import Dense, Label
 from cntk_lab.layers.blocks import Stabilizer, _inject_name
 from cntk_lab.layers.sequence import PastValueWindow
 from cntk_lab.ops import constant, element_select, expand_dims, plus, reduce_sum, reshape, sequence, softmax, tanh
-
-Operand = Any
 
 __all__ = ["AttentionModel"]
 

@@ -10,16 +10,16 @@ from typing import Any
 
 from cntk_lab.axis import Axis
 from cntk_lab.errors import AxisError
-from cntk_lab.graph.declare import tensor_op
+from cntk_lab.graph.declare import as_flow, tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, Sample, TensorType, Trait, reals
+from cntk_lab.graph.operand import Operand
+from cntk_lab.graph.variable import Variable
 from cntk_lab.ops._recurrence import future_value, past_value
 from cntk_lab.ops._structure import alias
 from cntk_lab.ops.sequence import _frames as f
 from cntk_lab.tensor.layout import Layout
 from cntk_lab.tensor.shape import FREE
-
-Operand = Any
 
 __all__ = ["broadcast_as", "delay", "reduce_max", "reduce_sum", "softmax", "unpack"]
 
@@ -250,7 +250,9 @@ def sequence_broadcast_as(operand: Operand, broadcast_as_operand: Operand, name:
     """
 
 
-def delay(x: Operand, initial_state: Operand = None, time_step: int = 1, name: str = "") -> Function:
+def delay(
+    x: Operand, initial_state: Operand | None = None, time_step: int = 1, name: str = ""
+) -> Function | Variable:
     """The value ``time_step`` frames earlier; later for a negative number; the operand itself for 0.
 
     Args:
@@ -276,7 +278,7 @@ def delay(x: Operand, initial_state: Operand = None, time_step: int = 1, name: s
         return past_value(x, initial_state, time_step, name)
     if time_step < 0:
         return future_value(x, initial_state, -time_step, name)
-    return alias(x, name) if name else x
+    return alias(x, name) if name else as_flow("delay", x)
 
 
 reduce_sum, reduce_max, softmax = sequence_reduce_sum, sequence_reduce_max, sequence_softmax

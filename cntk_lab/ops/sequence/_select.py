@@ -15,11 +15,10 @@ from cntk_lab.graph import walk
 from cntk_lab.graph.declare import tensor_op
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.opdef import CntkRule, Reals, Sample, TensorType, Trait
+from cntk_lab.graph.operand import Operand
 from cntk_lab.ops.sequence import _frames as f
 from cntk_lab.tensor.layout import Layout
 from cntk_lab.tensor.shape import Shape, text
-
-Operand = Any
 
 __all__ = ["first", "gather", "is_first", "is_last", "last", "scatter", "slice", "where"]
 
