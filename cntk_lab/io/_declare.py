@@ -76,23 +76,24 @@ class MemoryChunk(Chunk):
 
 
 class Reader(ABC):
-    """Data in chunks of sequences.
-
-    ``streams``: what each sequence holds. ``keyed``: whether keys name sequences across readers, so that several can be
-    joined. ``indexed``: whether keys and numbers of samples are known before data are read. ``selective``: whether
-    :meth:`some` reads nothing else. ``plain``: whether taking sequences of a loaded chunk only copies them from where
-    they lie (:meth:`Chunk.lying`), and chunks may be loaded in a thread while sizes and keys are asked for.
-    ``defects``: where bad places are told. ``left_out``: sequences that no chunk has, because their entry
-    was bad or they have no partner, as far as known.
-    """
+    """Data in chunks of sequences."""
 
     streams: tuple[StreamInformation, ...]
+    """What each sequence holds."""
     keyed: bool = True
+    """Whether keys name sequences across readers, so that several can be joined."""
     indexed: bool = True
+    """Whether keys and numbers of samples are known before data are read."""
     selective: bool = False
+    """Whether :meth:`some` reads nothing else."""
     plain: bool = False
+    """Whether taking sequences of a loaded chunk only copies them from where they lie (:meth:`Chunk.lying`), and chunks
+    may be loaded in a thread while sizes and keys are asked for.
+    """
     defects: Defects
+    """Where bad places are told."""
     left_out: int = 0
+    """Sequences that no chunk has, because their entry was bad or they have no partner, as far as known."""
 
     @abstractmethod
     def chunk_count(self) -> int:

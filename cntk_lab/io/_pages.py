@@ -68,20 +68,20 @@ class Sample:
 
 
 class Pages(ABC):
-    """The minibatches of a source, by number.
+    """The minibatches of a source, by number."""
 
-    ``streams``: what each holds. ``order``: in which order they come, in words. ``shuffles``: whether the source has an
-    order of its own beside the one shown. ``total``: sequences of a sweep, where that is known. ``follows``: whether
-    it is known where training is. ``blue_first``: streams
-    whose images are stored so.
-    """
-
-    follows: bool = False
     streams: tuple[StreamInformation, ...]
+    """What each stream holds."""
     order: str = "in the order of the data"
+    """In which order sequences come, in words."""
     shuffles: bool = False
+    """Whether the source has an order of its own beside the one shown."""
     total: int | None = None
+    """Sequences of a sweep, where that is known."""
+    follows: bool = False
+    """Whether it is known where training is."""
     blue_first: frozenset[str] = frozenset()
+    """Streams whose images are stored with blue as the first channel."""
 
     @abstractmethod
     def page(self, number: int, size: int) -> Page | None:

@@ -64,6 +64,34 @@ def test_what_users_call_shows_an_example(path: Path) -> None:
     assert missing == []
 
 
+ENTRY = re.compile(r"\*{0,2}\w+(, \*{0,2}\w+)*: \S")
+
+
+def arguments(docstring: str) -> Iterator[str]:
+    """The lines of the section on arguments, with their indentation below it."""
+    inside = False
+    for line in docstring.splitlines():
+        if line and not line.startswith(" "):
+            inside = line == "Args:"
+        elif inside and line:
+            yield line.removeprefix("    ")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_arguments_are_told_one_by_one(path: Path) -> None:
+    wrong = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, Documented):
+            continue
+        names = {a.arg for a in ast.walk(node) if isinstance(a, ast.arg)}
+        for line in arguments(ast.get_docstring(node) or ""):
+            others = [n for n in re.findall(r"[.;] (\w+): ", line) if n in names]
+            goes_on = line.startswith(" ")
+            if others or (not goes_on and (not ENTRY.match(line) or re.search(r": [Ss]ee \w+\.$", line))):
+                wrong.append(f"{node.name}: {line}")
+    assert wrong == []
+
+
 def test_the_readme_gives_the_two_commands_and_a_picture() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "cntk-lab demo" in text

@@ -156,16 +156,16 @@ def gemm_block(
         m: rows of c.
         n: columns of c.
         k: inner dimension.
-        a: address of a; b, c alike. They may be set later (fields 6, 8, 11).
+        a: address of a; it may be set later, like the others (see OPERANDS).
         b: address of b.
         c: address of c.
-        transpose_a: a is stored (k x m); transpose_b: b is stored (n x k).
-        transpose_b: see transpose_a.
+        transpose_a: a is stored (k x m).
+        transpose_b: b is stored (n x k).
         alpha: factor of the product.
         beta: factor of what c held before.
-        lda: elements between rows of a as stored; 0 = dense. ldb, ldc alike.
-        ldb: see lda.
-        ldc: see lda.
+        lda: elements between rows of a as stored; 0 = dense.
+        ldb: elements between rows of b as stored; 0 = dense.
+        ldc: elements between rows of c; 0 = dense.
 
     Returns:
         int64 array of 13 fields, in the order of GEMM_FIELDS.

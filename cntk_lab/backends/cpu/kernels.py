@@ -122,8 +122,7 @@ def plan_convolution(
         bias: whether there is a bias.
         post: words (tanh, logistic) applied to the result.
         last: roles of images that lie channels last; if there is one, the primitive computes in that order, and images
-        that lie
-            otherwise are reordered.
+            that lie otherwise are reordered.
 
     Returns:
         Rows with operands source, weights, target (bias); for "data" source_gradient, weights, target_gradient; for
@@ -257,12 +256,12 @@ def convolution(
     """Cross-correlation of x (batch x channels x spatial...) with weights (maps x channels/groups x window...).
 
     Args:
-        weights: kernel; x: what it slides over.
-        x: see weights.
-        strides: step per spatial axis; lower_pad, upper_pad: zeros before and behind; dilation: distance of taps.
-        lower_pad: see strides.
-        upper_pad: see strides.
-        dilation: see strides.
+        weights: the kernel.
+        x: what it slides over.
+        strides: step of the kernel along each spatial axis; default 1.
+        lower_pad: zeros before x along each spatial axis; default none.
+        upper_pad: zeros behind x along each spatial axis; default none.
+        dilation: distance between neighbouring taps of the kernel along each spatial axis; default 1.
         groups: independent groups of channels.
         out: where the result goes.
 

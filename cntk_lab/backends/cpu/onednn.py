@@ -413,21 +413,20 @@ def matmul(
     """The primitive of target (m x n) = post(source (m x k) weights (k x n) + bias + beta target).
 
     Args:
-        m: rows. n: columns. k: inner dimension.
-        n: see m.
-        k: see m.
-        transpose_a: source is stored (k x m); transpose_b: weights are stored (n x k).
-        transpose_b: see transpose_a.
-        strides_a: strides in elements instead, for (m x k); strides_b for (k x n), strides_c for (m x n) alike.
-        strides_b: see strides_a.
-        strides_c: see strides_a.
+        m: rows of the target.
+        n: columns of the target.
+        k: inner dimension.
+        transpose_a: source is stored (k x m).
+        transpose_b: weights are stored (n x k).
+        strides_a: strides of the source (m x k) in elements, instead of that.
+        strides_b: strides of the weights (k x n) in elements, instead of that.
+        strides_c: strides of the target (m x n) in elements; default dense.
         bias: whether an argument "bias" (n) is added.
         post: words among tanh, logistic, applied last; or BLEND: target = share (ratio product + target), with
             two numbers that are read when it runs.
         beta: factor of what the target held before.
         batch: number of products that are done side by side, and how many elements lie between the sources, weights
-        and targets
-            of neighbouring ones (0: they share it).
+            and targets of neighbouring ones (0: they share it).
         threads: on how many threads it runs; 0 = all.
 
     Returns:

@@ -30,9 +30,9 @@ def matmul(
     """The primitive of target (m x n) = source (m x k) weights (k x n) + beta target, with weights packed beforehand.
 
     Args:
-        m: rows. n: columns. k: inner dimension.
-        n: see m.
-        k: see m.
+        m: rows of the target.
+        n: columns of the target.
+        k: inner dimension.
         strides_a: strides of the source in elements.
         strides_c: strides of the target in elements.
         beta: factor of what the target held before.

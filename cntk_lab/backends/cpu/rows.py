@@ -30,8 +30,8 @@ class Request:
         attributes: the operator's resolved attributes.
         bias: whether a bias per channel is added to the result.
         post: activation applied to the result.
-        last: operands that lie with their channels behind the spatial axes (``shapes`` name the channels first all the
-        same).
+        last: operands that lie with their channels behind the spatial axes (``shapes`` name the channels first all
+            the same).
     """
 
     shapes: Shapes
