@@ -496,7 +496,11 @@ class _Writer:
         """Emit the value of ``e`` and remember its name."""
         if e in values:
             return
-        text = self._text(e, values, ready)
+        text = self._loaded(e, ready)
+        if text is None:
+            text = self._text(e, values)
+        elif self._is_flag(e):
+            text = f"{text} != {self.p.real}(0.0)"
         if e.op == "const":
             values[e] = text
             return
@@ -504,7 +508,8 @@ class _Writer:
         self.p.emit(f"{name} = {text}")
         values[e] = name
 
-    def _text(self, e: Expr, values: dict[Expr, str], ready: set[Expr]) -> str:
+    def _loaded(self, e: Expr, ready: set[Expr]) -> str | None:
+        """A value that was computed before, as a number; None if it is to be computed here."""
         p, s = self.p, self.s
         if e in ready:
             buffer = s.kept[e]
@@ -520,6 +525,10 @@ class _Writer:
             return (
                 f"ld_{p.real}({p.shared[e].split(':')[0]}, {self._index(sorted(p.dep[e]))}, {self._scope(p.shared[e])})"
             )
+        return None
+
+    def _text(self, e: Expr, values: dict[Expr, str]) -> str:
+        p = self.p
         if e.op == "input":
             i = p.inputs[str(e.data)]
             operand = p.kernel.inputs[i]
@@ -559,12 +568,12 @@ class _Writer:
         return " + ".join(f"x{a}" if strides[a] == 1 else f"x{a} * {strides[a]}" for a in axes) or "0"
 
     def _is_flag(self, e: Expr) -> bool:
-        """Whether a value is held as a truth value (words that only pass one on, keep it so)."""
+        """Whether a value is held as a truth value; in memory it is a number."""
         return e.op in BOOLEAN
 
     def _number(self, e: Expr, values: dict[Expr, str]) -> str:
         name = values[e]
-        return f"to_{self.p.real}({name})" if self._is_flag(e) and e not in self.s.kept else name
+        return f"to_{self.p.real}({name})" if self._is_flag(e) else name
 
     def _flag(self, e: Expr, values: dict[Expr, str]) -> str:
         return values[e] if self._is_flag(e) else f"({values[e]} != {self.p.real}(0.0))"

@@ -135,23 +135,69 @@ class Proof:
 
 
 def shaken_run(proof: Proof, interpreter: Interpreter, start: Run, seed: int) -> Run:
-    """A run of NumPy in which every value is multiplied by numbers near 1: what rounding does, and somewhat more."""
+    """A run of NumPy in which every value is multiplied by numbers near 1: what rounding does, and somewhat more.
+
+    Values inside of formulas are shaken too: a sum that cancels may lie within one step.
+    """
     random = np.random.default_rng(seed)
+    shaking = type("_ShakingNow", (_Shaking,), {"random": random})
     run = _copied(start)
     for number, array in start.arrays.items():
         run.arrays[number] = array.copy() if _whole(array) else _shaken(array, random)
+        if isinstance(array, np.ndarray):
+            run.arrays[number] = run.arrays[number].view(shaking)
     plan = proof.plan
     for step, action in zip(plan.steps, interpreter.actions, strict=True):
         action(run)
         for inner in all_steps([step]):
             for w in () if isinstance(inner, View) else inner.writes:
-                if w in run.arrays:
-                    run.arrays[w] = _shaken(run.arrays[w], random)
+                if isinstance(run.arrays.get(w), np.ndarray):
+                    run.arrays[w] = _shaken(run.arrays[w], random).view(shaking)
+    run.arrays = {n: _plain(a) for n, a in run.arrays.items()}
     return run
+
+
+class _Shaking(np.ndarray[Any, Any]):
+    """An array whose results have other last digits, and shake in their turn."""
+
+    random: np.random.Generator
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = (), **options: Any) -> Any:
+        """What NumPy computes, shaken where it rounds."""
+        if out:
+            options["out"] = tuple(map(_plain, out))
+        result = getattr(ufunc, method)(*map(_plain, inputs), **options)
+        if not isinstance(result, (np.ndarray, np.floating)):
+            return result
+        result = np.asarray(result)
+        if ufunc not in _EXACT and not _whole(result):
+            shaken = _shaken(result, self.random)
+            if out:
+                np.copyto(result, shaken)
+            else:
+                result = shaken
+        return result.view(type(self))
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        """What NumPy moves or chooses; it goes on shaking."""
+        result = super().__array_function__(function, types, args, options)
+        return result.view(type(self)) if isinstance(result, np.ndarray) else result
+
+
+_EXACT = {
+    *(np.floor, np.ceil, np.rint, np.trunc, np.sign, np.negative, np.absolute, np.copysign),
+    *(np.maximum, np.minimum, np.fmax, np.fmin, np.positive),
+}
+"""What never rounds."""
+
+
+def _plain(array: Any) -> Any:
+    return array.view(np.ndarray) if isinstance(array, _Shaking) else array
 
 
 def _shaken(array: Any, random: np.random.Generator) -> Any:
     """An array with other last digits."""
+    array = _plain(array)
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
         return copy.copy(array)
     with np.errstate(all="ignore"):
