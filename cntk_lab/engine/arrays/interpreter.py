@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from cntk_lab.engine.arrays.columns import Columns
 from cntk_lab.engine.arrays.delays import (
     carry,
     delay_initial_gradient,
@@ -58,6 +59,7 @@ from cntk_lab.errors import DataError, SequenceError
 from cntk_lab.formula.print_numpy import numpy_function
 from cntk_lab.graph.asks import NAMED, SLOPE, needs
 from cntk_lab.tensor.layout import Layout
+from cntk_lab.tensor.randomness import MersenneTwister64
 from cntk_lab.tensor.shape import FREE
 from cntk_lab.tensor.sparse import SparseRows
 
@@ -69,7 +71,7 @@ GIVEN: dict[str, Callable[[Run, Call, Plan], Any]] = {
     "run": lambda run, _step, _plan: run,
     "target": lambda _run, step, plan: plain_buffer(plan.buffers[step.writes[0]]),
     "drawing": lambda run, step, _plan: run.state.drawing(step.key, int(step.scope["seed"])),
-    "random": lambda run, step, _plan: run.state.stream(step.key, int(step.scope["seed"]), run.xp),
+    "random": lambda run, step, _plan: _stream(run, step),
 }
 """What operators' rules on arrays are given with every run, by the names of ``graph/asks.py``."""
 
@@ -377,3 +379,11 @@ def check_spread(step: Spread, have: Layout, want: Layout) -> None:
             ", ".join(step.nodes),
             "make both of as many samples: to_batch makes one for each entry of the first static axis",
         )
+
+
+def _stream(run: Run, step: Call) -> Any:
+    """What a random operator draws from."""
+    stream, layout = run.state.stream(step.key, int(step.scope["seed"]), run.xp), run.layouts.get(step.rows)
+    if layout is None or layout.identity or not isinstance(stream, MersenneTwister64):
+        return stream
+    return Columns(stream, layout, run.slab, run.notes, step.key)

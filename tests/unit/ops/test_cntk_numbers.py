@@ -67,3 +67,58 @@ def test_dropout_goes_on_where_it_was_as_in_cntk() -> None:
             _, values = z.forward({x: np.ones((2, 3), "f")}, [z.output], {z.output})
             drawn.append((values[z.output].ravel() != 0).tolist())
     assert drawn == [[True, True, True, True, False, False], [False, False, True, False, False, True]]
+
+
+RAGGED = [2, 5, 1, 3, 1]
+
+
+def of_ragged(make: Callable[..., Any]) -> list[list[float]]:
+    """What a recurrence or an operator draws for sequences of different lengths."""
+    x = C.sequence.input_variable(1)
+    drawn = make(x).eval({x: [np.ones((n, 1), "f") for n in RAGGED]})
+    return [np.ravel(a).tolist() for a in drawn]
+
+
+def in_a_loop(go_backwards: bool) -> Callable[..., Any]:
+    def step(h: Any, x: Any) -> Any:
+        return C.random.uniform_like(h, seed=9) + 0 * x
+
+    return lambda x: C.layers.Recurrence(step, go_backwards=go_backwards)(x)
+
+
+OF_SEQUENCES: dict[str, tuple[Callable[..., Any], list[list[float]]]] = {
+    "all at once": (
+        lambda x: C.random.uniform_like(x, seed=7),
+        [[0.7544, 0.8919], [0.9493, 0.1413, 0.9007, 0.7557, 0.3085], [0.8325], [0.1174, 0.0551, 0.2572], [0.7179]],
+    ),
+    "forward": (
+        in_a_loop(False),
+        [[0.5185, 0.8279], [0.4996, 0.2359, 0.147, 0.302, 0.2143], [0.9003], [0.8745, 0.0178, 0.8806], [0.022]],
+    ),
+    "backward": (
+        in_a_loop(True),
+        [[0.3516, 0.022], [0.2143, 0.302, 0.147, 0.2359, 0.4996], [0.9003], [0.3553, 0.5259, 0.8806], [0.8279]],
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "numbers"), OF_SEQUENCES.values(), ids=OF_SEQUENCES)
+def test_sequences_of_different_lengths_are_drawn_in_the_order_of_cntk(
+    make: Callable[..., Any], numbers: list[list[float]]
+) -> None:
+    for _ in range(3):
+        with settings.option(cntk_random=True):
+            for got, want in zip(of_ragged(make), numbers, strict=True):
+                assert got == pytest.approx(want, abs=6e-5)
+
+
+def test_a_loop_draws_anew_in_each_run() -> None:
+    x = C.sequence.input_variable(1)
+    z = in_a_loop(False)(x)
+    data = {x: [np.ones((n, 1), "f") for n in (3, 1, 2)]}
+    with settings.option(cntk_random=True):
+        runs = [[np.ravel(a).round(4).tolist() for a in z.eval(data)] for _ in range(2)]
+    assert runs == [
+        [pytest.approx(s, abs=6e-5) for s in ([0.5185, 0.8745, 0.2359], [0.4996], [0.8279, 0.0178])],
+        [pytest.approx(s, abs=6e-5) for s in ([0.9003, 0.8806, 0.302], [0.147], [0.022, 0.5259])],
+    ]
