@@ -25,10 +25,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from cntk_lab.formula.expr import BOOLEAN, Expr, const
+from cntk_lab.formula.expr import BOOLEAN, Expr
 from cntk_lab.formula.extent import kind_of
 from cntk_lab.formula.kernel import Kernel, Operand
 from cntk_lab.formula.schedule import LOADS, Group, Schedule, Stage, Unsupported
+from cntk_lab.formula.words_numba import LIBRARY, OWN, number, word
 
 __all__ = ["Code", "Unsupported", "numba_code", "supported"]
 
@@ -36,25 +37,9 @@ BLOCK: Final = 4096
 """Elements of a one-dimensional kernel that are walked at a time: small enough for the cache."""
 MOST_SCRATCH: Final = 64 << 20
 _SIZES: Final = {"float32": 4, "float64": 8, "int32": 4, "int64": 8}
-_OWN: Final = frozenset(("exp", "log", "expm1", "log1p", "sigmoid", "tanh", "softplus", "sign", "mod", "isfinite"))
-_LIBRARY: Final = frozenset(
-    ["sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "pow"]
-)
-_SYMBOLS: Final = {
-    "add": "+",
-    "sub": "-",
-    "mul": "*",
-    "div": "/",
-    "lt": "<",
-    "le": "<=",
-    "gt": ">",
-    "ge": ">=",
-    "eq": "==",
-    "ne": "!=",
-}
 _STANDING: Final = 40
 """So many buffers of scratch memory leave room for values that are the same in every row."""
-_COSTLY: Final = (_OWN | _LIBRARY | {"div", "sqrt"}) - {"sign", "isfinite"}
+_COSTLY: Final = (OWN | LIBRARY | {"div", "sqrt"}) - {"sign", "isfinite"}
 _IDENTITY: Final = {"sum": "0.0", "prod": "1.0", "max": "-np.inf", "min": "np.inf"}
 
 
@@ -399,9 +384,11 @@ class _Writer:
             elif kind == "keep":
                 buffer = s.kept[e]
                 index = self._index([a for a in s.inner if a in p.dep[e]])
-                p.emit(f"st_{p.real}({buffer.split(':')[0]}, {index}, {self._number(e, local)}, {self._scope(buffer)})")
+                p.emit(
+                    f"st_{p.real}({buffer.split(':')[0]}, {index}, {number(e, local, p.real)}, {self._scope(buffer)})"
+                )
         for e, (_, accumulator, _) in reductions:
-            x, kind = self._number(e.args[0], local), kind_of(e)
+            x, kind = number(e.args[0], local, p.real), kind_of(e)
             if accumulator:
                 p.emit(f"{accumulator} = r_{kind}({accumulator}, {x})")
             else:
@@ -449,7 +436,7 @@ class _Writer:
         """Write one element of an output."""
         p = self.p
         operand, i = p.kernel.outputs[out][0], len(p.kernel.inputs) + out
-        kind, x = LOADS[operand.dtype], self._number(e, values)
+        kind, x = LOADS[operand.dtype], number(e, values, self.p.real)
         p.emit(f"st_{kind}(q{i}, {self._within(operand)}, to_{kind}({x}), {p._scope(i)})")
 
     def _into_buffer(self, e: Expr, x: str) -> None:
@@ -482,7 +469,7 @@ class _Writer:
         cost = 0.05
         for e in cone:
             if p.dep[e] & set(group.over):
-                cost += 8.0 if e.op in _LIBRARY else 0.3 if e.op in _COSTLY else 0.1 if e.op == "input" else 0.03
+                cost += 8.0 if e.op in LIBRARY else 0.3 if e.op in _COSTLY else 0.1 if e.op == "input" else 0.03
         cost += 0.1 * sum(t[0] != "reduce" for t in group.targets)
         each = 1.0 if p.dynamic else float(p.static[0])
         if p.dynamic and self.flat:
@@ -499,7 +486,7 @@ class _Writer:
         text = self._loaded(e, ready)
         if text is None:
             text = self._text(e, values)
-        elif self._is_flag(e):
+        elif e.op in BOOLEAN:
             text = f"{text} != {self.p.real}(0.0)"
         if e.op == "const":
             values[e] = text
@@ -537,12 +524,12 @@ class _Writer:
             return text if kind == p.real else f"to_{p.real}({text})"
         if e.op == "const":
             assert isinstance(e.data, float)
-            number = (
+            text = (
                 repr(e.data)
                 if math.isfinite(e.data)
                 else f"{'-' if e.data < 0 else ''}np.{'nan' if e.data != e.data else 'inf'}"
             )
-            return f"{p.real}({number})"
+            return f"{p.real}({text})"
         if e.op == "coordinate":
             axes = p.axes_of[e]
             if not axes:
@@ -556,8 +543,8 @@ class _Writer:
             each = one * math.prod(p.static[a] for a in p.axes_of[e])
             return f"{p.real}(f64(rows) * {each!r})" if of_rows else f"{p.real}({each!r})"
         if e.op == "reduce":
-            return self._number(e.args[0], values)
-        return self._word(e, values)
+            return number(e.args[0], values, p.real)
+        return word(e, values, p.real)
 
     def _within(self, operand: Operand) -> str:
         """Index of an operand's element inside the row at hand."""
@@ -566,40 +553,3 @@ class _Writer:
             return ("x0" if strides[0] == 1 else f"x0 * {strides[0]}") if 0 in strides else "0"
         axes = [a for a in self.s.inner if a in strides]
         return " + ".join(f"x{a}" if strides[a] == 1 else f"x{a} * {strides[a]}" for a in axes) or "0"
-
-    def _is_flag(self, e: Expr) -> bool:
-        """Whether a value is held as a truth value; in memory it is a number."""
-        return e.op in BOOLEAN
-
-    def _number(self, e: Expr, values: dict[Expr, str]) -> str:
-        name = values[e]
-        return f"to_{self.p.real}({name})" if self._is_flag(e) else name
-
-    def _flag(self, e: Expr, values: dict[Expr, str]) -> str:
-        return values[e] if self._is_flag(e) else f"({values[e]} != {self.p.real}(0.0))"
-
-    def _word(self, e: Expr, values: dict[Expr, str]) -> str:
-        real = self.p.real
-        if e.op == "where":
-            chosen, otherwise = self._number(e.args[1], values), self._number(e.args[2], values)
-            return f"sel({self._flag(e.args[0], values)}, {chosen}, {otherwise})"
-        if e.op == "logical_and":
-            return f"{self._flag(e.args[0], values)} & {self._flag(e.args[1], values)}"
-        if e.op == "logical_or":
-            return f"{self._flag(e.args[0], values)} | {self._flag(e.args[1], values)}"
-        if e.op == "logical_not":
-            return f"{self._number(e.args[0], values)} == {real}(0.0)"
-        args = [self._number(a, values) for a in e.args]
-        if e.op == "neg":
-            return f"-{args[0]}"
-        if e.op in _SYMBOLS:
-            return f"{args[0]} {_SYMBOLS[e.op]} {args[1]}"
-        if e.op == "pow" and e.args[1] is const(2):
-            return f"{args[0]} * {args[0]}"
-        if e.op == "pow" and e.args[1] is const(-1):
-            return f"{real}(1.0) / {args[0]}"
-        if e.op in _OWN:
-            return f"{e.op}_{real}({', '.join(args)})"
-        if e.op in _LIBRARY or e.op in ("abs", "sqrt", "floor", "ceil", "min", "max"):
-            return f"w_{e.op}({', '.join(args)})"
-        raise Unsupported(f"the word {e.op!r} is not printed for the CPU")

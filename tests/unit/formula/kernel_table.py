@@ -93,6 +93,14 @@ TABLE = {
             ((2, 3, 5), True, x - reduce("sum", s, [-1, -2])),
         ],
     ),
+    "map: tests that are the same in every row": _kernel(
+        (33,),
+        [
+            ((33,), True, where(make("logical_and", X.tanh(b) > 0.2, x > y), x, dy)),
+            ((33,), True, where(make("logical_or", X.exp(b) < 0.9, x > 0.0), X.tanh(b) * x, y)),
+            ((33,), True, make("logical_not", X.tanh(b) > 0.2) * x + (X.tanh(b) > 0.2)),
+        ],
+    ),
     "row: norm of a parameter": _kernel(
         (4, 5), [((4, 5), False, x / X.sqrt(reduce("sum", x * x, [-2, -1])))], rows=False
     ),

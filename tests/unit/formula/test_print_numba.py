@@ -37,6 +37,7 @@ from cntk_lab.formula.expr import (
 from cntk_lab.formula.kernel import Kernel, Operand
 from cntk_lab.formula.print_numba import Unsupported, numba_code, supported
 from cntk_lab.formula.print_numpy import numpy_function
+from tests.unit.formula import kernel_table
 
 jit = pytest.importorskip("cntk_lab.backends.cpu.jit")
 pytestmark = pytest.mark.skipif(jit.why_not() is not None, reason="no numba")
@@ -177,6 +178,7 @@ KERNELS = {
         ((op("o", 5, 16), (x - channel_mean) / sqrt(reduce("sum", power(x - channel_mean, 2), [ROWS, -2]) / rows_in_all + 1e-2) * w + b),
          (op("m", 1, 16, rows=False), channel_mean)),
     ),
+    "tests_that_are_the_same_in_every_row": kernel_table.TABLE["map: tests that are the same in every row"],
     "same_in_every_row": Kernel((3, 20), True, (op("x", 3, 20), op("b", 1, 20, rows=False), op("w", 3, 1, rows=False)), ((op("o", 3, 20), x * exp(b) + tanh(w)),)),
     "empty_static": Kernel((0,), True, (op("x", 0),), ((op("o", 0), x), (op("s", 1), reduce("sum", x, [-1])))),
 }  # fmt: skip
