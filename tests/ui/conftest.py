@@ -217,6 +217,22 @@ def run_cell() -> Callable[[Any, int], None]:
 
 
 @pytest.fixture
+def two_cells(open_notebook: Any, run_cell: Callable[[Any, int], None]) -> Callable[[str, list[str], str], Any]:
+    """two_cells(name, cells, seen) -> page on which the first two cells ran, and what they show is there; cells after
+    them wait.
+    """
+
+    def go(name: str, cells: list[str], seen: str) -> Any:
+        page = open_notebook(name, cells)
+        run_cell(page, 0)
+        run_cell(page, 1)
+        page.locator(seen).first.wait_for(timeout=60_000)
+        return page
+
+    return go
+
+
+@pytest.fixture
 def screenshot() -> Callable[[Any, str], None]:
     """screenshot(page, name) keeps a picture in $CNTK_SHOTS, where that is set."""
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.ui.pages import complaints, in_both_themes, needs_axe
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser"), pytest.mark.timeout(240)]
 
@@ -441,27 +439,18 @@ def test_networks_to_begin_with_and_files(open_notebook, run_cell, lab, screensh
     assert page.errors == []
 
 
+@needs_axe
 def test_axe_finds_nothing_to_complain_about(open_notebook, run_cell, screenshot):
-    rules = ROOT / "extension/node_modules/axe-core/axe.min.js"
-    if not rules.exists():
-        pytest.skip("axe-core is not installed: npm install in extension/")
     cell = START + 'composer.add("Dense", shape=5, name="hidden")\n'
     broken = 'composer.code = composer.code.replace("Dense(5", "Dense(-5")\ncomposer.selected = composer.nodes[-1]'
     page = open_notebook("axe-composer.ipynb", [cell.replace("\ncomposer\n", "\n") + "composer", broken])
     run_cell(page, 0)
     ready(page)
-    for theme in ("JupyterLab Light", "JupyterLab Dark"):
-        page.evaluate("theme => { jupyterapp.commands.execute('apputils:change-theme', {theme}); }", theme)
-        page.wait_for_selector(f"body[data-jp-theme-name='{theme}']", state="attached")
-        page.locator("#jupyterlab-splash").wait_for(state="detached")
+    for theme in in_both_themes(page):
         run_cell(page, 1)
         page.locator(".cntk-foot.wrong").wait_for()
-        page.add_script_tag(path=str(rules))
-        found = page.evaluate("async () => (await axe.run('.cntk-lab')).violations.map(v => [v.id, v.nodes[0].html])")
-        assert found == []
-        screenshot(page, f"composer-{theme.split()[1].lower()}")
-    page.evaluate("() => { jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'}); }")
-    page.wait_for_selector("body[data-jp-theme-light='true']", state="attached")
+        assert complaints(page) == []
+        screenshot(page, f"composer-{theme}")
     assert page.errors == []
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.ui.pages import still
+
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser"), pytest.mark.timeout(240)]
 
 START = """
@@ -31,17 +33,9 @@ view"""
 
 
 @pytest.fixture
-def shown(open_notebook, run_cell):
+def shown(two_cells):
     """shown(name, *cells) -> page with the view that cell 1 made; cells after it wait."""
-
-    def go(name, *cells):
-        page = open_notebook(name, [START, *cells])
-        run_cell(page, 0)
-        run_cell(page, 1)
-        page.locator(".cntk-lab[data-ready] .cntk-node").first.wait_for(timeout=60_000)
-        return page
-
-    return go
+    return lambda name, *cells: two_cells(name, [START, *cells], ".cntk-lab[data-ready] .cntk-node")
 
 
 def test_a_sample_is_fed_and_followed_by_keyboard(shown, run_cell, screenshot):
@@ -64,7 +58,7 @@ def test_a_sample_is_fed_and_followed_by_keyboard(shown, run_cell, screenshot):
     page.locator(".cntk-inspector dd", has_text="2 … 2").wait_for()
     page.get_by_role("button", name="Next node").click()
     page.locator(".cntk-feed[data-number='1']").wait_for()
-    page.wait_for_timeout(300)
+    still(page)
     screenshot(page, "graph-fed")
     page.get_by_role("button", name="Take the sample away").click()
     bar.wait_for(state="hidden")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from cntk_lab.widgets import _examples
 from cntk_lab.widgets._arrange import arrange
 from cntk_lab.widgets._snapshot import check
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.ui.pages import complaints, needs_axe, use_theme
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser"), pytest.mark.timeout(180)]
 
@@ -128,12 +126,9 @@ def test_a_graph_file_opens_without_a_kernel_in_dark_too(lab, page, screenshot):
     page.goto(f"{lab.url}lab/workspaces/files/tree/m.cntkgraph.json?token={lab.token}&reset")
     page.locator(".cntk-node.repeat").wait_for()
     assert page.locator(".cntk-node.repeat .title").text_content() == "Dense ×11"
-    page.evaluate("() => { jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'}); }")
-    page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
-    page.locator("#jupyterlab-splash").wait_for(state="detached")
+    use_theme(page, "Dark")
     screenshot(page, "graph-dark")
-    page.evaluate("() => { jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'}); }")
-    page.wait_for_selector("body[data-jp-theme-light='true']", state="attached")
+    use_theme(page, "Light")
     assert page.errors == []
 
 
@@ -163,24 +158,17 @@ def test_the_launcher_offers_a_notebook_and_the_tutorials(lab, page, screenshot)
     assert page.errors == []
 
 
+@needs_axe
 def test_axe_finds_nothing_to_complain_about(lab, page):
-    rules = ROOT / "extension/node_modules/axe-core/axe.min.js"
-    if not rules.exists():
-        pytest.skip("axe-core is not installed: npm install in extension/")
     (lab.root / "axe.cntkgraph.json").write_text(json.dumps(arrange(check(_examples.tagger()))))
-    for theme in ("JupyterLab Light", "JupyterLab Dark"):
+    for theme in ("Light", "Dark"):
         page.goto(f"{lab.url}lab/workspaces/axe/tree/axe.cntkgraph.json?token={lab.token}&reset")
         node(page, "rnn").wait_for()
-        page.evaluate("theme => { jupyterapp.commands.execute('apputils:change-theme', {theme}); }", theme)
-        page.wait_for_selector(f"body[data-jp-theme-name='{theme}']", state="attached")
-        page.locator("#jupyterlab-splash").wait_for(state="detached")
+        use_theme(page, theme)
         node(page, "rnn").dblclick()
         node(page, "rnn.times").click()
-        page.add_script_tag(path=str(rules))
-        found = page.evaluate("async () => (await axe.run('.cntk-lab')).violations.map(v => [v.id, v.nodes[0].html])")
-        assert found == []
-    page.evaluate("() => { jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'}); }")
-    page.wait_for_selector("body[data-jp-theme-light='true']", state="attached")
+        assert complaints(page) == []
+    use_theme(page, "Light")
 
 
 def test_twenty_thousand_nodes_open_in_a_second_and_show_at_most_300(lab, page, capsys):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.ui.pages import complaints, in_both_themes, needs_axe, printed, saved_output, still
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser"), pytest.mark.timeout(240)]
 
@@ -31,17 +29,9 @@ BUSY = START.format(options="max_epochs=100000, name='first'")
 
 
 @pytest.fixture
-def training(open_notebook, run_cell):
+def training(two_cells):
     """training(name, *cells) -> page with a run at work in cell 1; cells after it wait."""
-
-    def go(name, *cells, start=BUSY):
-        page = open_notebook(name, [MODEL, start, *cells])
-        run_cell(page, 0)
-        run_cell(page, 1)
-        page.locator(".cntk-monitor").wait_for(timeout=60_000)
-        return page
-
-    return go
+    return lambda name, *cells, start=BUSY: two_cells(name, [MODEL, start, *cells], ".cntk-monitor")
 
 
 def at_least(page, steps):
@@ -56,20 +46,11 @@ def press(page, name):
     page.locator(".cntk-monitor").get_by_role("button", name=name, exact=True).click()
 
 
-def printed(page, cell, run_cell):
-    """What a cell prints."""
-    run_cell(page, cell)
-    output = page.locator(".jp-Cell").nth(cell).locator(".jp-OutputArea-output")
-    output.wait_for()
-    return output.text_content().strip()
-
-
 def test_curves_move_and_the_buttons_steer_the_run(training, run_cell, screenshot):
     page = training("steer.ipynb", "print(run.run.history.changes, run.run.step)")
     at_least(page, 2000)
     assert page.locator(".cntk-chart:visible").count() == 2
     page.wait_for_function("() => Number(document.querySelector('.cntk-monitor').dataset.points) > 100")
-    page.wait_for_timeout(1500)
     screenshot(page, "monitor-running")
     press(page, "Pause")
     status(page, "paused")
@@ -104,13 +85,13 @@ def test_await_keeps_run_all_in_order_and_the_buttons_alive(training, run_cell):
     page = training("await.ipynb", "await run\nprint('after', run.run.status)")
     at_least(page, 500)
     run_cell(page, 2)
-    page.wait_for_timeout(300)
+    page.locator(".jp-Cell").nth(2).locator(".jp-InputPrompt", has_text="[*]").wait_for()
     press(page, "Stop")
     page.locator(".jp-OutputArea-output", has_text="after stopped").wait_for()
     assert page.errors == []
 
 
-def test_rewind_and_fork_draw_two_runs(training, run_cell, screenshot):
+def test_rewind_and_fork_draw_two_runs(training, run_cell, screenshot, lab):
     start = START.format(options="max_steps=3000, name='first'")
     told = "print(run.run.name, run.run.history.loss[:1000] == first.history.loss[:1000])"
     page = training("fork.ipynb", told, start=start + "\nfirst = run.run\nrun")
@@ -126,11 +107,12 @@ def test_rewind_and_fork_draw_two_runs(training, run_cell, screenshot):
     status(page, "finished")
     assert printed(page, 2, run_cell) == "first+ True"
     # the output was drawn anew when the run ended: what the user had set is still there
-    page.wait_for_timeout(300)
+    saved_output(page, lab.root / "fork.ipynb", 1, "step 3,000")
+    still(page)
     assert page.get_by_label("Step to go back to").input_value() == "1000"
     screenshot(page, "monitor-fork")
     page.get_by_label("Logarithmic scale").check()
-    page.wait_for_timeout(300)
+    still(page)
     screenshot(page, "monitor-log")
     assert page.errors == []
 
@@ -143,26 +125,16 @@ def test_a_page_that_was_closed_shows_the_whole_history_again(training, run_cell
     run_cell(page, 2)
     page.locator(".cntk-monitor").nth(1).wait_for()
     page.wait_for_function("p => document.querySelectorAll('.cntk-monitor')[1].dataset.points === p", arg=points)
-    page.wait_for_timeout(500)
+    still(page)
     assert page.errors == []
 
 
 def test_the_saved_notebook_holds_the_curves_of_the_whole_run(training, lab):
-    import json
-
     page = training("saved.ipynb", start=START.format(options="max_steps=800, name='kept'"))
     status(page, "finished")
-    page.wait_for_timeout(500)
-    page.evaluate("() => { jupyterapp.commands.execute('docmanager:save'); }")
-    for _ in range(100):
-        book = json.loads((lab.root / "saved.ipynb").read_text())
-        outputs = book["cells"][1]["outputs"]
-        text = "".join(outputs[0]["data"]["text/plain"]) if outputs else ""
-        if "step 800" in text:
-            break
-        page.wait_for_timeout(100)
-    assert text.startswith("kept: step 800, loss")
-    assert "step 800" in "".join(outputs[0]["data"]["image/svg+xml"])
+    data = saved_output(page, lab.root / "saved.ipynb", 1, "step 800")
+    assert data["text/plain"].startswith("kept: step 800, loss")
+    assert "step 800" in data["image/svg+xml"]
 
 
 def test_the_doctor_names_the_node_and_the_run_is_held(training, screenshot):
@@ -179,21 +151,11 @@ run"""
     assert page.errors == []
 
 
+@needs_axe
 def test_axe_finds_nothing_and_dark_is_drawn(training, screenshot):
-    rules = ROOT / "extension/node_modules/axe-core/axe.min.js"
-    if not rules.exists():
-        pytest.skip("axe-core is not installed: npm install in extension/")
     page = training("axe-monitor.ipynb", start=START.format(options="max_steps=1000"))
     status(page, "finished")
-    for theme in ("JupyterLab Light", "JupyterLab Dark"):
-        page.evaluate("theme => { jupyterapp.commands.execute('apputils:change-theme', {theme}); }", theme)
-        page.wait_for_selector(f"body[data-jp-theme-name='{theme}']", state="attached")
-        page.locator("#jupyterlab-splash").wait_for(state="detached")
-        page.wait_for_timeout(800)
+    for theme in in_both_themes(page):
         assert page.locator(".cntk-stage canvas:visible").count() == 2
-        page.add_script_tag(path=str(rules))
-        found = page.evaluate("async () => (await axe.run('.cntk-lab')).violations.map(v => [v.id, v.nodes[0].html])")
-        assert found == []
-        screenshot(page, f"monitor-{theme.split()[1].lower()}")
-    page.evaluate("() => { jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'}); }")
-    page.wait_for_selector("body[data-jp-theme-light='true']", state="attached")
+        assert complaints(page) == []
+        screenshot(page, f"monitor-{theme}")

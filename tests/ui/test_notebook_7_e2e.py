@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.ui.pages import printed
+
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser"), pytest.mark.timeout(240)]
 
 START = """
@@ -37,14 +39,6 @@ def ran(open_in_notebook_7, run_cell):
     return go
 
 
-def output(page, cell, run_cell):
-    """What a cell prints."""
-    run_cell(page, cell)
-    place = page.locator(".jp-Cell").nth(cell).locator(".jp-OutputArea-output")
-    place.wait_for()
-    return place.text_content().strip()
-
-
 def test_the_graph_opens_its_blocks_and_the_kernel_hears_of_it(ran, run_cell, screenshot):
     page = ran("graph.ipynb", SHOW, "print(len(set(view.opened) - before))")
     view = page.locator(".cntk-lab:not(.cntk-sidebar)").first
@@ -55,7 +49,7 @@ def test_the_graph_opens_its_blocks_and_the_kernel_hears_of_it(ran, run_cell, sc
     page.keyboard.press("Enter")
     page.wait_for_function("n => document.querySelectorAll('.cntk-lab .cntk-node').length > n", arg=closed)
     screenshot(page, "notebook7-graph")
-    assert output(page, 2, run_cell) == "1"
+    assert printed(page, 2, run_cell) == "1"
     assert page.errors == []
 
 
@@ -80,7 +74,7 @@ def test_the_monitor_pauses_steps_changes_the_rate_and_stops(ran, run_cell, scre
     page.wait_for_function("n => Number(document.querySelector('.cntk-monitor').dataset.step) > n", arg=before + 100)
     screenshot(page, "notebook7-monitor")
     press("Stop", "stopped")
-    assert output(page, 2, run_cell) == "[('learning_rate', 0.005)] stopped"
+    assert printed(page, 2, run_cell) == "[('learning_rate', 0.005)] stopped"
     assert page.errors == []
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.ui.conftest import IDLE, READY
+from tests.ui.pages import complaints, in_both_themes, needs_axe, printed, saved_output
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser"), pytest.mark.timeout(240)]
 
@@ -60,29 +59,13 @@ print("ready")"""
 
 
 @pytest.fixture
-def shown(open_notebook, run_cell):
+def shown(two_cells):
     """shown(name, *cells) -> page with the preview that cell 1 made; cells after it wait."""
-
-    def go(name, *cells):
-        page = open_notebook(name, [START, *cells])
-        run_cell(page, 0)
-        run_cell(page, 1)
-        page.locator(".cntk-preview[data-number='0']").wait_for(timeout=60_000)
-        return page
-
-    return go
+    return lambda name, *cells: two_cells(name, [START, *cells], ".cntk-preview[data-number='0']")
 
 
 def number(page, value):
     page.locator(f".cntk-preview[data-number='{value}']").wait_for()
-
-
-def printed(page, cell, run_cell):
-    """What a cell prints."""
-    run_cell(page, cell)
-    output = page.locator(".jp-Cell").nth(cell).locator(".jp-OutputArea-output")
-    output.wait_for()
-    return output.text_content().strip()
 
 
 def test_images_stand_in_a_grid_and_show_each_transform(shown, screenshot):
@@ -208,42 +191,22 @@ print(same, f"{held / 1e6:.2f}")"""
 
 
 def test_a_saved_notebook_shows_the_page_without_a_kernel(shown, lab):
-    import json
-
     page = shown("saved-preview.ipynb", WORDS)
-    page.wait_for_timeout(500)
-    page.evaluate("() => { jupyterapp.commands.execute('docmanager:save'); }")
-    outputs = []
-    for _ in range(100):
-        outputs = json.loads((lab.root / "saved-preview.ipynb").read_text())["cells"][1]["outputs"]
-        if outputs:
-            break
-        page.wait_for_timeout(100)
-    data = outputs[0]["data"]
-    assert "".join(data["text/plain"]).startswith("minibatch 0: ")
-    picture = "".join(data["image/svg+xml"])
+    data = saved_output(page, lab.root / "saved-preview.ipynb", 1, "minibatch 0: ")
+    assert data["text/plain"].startswith("minibatch 0: ")
+    picture = data["image/svg+xml"]
     assert "&lt;b&gt;mat" in picture
     assert "<script" not in picture
     assert "24 arrives, 20 expected" in picture
 
 
+@needs_axe
 def test_axe_finds_nothing_and_dark_is_drawn(shown, screenshot):
-    rules = ROOT / "extension/node_modules/axe-core/axe.min.js"
-    if not rules.exists():
-        pytest.skip("axe-core is not installed: npm install in extension/")
     page = shown("axe-preview.ipynb", WORDS)
     page.locator(".cntk-waste").wait_for()
-    for theme in ("JupyterLab Light", "JupyterLab Dark"):
-        page.evaluate("theme => { jupyterapp.commands.execute('apputils:change-theme', {theme}); }", theme)
-        page.wait_for_selector(f"body[data-jp-theme-name='{theme}']", state="attached")
-        page.locator("#jupyterlab-splash").wait_for(state="detached")
-        page.wait_for_timeout(800)
-        page.add_script_tag(path=str(rules))
-        found = page.evaluate("async () => (await axe.run('.cntk-lab')).violations.map(v => [v.id, v.nodes[0].html])")
-        assert found == []
-        screenshot(page, f"preview-{theme.split()[1].lower()}")
-    page.evaluate("() => { jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'}); }")
-    page.wait_for_selector("body[data-jp-theme-light='true']", state="attached")
+    for theme in in_both_themes(page):
+        assert complaints(page) == []
+        screenshot(page, f"preview-{theme}")
 
 
 def test_the_launcher_opens_a_notebook_with_a_preview(lab, page, run_cell):
@@ -251,7 +214,8 @@ def test_the_launcher_opens_a_notebook_with_a_preview(lab, page, run_cell):
     page.wait_for_selector(".jp-Launcher", timeout=60_000)
     page.locator(".jp-LauncherCard[title*='looks at the minibatches']").click()
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-    page.wait_for_timeout(1500)
+    page.evaluate(READY)
+    page.wait_for_function(IDLE)
     page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells'); }")
     page.locator(".cntk-preview svg.curve").first.wait_for(timeout=60_000)
     page.locator(".cntk-token", has_text="middle").first.wait_for()

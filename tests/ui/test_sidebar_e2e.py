@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.ui.pages import complaints, in_both_themes, needs_axe
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser"), pytest.mark.timeout(240)]
 
@@ -112,29 +111,17 @@ def test_what_is_gone_leaves_the_list_and_a_restart_empties_it(open_notebook, ru
     assert page.errors == []
 
 
+@needs_axe
 def test_axe_finds_nothing_to_complain_about(open_notebook, run_cell, screenshot):
-    rules = ROOT / "extension/node_modules/axe-core/axe.min.js"
-    if not rules.exists():
-        pytest.skip("axe-core is not installed: npm install in extension/")
     page = open_notebook("axe-sidebar.ipynb", [MODEL, TRAIN.replace("100000", "3")])
     run_cell(page, 0)
     open_sidebar(page)
     row(page, "z, same").wait_for(timeout=60_000)
     run_cell(page, 1)
     row(page, "first").locator(".cntk-status.finished").wait_for()
-    for theme in ("JupyterLab Light", "JupyterLab Dark"):
-        page.evaluate("theme => { jupyterapp.commands.execute('apputils:change-theme', {theme}); }", theme)
-        page.wait_for_selector(f"body[data-jp-theme-name='{theme}']", state="attached")
-        page.locator("#jupyterlab-splash").wait_for(state="detached")
-        page.wait_for_timeout(300)
-        page.add_script_tag(path=str(rules))
-        found = page.evaluate(
-            "async () => (await axe.run('.cntk-sidebar')).violations.map(v => [v.id, v.nodes[0].html])"
-        )
-        assert found == []
-        screenshot(page, f"sidebar-{theme.split()[1].lower()}")
-    page.evaluate("() => { jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'}); }")
-    page.wait_for_selector("body[data-jp-theme-light='true']", state="attached")
+    for theme in in_both_themes(page):
+        assert complaints(page, ".cntk-sidebar") == []
+        screenshot(page, f"sidebar-{theme}")
     assert page.errors == []
 
 
