@@ -70,7 +70,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 def _count_native_runs() -> None:
     """Count the runs of native tables, the short way included."""
-    from cntk_lab.engine.ask.asked import Table
+    from cntk_lab.engine.ask.captured import Captured
     from cntk_lab.engine.cpu.binding import Binding
 
     def counted(run: Any) -> Any:
@@ -81,7 +81,7 @@ def _count_native_runs() -> None:
 
         return wrapped
 
-    Binding.run, Table.go = counted(Binding.run), counted(Table.go)  # type: ignore[method-assign]
+    Binding.run, Captured.go = counted(Binding.run), counted(Captured.go)  # type: ignore[method-assign]
 
 
 def pytest_collection_finish() -> None:

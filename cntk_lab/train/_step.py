@@ -7,7 +7,6 @@ learners; it knows no loops, files or writers. The plan itself is the engine's.
 from __future__ import annotations
 
 import itertools
-import operator
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy as np
 from cntk_lab import settings
 from cntk_lab._turn import TURN
 from cntk_lab.engine.ask.match import Matched
-from cntk_lab.engine.ask.training import Program, Totals, check_finite
+from cntk_lab.engine.ask.training import Program, Totals, Update, check_finite
 from cntk_lab.errors import GraphError, SignatureError
 from cntk_lab.events import BUS, StepFinished
 from cntk_lab.graph import walk
@@ -143,7 +142,6 @@ class Stepper:
         self.counts = Counts()
         self._programs: dict[tuple[object, ...], Program] = {}
         self._steady: Steady | None = None
-        self._latest: tuple[int, Sequence[Variable], Sequence[object], Program] | None = None
 
     def steady(self, arguments: Any) -> Totals | None:
         """One training step like the one before; None if it has to be done by :meth:`train`.
@@ -185,7 +183,11 @@ class Stepper:
 
     def _train(self, arguments: Any, outputs: Sequence[Variable], sweep_end: bool, whole: Whole) -> Done:
         active = [learner.learning_rate() != 0 for learner in self.learners]
-        program = self._training_program(active, outputs)
+        updates = [
+            learner.updates() if is_active else learner.idle_updates()
+            for learner, is_active in zip(self.learners, active, strict=True)
+        ]
+        program = self._training_program(updates, outputs)
         bound = program.bind(arguments)
         if settings.flag("check_data"):
             check_finite(program.arguments, bound)
@@ -207,8 +209,7 @@ class Stepper:
                 self._count(before, active, done, sweep_end)
                 self.counts.latest = (latest[0] + 1, done)
             raise
-        possible = Steady.possible(program, self.learners, active)
-        self._steady = Steady(program, self.learners, self.counts) if possible else None
+        self._steady = Steady(program, outputs, updates, self.learners, self.counts, active)
         return Done(updated, totals)
 
     def _count(self, before: Sequence[Seen], active: Sequence[bool], totals: Totals, sweep_end: bool) -> bool:
@@ -244,22 +245,13 @@ class Stepper:
         with TURN:
             return evaluate(self._program(("test",), lambda: Program(metric, None)), arguments)
 
-    def _training_program(self, active: Sequence[bool], outputs: Sequence[Variable]) -> Program:
-        chosen = [
-            learner.updates() if is_active else learner.idle_updates()
-            for learner, is_active in zip(self.learners, active, strict=True)
-        ]
-        # the latest program again: learners give the same tuple until their formulas change
-        if self._latest is not None:
-            edit, wanted, before, program = self._latest
-            same = edit == edits() and wanted == outputs and all(map(operator.is_, before, chosen))
-            if same and program.current:
-                return program
+    def _training_program(self, chosen: Sequence[Sequence[Update]], outputs: Sequence[Variable]) -> Program:
+        """The program of a step: the latest again, as learners give the same updates until their formulas change."""
+        if self._steady is not None and self._steady.serves(outputs, chosen):
+            return self._steady.program
         updates = [u for group in chosen for u in group]
         key = ("train", *map(id, updates), *outputs)
-        found = self._program(key, lambda: Program(self.criterion.loss, self.criterion.metric, updates, outputs))
-        self._latest = (edits(), outputs, chosen, found)
-        return found
+        return self._program(key, lambda: Program(self.criterion.loss, self.criterion.metric, updates, outputs))
 
     def _program(self, key: tuple[object, ...], make: Any) -> Program:
         """The program for this key, made anew when the graph or a constant in it was changed."""

@@ -12,17 +12,16 @@ from typing import Any
 
 from cntk_lab import settings
 from cntk_lab.device import DeviceDescriptor
+from cntk_lab.engine.ask.captured import Basis
 from cntk_lab.engine.ask.tiers import tier_of
 from cntk_lab.engine.make.compile import make_plan
 from cntk_lab.engine.make.wanted import Wanted
-from cntk_lab.engine.plan import Plan
 from cntk_lab.engine.tiers.tier import Bound
 from cntk_lab.events import BUS, PlanCompiled
 from cntk_lab.graph.node import edits
-from cntk_lab.graph.variable import Valued
 
 _CACHED = 256
-_cache: OrderedDict[tuple[Any, ...], tuple[Bound, Wanted]] = OrderedDict()
+_cache: OrderedDict[tuple[Any, ...], tuple[Bound, Wanted, Basis]] = OrderedDict()
 
 
 def bound_for(wanted: Wanted, device: DeviceDescriptor | None = None, *, fused: bool | None = None) -> Bound:
@@ -51,19 +50,14 @@ def bound_for(wanted: Wanted, device: DeviceDescriptor | None = None, *, fused: 
         fused,
     )
     found = _cache.get(key)
-    if found is not None and literals_hold(found[0].plan):
+    if found is not None and found[2].constants_hold:
         _cache.move_to_end(key)
         return found[0]
     started = time.perf_counter()
     plan = make_plan(wanted, target, fused=fused)
     bound = tier.bind(plan)
-    _cache[key] = (bound, wanted)
+    _cache[key] = (bound, wanted, Basis(plan))
     while len(_cache) > _CACHED:
         _cache.popitem(last=False)
     BUS.publish(PlanCompiled(plan.number, plan.title, len(plan.steps), time.perf_counter() - started))
     return bound
-
-
-def literals_hold(plan: Plan) -> bool:
-    """Whether the constants that were written into formulas still have the same values."""
-    return all(isinstance(v, Valued) and v.storage.version == version for v, version in plan.literals)

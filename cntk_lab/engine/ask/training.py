@@ -13,27 +13,23 @@ from typing import Any
 
 import numpy as np
 
-from cntk_lab import _changes
 from cntk_lab._turn import TURN
 from cntk_lab.engine.arrays.run import Run
-from cntk_lab.engine.ask.asked import Table, plain_inputs, plain_rows
+from cntk_lab.engine.ask.captured import Basis, Captured, Captures, Scalars, scalar_of
 from cntk_lab.engine.ask.match import Matched, match
 from cntk_lab.engine.ask.plans import bound_for
 from cntk_lab.engine.ask.results import present
 from cntk_lab.engine.ask.runs import load, state_of
-from cntk_lab.engine.cpu.binding import Binding
 from cntk_lab.engine.make.wanted import Update, Wanted
 from cntk_lab.engine.plan import Plan, row_symbol
 from cntk_lab.errors import DataError
 from cntk_lab.graph import walk
-from cntk_lab.graph.variable import Valued, Variable
+from cntk_lab.graph.variable import Variable
 from cntk_lab.tensor.arrays import to_host
 from cntk_lab.tensor.layout import Layout
 from cntk_lab.tensor.sparse import SparseRows
 
-_KEPT = 32
 Shared = Callable[[Sequence[Any]], Sequence[Any]]
-Scalars = Callable[[int], Sequence[Mapping[str, float]]]
 
 
 class Totals:
@@ -50,55 +46,6 @@ class Totals:
 
     def __init__(self, samples: int, loss: float, metric: float, outputs: Mapping[Variable, Any]) -> None:
         self.samples, self.loss, self.metric, self.outputs = samples, loss, metric, outputs
-
-
-class _Shortcut(Table):
-    """What a repeated step does, and nothing else: the table of a plan, its learners' numbers, and its totals.
-
-    Args:
-        program: whose step it is.
-        binding: the plan bound to the number of samples.
-    """
-
-    def __init__(self, program: Program, binding: Binding) -> None:
-        plan = program.plan
-        super().__init__(binding, program.arguments)
-        self._at = _changes.count()
-        self._scalars = [
-            (home, [_split_name(b.name) for b in plan.buffers_of("scalar") if b.dtype == dtype])
-            for dtype, home in binding.scalars.items()
-        ]
-        count = 1 if program.metric is None else 2
-        self._written: Sequence[Mapping[str, float]] = ()
-        self.mark = binding.mark
-        """Whoever sets it to 1 before a step finds 0 from the moment on when the step was done."""
-        self._totals = [binding.arrays[plan.outputs[f"total {i}"]] for i in range(count)]
-
-    @property
-    def current(self) -> bool:
-        """Whether memory has stayed where it was, and nothing has changed that a step follows from."""
-        return self.in_place and self._at == _changes.count()
-
-    def step(self, rows: Sequence[Any], scalars: Sequence[Mapping[str, float]]) -> tuple[float, float]:
-        """One step; sums of loss and metric."""
-        if scalars is not self._written and scalars != self._written:
-            self._written = ()
-            self.binding.told = dict.fromkeys(self.binding.told)
-            for home, names in self._scalars:
-                home[:] = [scalars[position][name] for position, name in names]
-            self._written = scalars
-        self.go(rows)
-        return self.totals()
-
-    def totals(self) -> tuple[float, float]:
-        """Sums of loss and metric of the last step."""
-        totals = self._totals
-        return totals[0].item(), totals[1].item() if len(totals) > 1 else 0.0
-
-
-def _split_name(name: str) -> tuple[int, str]:
-    position, _, rest = name.partition(":")
-    return int(position), rest
 
 
 class Program:
@@ -138,24 +85,26 @@ class Program:
         self.arguments = self._arguments()
         self._counted = row_symbol(loss.type.axes or ())
         self._state = state_of(loss.node)
-        self.plain = plain_inputs(self.arguments)
-        self._scalars = [(b.id, b.dtype, *_split_name(b.name)) for b in self.plan.buffers_of("scalar")]
+        self.captures = Captures(self.arguments, [self.plan.outputs[f"total {i}"] for i in range(len(totals))])
+        self._scalars = [(b.id, b.dtype, *scalar_of(b.name)) for b in self.plan.buffers_of("scalar")]
         self._numbers: dict[int, Any] = {}
-        self._numbers_of: Sequence[Mapping[str, float]] = ()
-        of_update = ((b.id, *_split_name(b.name)) for b in self.plan.buffers_of("state"))
+        self._numbers_of: Scalars = ()
+        of_update = ((b.id, *scalar_of(b.name)) for b in self.plan.buffers_of("state"))
         self._states = [(n, self.updates[position].state[name]) for n, position, name in of_update]
-        self._shortcuts: dict[int, _Shortcut] = {}
-        self.cut: _Shortcut | None = None
-        """What ran last, if it was one table."""
-        self._literals = [(v.storage, version) for v, version in self.plan.literals if isinstance(v, Valued)]
+        self.cut: Captured | None = None
+        """What ran last, if it was a captured step."""
+        self._basis = Basis(self.plan)
 
     @property
     def current(self) -> bool:
         """Whether the constants that were written into formulas still have the same values."""
-        for storage, version in self._literals:  # noqa: SIM110  (asked before each step: a generator takes longer)
-            if storage.version != version:
-                return False
-        return True
+        return self._basis.constants_hold
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a step can be captured at all, if it is one table: it counts samples, and gives only totals."""
+        # only where the loss has a row per sample (or the inputs' count is what is counted) the count is the samples
+        return bool(self.captures.plain) and self._counted in ("", "#") and not self.outputs
 
     def _arguments(self) -> list[Variable]:
         every = [*(self.outputs), self.loss, *([] if self.metric is None else [self.metric])]
@@ -173,10 +122,6 @@ class Program:
                 return bound.layouts[symbol].rows
         return 1
 
-    def plain_rows(self, arguments: Any) -> tuple[int, list[Any]] | None:
-        """Number of samples, and the rows of each argument, if a minibatch needs no conversion."""
-        return plain_rows(self.plain, arguments) if self.plain else None
-
     def _bind_plain(self, count: int, rows: Sequence[Any]) -> Matched:
         bound = Matched()
         bound.rows = {id(v): r for v, r in zip(self.arguments, rows, strict=True)}
@@ -185,15 +130,13 @@ class Program:
 
     def bind(self, arguments: Any) -> Matched:
         """Match data to the inputs."""
-        found = self.plain_rows(arguments)
+        found = self.captures.rows(arguments)
         if found is not None:
             return self._bind_plain(*found)
         every = [self.loss] if self.metric is None else [self.loss, self.metric]
         return match(self.arguments, arguments, every)
 
-    def run(
-        self, bound: Matched, scalars: Sequence[Mapping[str, float]] = (), commit: Callable[[], object] | None = None
-    ) -> Totals:
+    def run(self, bound: Matched, scalars: Scalars = (), commit: Callable[[], object] | None = None) -> Totals:
         """One step on bound data.
 
         Args:
@@ -207,20 +150,16 @@ class Program:
     def cut_off(self, samples: int) -> Totals | None:
         """The totals of a step done since ``cut`` was None, if an interrupt kept :meth:`run` from returning them."""
         cut = self.cut
-        return None if cut is None or cut.mark.value else Totals(samples, *cut.totals(), {})
+        return None if cut is None or cut.mark.value else totals_of(samples, cut)
 
-    def _step(
-        self, bound: Matched, scalars: Sequence[Mapping[str, float]], commit: Callable[[], object] | None
-    ) -> Totals:
-        count = bound.layouts["#"].rows if self.plain else 0
-        shortcut = self._shortcuts.get(count)
-        if shortcut is not None:
-            if shortcut.current:
-                shortcut.mark.value = 1
-                self.cut = shortcut
-                loss, metric = shortcut.step([bound.rows[id(v)] for v in self.arguments], scalars)
-                return Totals(count, loss, metric, {})
-            del self._shortcuts[count]
+    def _step(self, bound: Matched, scalars: Scalars, commit: Callable[[], object] | None) -> Totals:
+        count = bound.layouts["#"].rows if self.captures.plain else 0
+        captured = self.captures.find(count)
+        if captured is not None:
+            captured.mark.value = 1
+            self.cut = captured
+            captured.go([bound.rows[id(v)] for v in self.arguments], scalars)
+            return totals_of(count, captured)
         run = self._run(bound, scalars, commit)
         plan = self.plan
         totals = [
@@ -234,13 +173,9 @@ class Program:
         samples = layout.rows if layout is not None else self.samples(bound)
         return Totals(samples, totals[0], totals[1] if len(totals) > 1 else 0.0, values)
 
-    def shortcut(self, count: int) -> _Shortcut | None:
-        """What a repeated step on so many samples does; None if there is none, or memory has moved."""
-        found = self._shortcuts.get(count)
-        return found if found is not None and found.in_place else None
-
-    def _run(self, bound: Matched, scalars: Sequence[Mapping[str, float]], commit: Callable[[], object] | None) -> Run:
+    def _run(self, bound: Matched, scalars: Scalars, commit: Callable[[], object] | None) -> Run:
         """One step the general way; remembers the short way for next time if there is one."""
+        basis = Basis(self.plan)
         run = self._bound.new_run(self._state, training=bool(self.updates))
         run.commit, run.share = commit or run.commit, self._share or run.share
         load(run, self._bound, bound)
@@ -255,12 +190,15 @@ class Program:
         for n, storage in self._states:
             run.arrays[n] = storage.array[None]
         binding = self._bound.run(run)
-        # only where the loss has a row per sample (or the inputs' count is what is counted) the count is the samples
-        if self.plain and self._counted in ("", "#") and not self.outputs and binding is not None and binding.single:
-            if len(self._shortcuts) >= _KEPT:
-                self._shortcuts.clear()
-            self._shortcuts[bound.layouts["#"].rows] = _Shortcut(self, binding)
+        if self.repeats:
+            self.captures.learn(basis, binding, bound.layouts)
         return run
+
+
+def totals_of(samples: int, captured: Captured) -> Totals:
+    """What came out of a captured step on so many samples."""
+    loss, *metric = captured.numbers()
+    return Totals(samples, loss, metric[0] if metric else 0.0, {})
 
 
 def surely_finite(values: Any) -> bool:

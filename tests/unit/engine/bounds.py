@@ -6,7 +6,7 @@ from cntk_lab.engine.cpu.tier import natives
 
 def bound_of(plan):
     """The plan made ready for its device."""
-    return next(bound for bound, _ in _cache.values() if bound.plan is plan)
+    return next(bound for bound, *_ in _cache.values() if bound.plan is plan)
 
 
 def plan_for(wanted, *, fused=None):
