@@ -80,12 +80,12 @@ class Steady:
 
     def step(self, arguments: Any) -> Totals | None:
         """One step and its totals; None if it has to be done the general way, and then nothing has been done."""
-        if not (self._repeats and self._basis.holds):
-            return None
-        found = self.program.captures.again(arguments)
+        found = self.program.captures.again(arguments) if self._repeats else None
         if found is None:
             return None
         captured, rows = found
+        if captured.basis.at != self._basis.at:  # what was asked here may have changed before that was captured
+            return None
         if self._check and not all(map(surely_finite, rows)):
             return None
         count = len(rows[0])

@@ -51,24 +51,26 @@ class Basis:
         at: how often something had changed before it was made; now, if not said.
     """
 
-    __slots__ = ("_at", "_constants")
+    __slots__ = ("_constants", "at")
 
     def __init__(self, plan: Plan, at: int | None = None) -> None:
-        self._at = _changes.count() if at is None else at
+        self.at = _changes.count() if at is None else at
         self._constants = [(v.storage, version) for v, version in plan.literals if isinstance(v, Valued)]
 
     @property
     def holds(self) -> bool:
         """Whether nothing of it has changed."""
-        return self._at == _changes.count() and self.constants_hold
-
-    @property
-    def constants_hold(self) -> bool:
-        """Whether the constants that were written into formulas still have the same values."""
+        if self.at != _changes.count():
+            return False
         for storage, version in self._constants:  # noqa: SIM110  (asked before each step: a generator takes longer)
             if storage.version != version:
                 return False
         return True
+
+    @property
+    def constants_hold(self) -> bool:
+        """Whether the constants that were written into formulas still have the same values."""
+        return all(storage.version == version for storage, version in self._constants)
 
 
 class Captured:
@@ -86,7 +88,7 @@ class Captured:
         self, basis: Basis, binding: Binding, variables: Sequence[Variable], numbers: Sequence[int], layout: Layout
     ) -> None:
         plan = binding.native.plan
-        self._basis, self._binding, self._native = basis, binding, binding.native
+        self.basis, self._binding, self._native = basis, binding, binding.native
         self._moves, self._counts = binding.native.arena.moves, binding.counts
         place = {id(b.variable): b.id for b in plan.buffers_of("input")}
         read = [(i, place[id(v)]) for i, v in enumerate(variables) if id(v) in place]
@@ -114,7 +116,7 @@ class Captured:
     @property
     def holds(self) -> bool:
         """Whether it can be done again: program, constants, memory and rows are as they were."""
-        return self._moves == self._native.arena.moves and self._counts == self._binding.counts and self._basis.holds
+        return self._moves == self._native.arena.moves and self._counts == self._binding.counts and self.basis.holds
 
     def go(self, rows: Sequence[Any], scalars: Scalars = ()) -> None:
         """Do it on other rows, with these numbers of the learners."""
