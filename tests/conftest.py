@@ -118,3 +118,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 def pytest_unconfigure(config: pytest.Config) -> None:
     if config.getoption("--native-first") and _tests["in all"] > 20 and not _tests["reached"]:
         raise pytest.UsageError("--native-first: no test reached the native tier (is numba installed?)")
+
+
+@pytest.fixture
+def front_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Widgets that work although the front end was not built."""
+    from cntk_lab.widgets import _base
+
+    bundle = _base.Bundle(source="export default {}", key="test")
+    monkeypatch.setattr(_base, "bundle", lambda _name: bundle)

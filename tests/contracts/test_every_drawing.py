@@ -22,12 +22,14 @@ from cntk_lab.learners import learning_parameter_schedule, sgd
 from cntk_lab.logging.graph import plot
 from cntk_lab.train._history import Finding, History
 from cntk_lab.train._start import run_of
-from cntk_lab.widgets import _base, _curves, _drawing, display, inventory, of_function
+from cntk_lab.widgets import _curves, _drawing, display, inventory, of_function
 from cntk_lab.widgets._picture import write_picture
 from cntk_lab.widgets.composer import GraphComposer
 from cntk_lab.widgets.graph_view import GraphView
 from cntk_lab.widgets.monitor import TrainingMonitor
 from cntk_lab.widgets.preview import ReaderPreview
+
+pytestmark = pytest.mark.usefixtures("front_end")
 
 NASTY = {
     "control": "\x00\x01\x1b[31m\x7f\x85\x9f", "half": "a\ud800b\udc80", "bidi": "\u202egpj.exe\u2066\u2069",
@@ -37,13 +39,6 @@ NASTY = {
     "words": "Gewichtsmatrix ä é 漢字",
 }  # fmt: skip
 TAGS = {"svg", "g", "rect", "path", "polygon", "polyline", "text", "tspan", "title", "image"}
-
-
-@pytest.fixture(autouse=True)
-def front_end(monkeypatch):
-    """The front end need not be built."""
-    bundle = _base.Bundle(source="export default {}", key="test")
-    monkeypatch.setattr(_base, "bundle", lambda _name: bundle)
 
 
 @pytest.fixture(params=NASTY)

@@ -20,12 +20,14 @@ from cntk_lab.errors import GraphError
 from cntk_lab.layers import Dense, Sequential
 from cntk_lab.learners import learning_parameter_schedule, sgd
 from cntk_lab.train._start import run_of
-from cntk_lab.widgets import _base, of_function
 from cntk_lab.widgets import _messages as messages
+from cntk_lab.widgets import of_function
 from cntk_lab.widgets._base import LabWidget
 from cntk_lab.widgets.composer import GraphComposer
 from cntk_lab.widgets.monitor import TrainingMonitor
 from cntk_lab.widgets.preview import ReaderPreview
+
+pytestmark = pytest.mark.usefixtures("front_end")
 
 DEEP: list[object] = []
 for _ in range(3000):
@@ -35,13 +37,6 @@ ODD = [
     ["a"], [None], ["x" * 1000] * 1000, {}, {"kind": "inspect"}, DEEP,
 ]  # fmt: skip
 TEXTS = ["", "Dense", "Dense(2", "model", "x", "\ud800", "a\0b", "(" * 5000, "C.layers.Dense(10**9)", "-1", "after"]
-
-
-@pytest.fixture(autouse=True)
-def front_end(monkeypatch):
-    """The front end need not be built."""
-    bundle = _base.Bundle(source="export default {}", key="test")
-    monkeypatch.setattr(_base, "bundle", lambda _name: bundle)
 
 
 def network():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import random
 import time
 
@@ -13,6 +12,7 @@ import cntk_lab as C
 from cntk_lab.composer import Code, Composer, palette
 from cntk_lab.errors import AttributeValueError, GraphError
 from cntk_lab.widgets._snapshot import check
+from tests.unit.composer.edits import hunks, own
 
 PROGRAM = """import cntk_lab as C
 
@@ -27,12 +27,6 @@ model = C.layers.Sequential([
     C.tanh,
 ])(x)
 """
-
-
-def hunks(before, after):
-    """Stretches of lines that differ."""
-    matcher = difflib.SequenceMatcher(None, before.splitlines(), after.splitlines(), autojunk=False)
-    return [o for o in matcher.get_opcodes() if o[0] != "equal"]
 
 
 def numbers(composer):
@@ -67,7 +61,7 @@ def test_a_command_is_one_hunk_of_the_code_and_comes_back_by_undo(name):
     composer = Composer(PROGRAM)
     graph, before = composer.graph, numbers(composer)
     COMMANDS[name](composer)
-    assert len(hunks(PROGRAM, composer.code)) == 1
+    assert hunks(PROGRAM, composer.code) == 1
     for comment in ("# what comes in", "# the layers"):
         assert comment in composer.code
     check(composer.graph)
@@ -208,12 +202,6 @@ def test_weights_survive_every_edit_that_keeps_their_shape(seed):
         for code, graph, values in seen:
             if code == composer.code and not composer.problems and graph == composer.graph:
                 assert {k: p.value.tolist() for k, p in own(composer).items()} == values
-
-
-def own(composer):
-    """(place of the layer, name of the weight) -> parameter, for all layers of the model."""
-    memory = composer._memory
-    return {memory.owners[id(p)][1]: p for p in composer.model.parameters if id(p) in memory.owners}
 
 
 def test_the_palette_has_every_layer_with_its_parameters():

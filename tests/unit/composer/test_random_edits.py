@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import random
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from cntk_lab.composer import Code, Composer
 from cntk_lab.errors import AttributeValueError, GraphError
 from cntk_lab.widgets._snapshot import check
+from tests.unit.composer.edits import hunks, own
 
 _spec = importlib.util.spec_from_file_location("programs", Path(__file__).parent / "programs.py")
 programs = importlib.util.module_from_spec(_spec)
@@ -23,12 +23,6 @@ KINDS = (
     "add", "add", "add before", "branch", "input", "remove", "set", "clear", "rename", "group", "repeat", "ungroup",
     "move", "paste", "connect",
 )  # fmt: skip
-
-
-def hunks(before, after):
-    """How many stretches of lines differ."""
-    matcher = difflib.SequenceMatcher(None, before.splitlines(), after.splitlines(), autojunk=False)
-    return sum(tag != "equal" for tag, *_ in matcher.get_opcodes())
 
 
 def edit(composer, r):
@@ -55,12 +49,6 @@ def edit(composer, r):
     }
     acts[kind]()
     return kind
-
-
-def own(composer):
-    """(place of the layer, name of the weight, which) -> parameter."""
-    owners = composer._memory.owners
-    return {owners[id(p)][1]: p for p in composer.model.parameters if id(p) in owners}
 
 
 @pytest.mark.parametrize("first", range(0, 120, 20))

@@ -1,13 +1,12 @@
 """Kernels of every family that a plan contains, with their arrays; what each backend must compute like NumPy."""
 
-import numpy as np
 
 from cntk_lab.formula import expr as X
 from cntk_lab.formula.derive import vjp
 from cntk_lab.formula.expr import ROWS, const, coordinate, input_, make, reduce, where
 from cntk_lab.formula.kernel import Kernel, Operand
 from cntk_lab.formula.simplify import simplify
-from tests.unit.formula.formulas import SOFT
+from tests.unit.formula.formulas import SOFT, data_for
 
 x, y, b, dy, s = map(input_, ("x", "y", "b", "dy", "s"))
 
@@ -141,5 +140,4 @@ TOLERANCE = {"float32": 2e-5, "float64": 1e-12, "float16": 4e-3}
 
 def arrays_for(kernel, rows, seed=0):
     """Normally distributed arrays for a kernel's inputs."""
-    rng = np.random.default_rng(seed)
-    return [rng.normal(size=(rows if o.rows else 1, *o.shape)).astype(o.dtype) for o in kernel.inputs]
+    return data_for(kernel.inputs, rows=rows, seed=seed)

@@ -13,17 +13,12 @@ from cntk_lab.layers import LSTM, Dense, Embedding, Recurrence, Sequential
 from cntk_lab.learners import learning_parameter_schedule, sgd
 from cntk_lab.train._run import Run
 from cntk_lab.train._start import run_of
-from cntk_lab.widgets import _base, _examples, of_function
+from cntk_lab.widgets import _examples, of_function
 from cntk_lab.widgets.graph_view import GraphView
 
+pytestmark = pytest.mark.usefixtures("front_end")
+
 SAMPLE = np.linspace(-1, 1, 20, dtype=np.float32).reshape(5, 4)
-
-
-@pytest.fixture(autouse=True)
-def front_end(monkeypatch):
-    """The front end need not be built."""
-    bundle = _base.Bundle(source="export default {}", key="test")
-    monkeypatch.setattr(_base, "bundle", lambda _name: bundle)
 
 
 @pytest.fixture

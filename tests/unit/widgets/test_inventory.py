@@ -15,16 +15,11 @@ from cntk_lab import lab
 from cntk_lab.errors import AttributeValueError
 from cntk_lab.layers import Dense, Sequential
 from cntk_lab.learners import sgd
-from cntk_lab.widgets import _base, inventory
+from cntk_lab.widgets import inventory
+
+pytestmark = pytest.mark.usefixtures("front_end")
 
 X = np.random.default_rng(1).normal(size=(40, 4)).astype(np.float32)
-
-
-@pytest.fixture(autouse=True)
-def front_end(monkeypatch):
-    """The front end need not be built."""
-    bundle = _base.Bundle(source="export default {}", key="test")
-    monkeypatch.setattr(_base, "bundle", lambda _name: bundle)
 
 
 @pytest.fixture

@@ -14,17 +14,12 @@ from cntk_lab.learners import learning_parameter_schedule, momentum_sgd, sgd
 from cntk_lab.train import Trainer
 from cntk_lab.train._history import Finding, History, Validation
 from cntk_lab.train._start import run_of
-from cntk_lab.widgets import _base, _curves
+from cntk_lab.widgets import _curves
 from cntk_lab.widgets.monitor import TrainingMonitor
 
+pytestmark = pytest.mark.usefixtures("front_end")
+
 X = np.random.default_rng(2).normal(size=(60, 4)).astype(np.float32)
-
-
-@pytest.fixture(autouse=True)
-def front_end(monkeypatch):
-    """The front end need not be built."""
-    bundle = _base.Bundle(source="export default {}", key="test")
-    monkeypatch.setattr(_base, "bundle", lambda _name: bundle)
 
 
 def task(rate=0.1):

@@ -12,13 +12,6 @@ from cntk_lab.widgets import _base, of_function
 from cntk_lab.widgets._snapshot import MIME
 
 
-@pytest.fixture
-def front_end(monkeypatch):
-    """A front end that need not be built."""
-    bundle = _base.Bundle(source="export default {}", key="test")
-    monkeypatch.setattr(_base, "bundle", lambda _name: bundle)
-
-
 def model(offset=0.0, operator=C.sin):
     x = C.input_variable(2, name="x")
     weight = C.parameter((2, 3), init=np.arange(6, dtype=np.float32).reshape(2, 3) + np.float32(offset), name="W")

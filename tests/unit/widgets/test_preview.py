@@ -29,19 +29,13 @@ from cntk_lab.io import (
     transforms,
 )
 from cntk_lab.learners import learning_parameter_schedule, sgd
-from cntk_lab.widgets import _base
 from cntk_lab.widgets._preview_picture import png
 from cntk_lab.widgets.preview import ReaderPreview
 
+pytestmark = pytest.mark.usefixtures("front_end")
+
 RNG = np.random.default_rng(3)
 ROWS = RNG.normal(size=(40, 3)).astype(np.float32)
-
-
-@pytest.fixture(autouse=True)
-def front_end(monkeypatch):
-    """The front end need not be built."""
-    bundle = _base.Bundle(source="export default {}", key="test")
-    monkeypatch.setattr(_base, "bundle", lambda _name: bundle)
 
 
 def words_file(folder, count=60, damage=()):

@@ -6,20 +6,14 @@ import numpy as np
 import pytest
 
 from cntk_lab.errors import AttributeValueError
-from cntk_lab.widgets import _base
 from cntk_lab.widgets.preview import ReaderPreview
+
+pytestmark = pytest.mark.usefixtures("front_end")
 
 pandas = pytest.importorskip("pandas")
 arrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
 COLUMNS = {"width": [1.0, 2.0, 3.0], "count": [4, 5, 6], "steps": [[1.0], [2.0, 3.0], [4.0, 5.0, 6.0]]}
-
-
-@pytest.fixture(autouse=True)
-def front_end(monkeypatch):
-    """The front end need not be built."""
-    bundle = _base.Bundle(source="export default {}", key="test")
-    monkeypatch.setattr(_base, "bundle", lambda _name: bundle)
 
 
 def on_disk(folder):
