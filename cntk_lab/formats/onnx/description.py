@@ -40,7 +40,7 @@ _WIRE: Final = {
 }  # fmt: skip
 _RUNS: Final = ("ints", "floats", "doubles")
 
-_FIELDS: Final[dict[str, dict[int, str]]] = {
+FIELDS: Final[dict[str, dict[int, str]]] = {
     "Model": {
         1: "ir_version int", 2: "producer_name text", 3: "producer_version text", 4: "domain text",
         5: "model_version int", 6: "doc_string text", 7: "graph Graph", 8: "opset_import [Opset]",
@@ -124,15 +124,15 @@ class _Reader(Wire):
 
     schema: ClassVar[Schema] = {
         message: {n: (kind.split()[0], _WIRE.get(kind.split()[1].strip("[]"), BYTES)) for n, kind in fields.items()}
-        for message, fields in _FIELDS.items()
+        for message, fields in FIELDS.items()
     }
-    packable = frozenset((m, n) for m, fields in _FIELDS.items() for n, k in fields.items() if k.endswith(_RUNS))
-    repeated = packable | {(m, n) for m, fields in _FIELDS.items() for n, k in fields.items() if k.endswith("]")}
+    packable = frozenset((m, n) for m, fields in FIELDS.items() for n, k in fields.items() if k.endswith(_RUNS))
+    repeated = packable | {(m, n) for m, fields in FIELDS.items() for n, k in fields.items() if k.endswith("]")}
     advice = ADVICE
     tolerant = True
     kinds: ClassVar = {
         message: {n: (kind.split()[1].strip("[]"), kind.endswith("]")) for n, kind in fields.items()}
-        for message, fields in _FIELDS.items()
+        for message, fields in FIELDS.items()
     }
 
     def __init__(self, data: memoryview, source: str, limits: Limits) -> None:

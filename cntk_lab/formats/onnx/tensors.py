@@ -63,6 +63,9 @@ ELEMENTS: Final[dict[int, Element]] = {
 }
 """Number of an element type -> what it is."""
 
+ELEMENT_OF: Final[dict[str, int]] = {e.name: n for n, e in ELEMENTS.items() if e.pattern[:1] in tuple("<|")}
+"""NumPy's name of an element type -> ONNX's number."""
+
 FIELD_OF: Final[dict[int, str]] = {1: "float_data", 14: "float_data", 11: "double_data", 15: "double_data",
                                    7: "int64_data", 12: "uint64_data", 13: "uint64_data"}  # fmt: skip
 """The field of a tensor's values by element type, where they are not raw; all other types stand in ``int32_data``."""
@@ -290,3 +293,18 @@ def type_in_words(type_: Type | None) -> str:
         return "opaque"
     key = f" from {element_name(type_.element)}" if type_.kind == "map" else ""
     return f"{type_.kind}{key} {'to' if key else 'of'} {type_in_words(type_.inner)}"
+
+
+def tensor_of(name: str, values: NDArray[Any]) -> Tensor:
+    """The tensor of an array, its values stored raw.
+
+    Raises:
+        KeyError: if ONNX has no such element type.
+
+    Example:
+        >>> in_words(tensor_of("w", np.array([1.5, 2.0], np.float32)))
+        'float32 2: 1.5, 2'
+    """
+    element = ELEMENT_OF[values.dtype.name]
+    raw = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+    return Tensor(name, element, tuple(values.shape), "raw_data" if raw else "", memoryview(raw) if raw else None)
