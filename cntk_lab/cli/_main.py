@@ -59,6 +59,11 @@ def _run(chosen: argparse.Namespace, for_jupyter: list[str]) -> int:
             Path(chosen.out), model=chosen.model, epochs=chosen.epochs, seed=chosen.seed, offline=chosen.offline or None
         )
         return DONE
+    if chosen.command == "convert":
+        from cntk_lab.cli._convert import convert
+
+        sys.stdout.write(convert(chosen.model, chosen.target, verify=not chosen.no_verify, opset=chosen.opset) + "\n")
+        return DONE
     if chosen.command == "doctor":
         from cntk_lab.cli._doctor import report
 
@@ -98,6 +103,16 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=1, help="of initial weights and order of images (default: %(default)s)"
     )
     demo.add_argument("--offline", action="store_true", help="use only what is on this machine, download nothing")
+    convert = commands.add_parser(
+        "convert",
+        help="write a model file in another format",
+        description="Reads a model and writes it in the format that the other name ends with; ONNX files are run beside "
+        "the model before they are kept.",
+    )
+    convert.add_argument("model", metavar="MODEL", help="the file to read")
+    convert.add_argument("target", metavar="TARGET", help="the file to write: *.onnx, *.model (CNTK v2) or *.dnn (v1)")
+    convert.add_argument("--opset", type=_positive, help="version of ONNX's operators (default: the lowest needed)")
+    convert.add_argument("--no-verify", action="store_true", help="write ONNX without running it")
     commands.add_parser(
         "doctor",
         help="say what runs here and how to get what is missing",

@@ -38,26 +38,35 @@ _WORDS = {ModelFormat.CNTKv2: "CNTK", ModelFormat.ONNX: "ONNX", ModelFormat.CNTK
 
 
 def save(
-    function: Function, filename: Any, format: Any = None, use_external_files_to_store_parameters: bool = False
-) -> None:
+    function: Function,
+    filename: Any,
+    format: Any = None,
+    use_external_files_to_store_parameters: bool = False,
+    *,
+    verify: bool | None = None,
+    opset: int | None = None,
+) -> Any:
     """Write a model to a file, whole or not at all.
 
     Args:
         function: the model.
         filename: the file; one of this name is replaced when the new one is complete. Folders that are not there are
             made.
-        format: a :class:`ModelFormat`, its number or name; default CNTKv2.
+        format: a :class:`ModelFormat`, its number or name; default CNTKv2, or ONNX for files called ``*.onnx``.
         use_external_files_to_store_parameters: accepted for CNTK's sake; all formats here hold any size in one file.
+        verify: for ONNX, whether the file is run beside the model before it is kept; default where that is possible.
+        opset: for ONNX, the version of its operators; default the lowest that has all that is needed.
+
+    Returns:
+        For ONNX, the report of the comparison; else None.
 
     Raises:
         FormatError: if the model cannot be said in the format, or the file cannot be written.
     """
     del use_external_files_to_store_parameters
+    if format is None and str(os.fspath(filename)).lower().endswith(".onnx"):
+        format = ModelFormat.ONNX
     wanted = _format(format)
-    if wanted is ModelFormat.ONNX:
-        raise NotAvailableError(
-            "a model cannot be written as ONNX yet", fix="save it as CNTKv2; ONNX files can be looked at in JupyterLab"
-        )
     from cntk_lab.formats.cntk import legacy, write
 
     folder = Path(os.path.realpath(filename)).parent
@@ -67,10 +76,15 @@ def save(
         raise FormatError(
             f"cannot make the folder {folder}: {error.strerror}", str(filename), "give a folder that can be made"
         ) from error
+    if wanted is ModelFormat.ONNX:
+        from cntk_lab.formats.onnx import export
+
+        return export.save(function, filename, check=verify, opset=opset)
     if wanted is ModelFormat.CNTKv1:
         legacy.save(write.describe(function), filename)
     else:
         write.save(function, filename)
+    return None
 
 
 def load(model: Any, device: Any = None, format: Any = None) -> Function:

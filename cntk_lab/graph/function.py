@@ -369,9 +369,11 @@ class Function(Operable):
         """Evaluate a criterion on data; see ``cntk_lab.train``."""
         return ports.use("test")(self, *args, **kwargs)
 
-    def save(self, filename: Any, format: Any = None, use_external_files_to_store_parameters: bool = False) -> None:
-        """Write the model to a file, atomically."""
-        ports.use("save")(self, filename, format, use_external_files_to_store_parameters)
+    def save(
+        self, filename: Any, format: Any = None, use_external_files_to_store_parameters: bool = False, **options: Any
+    ) -> Any:
+        """Write the model to a file, atomically; formats have ``options`` of their own (``cntk_lab.formats.save``)."""
+        return ports.use("save")(self, filename, format, use_external_files_to_store_parameters, **options)
 
     def restore(self, filename: Any) -> None:
         """Read the parameters' values back from a file of the same model."""

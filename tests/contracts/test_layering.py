@@ -22,6 +22,7 @@ FENCES = {
     "cupy": ("tensor/arrays.py", "backends/cuda/"),
     "cupyx": ("tensor/arrays.py", "backends/cuda/"),
     "onnx": ("formats/onnx/",),
+    "onnxruntime": ("formats/onnx/",),
     "google": ("formats/",),
     "mpi4py": ("train/_communicators.py",),
     "numba": ("backends/cpu/",),

@@ -6,7 +6,7 @@ Reductions keep their axes at length 1, so that the result broadcasts back as fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,10 +47,11 @@ class Printer:
         sheet: where to.
         operands: the formula's inputs by name.
         dtype: element type of the arithmetic.
+        lengths: gives the frames of each sequence, where the operands are sequences.
     """
 
-    def __init__(self, sheet: Sheet, operands: Mapping[str, Held], dtype: str) -> None:
-        self.sheet, self.dtype = sheet, dtype
+    def __init__(self, sheet: Sheet, operands: Mapping[str, Held], dtype: str, lengths: Callable[[], str]) -> None:
+        self.sheet, self.dtype, self.lengths = sheet, dtype, lengths
         self.operands = operands
         values = list(operands.values())
         self.dims = broadcast(*(v.dims for v in values)) if values else ()
@@ -155,24 +156,30 @@ class Printer:
             v for v in self.operands.values()
             if (v.lead if axis == e.ROWS else v.rank >= -int(axis) and v.dims[int(axis)] == FREE)
         )  # fmt: skip
-        if axis == e.ROWS:
-            self._no_sequence()
+        if axis == e.ROWS and self.lead > 1:
+            return self.sheet.cast(self.sheet.reduced("Sum", self.lengths(), [0], keep=False), self.dtype)
         at = 0 if axis == e.ROWS else int(axis) + found.lead + found.rank
         length = self.sheet.squeezed(self.sheet.dim(found.name, at), [0])
         return self.sheet.cast(length, self.dtype)
 
-    def _no_sequence(self) -> None:
-        if self.lead > 1:
-            raise NotAvailableError("a reduction over the frames of all sequences together is not exported")
+    def _real_frames(self, name: str, kind: str) -> str:
+        """A value with what changes no such reduction behind the ends of sequences."""
+        neutral = {"sum": 0.0, "prod": 1.0, "max": -np.inf, "min": np.inf}[kind]
+        frames = self.sheet.squeezed(self.sheet.dim(name, 1), [0])
+        places = self.sheet.op("Range", self.sheet.number(0, "int64"), frames, self.sheet.number(1, "int64"))
+        real = self.sheet.op("Less", places, self.sheet.unsqueezed(self.lengths(), [1]))
+        real = self.sheet.unsqueezed(real, list(range(2, 2 + len(self.dims))))
+        return self.sheet.op("Where", real, name, self.sheet.number(neutral, self.dtype))
 
     def _reduction(self, x: e.Expr, inner: _Value) -> _Value:
         assert isinstance(x.data, tuple)
         kind, along = x.data
         name, here = self._number(inner), [a for a in along if a in inner.axes]
-        if e.ROWS in here:
-            self._no_sequence()
+        if e.ROWS in here and self.lead > 1:
+            name = self._real_frames(name, kind)
         if here:
-            whole = sorted(-len(self.dims) - 1 if a == e.ROWS else int(a) for a in here)
+            rows = range(-len(self.dims) - self.lead, -len(self.dims)) if e.ROWS in here else ()
+            whole = sorted([*rows, *(int(a) for a in here if a != e.ROWS)])
             name = self.sheet.reduced(_REDUCTIONS[kind], name, whole)
         for axis in along:
             if axis in inner.axes or kind in ("max", "min"):

@@ -119,8 +119,7 @@ def _broadcast(sheet: Sheet, use: Use, ends: Lengths, axes: Sequence[Axis | None
     if x.lead == like.lead == use.lead:
         return sheet.op("Identity", x.name)
     rows = sheet.op("Shape", like.name, start=0, end=like.lead)
-    dims = sheet.op("Concat", rows, sheet.ints(*x.dims), axis=0) if x.dims else rows
-    return sheet.op("Expand", sheet.aligned(x, like.lead, x.rank), dims)
+    return sheet.op("Expand", sheet.aligned(x, like.lead, x.rank), sheet.shape(rows, *sheet.static(x)))
 
 
 def _unpack(sheet: Sheet, use: Use, ends: Lengths, axes: Sequence[Axis | None]) -> Sequence[str]:
@@ -172,27 +171,36 @@ def _slice(sheet: Sheet, use: Use, ends: Lengths, axes: Sequence[Axis | None]) -
         sheet.op("Expand", sheet.number(v, "int64"), sheet.op("Shape", lengths))
         for v, from_end in ((begin, begin < 0), (end, end <= 0))
     )  # fmt: skip
+    if use.lead < 2:  # a single frame
+        return sheet.op("GatherND", x.name, sheet.unsqueezed(first, [1]), batch_dims=1)
     made = sheet.op("Sub", last, first)
     ends.make(out_axis(use), made)
     at = sheet.op("Add", sheet.unsqueezed(first, [1]), places(sheet, _longest(sheet, made)))
     return _taken(sheet, x, at)
 
 
-def _chosen(sheet: Sheet, condition: Held, lengths: str) -> str:
-    """Truth values (batch x sequence): whether a frame is one and its condition is not 0."""
+def _heights(sheet: Sheet, condition: Held, lengths: str) -> str:
+    """How many frames are taken until each frame (batch x sequence): the heights of the running sum, rounded up."""
     flat = condition.name if not condition.rank else sheet.reshaped(condition.name, [0, 0])
-    hit = sheet.op("Not", sheet.op("Equal", flat, sheet.number(0, condition.dtype)))
-    return sheet.op("And", hit, mask(sheet, lengths, frames_of(sheet, condition)))
+    frames = frames_of(sheet, condition)
+    zero = sheet.number(0, condition.dtype)
+    sums = sheet.op("CumSum", sheet.op("Where", mask(sheet, lengths, frames), flat, zero), sheet.number(1, "int64"))
+    at = places(sheet, frames)
+    so_far = sheet.op("LessOrEqual", at, sheet.unsqueezed(at, [1]))
+    seen = sheet.op("Where", so_far, sheet.unsqueezed(sheet.op("Ceil", sums), [1]), zero)
+    return sheet.cast(sheet.reduced("Max", seen, [2], keep=False), "int64")
 
 
 def _where_places(sheet: Sheet, condition: Held, lengths: str) -> tuple[str, str]:
-    """The places of chosen frames (batch x new frames) in their order, and how many each sequence has."""
-    chosen = sheet.cast(_chosen(sheet, condition, lengths), "int64")
-    made = sheet.reduced("Sum", chosen, [1], keep=False)
-    frames = frames_of(sheet, condition)
-    rank = sheet.op("Mul", chosen, sheet.op("Sub", frames, places(sheet, frames)))  # the first one has the largest
-    found = sheet.node("TopK", [rank, sheet.reduced("Max", made, [0])], 2, axis=1)
-    return found[1], made
+    """The places of the frames taken (batch x new frames) in their order, and how many each sequence has.
+
+    A new frame comes from the place until which fewer frames were taken than stand before it.
+    """
+    until = _heights(sheet, condition, lengths)
+    made = sheet.reduced("Max", until, [1], keep=False)
+    new = sheet.unsqueezed(places(sheet, _longest(sheet, made)), [1])
+    before = sheet.op("LessOrEqual", sheet.unsqueezed(until, [1]), new)  # (batch x new frames x sequence)
+    return sheet.reduced("Sum", sheet.cast(before, "int64"), [2], keep=False), made
 
 
 def _where(sheet: Sheet, use: Use, ends: Lengths, axes: Sequence[Axis | None]) -> str:
@@ -218,9 +226,10 @@ def _scatter(sheet: Sheet, use: Use, ends: Lengths, axes: Sequence[Axis | None])
     assert axes[1] is not None
     if use.facts.get("new_sequence_axis_typeinfo"):
         raise NotAvailableError("a scatter whose new sequences are longer or shorter by a rule")
-    chosen = _chosen(sheet, condition, ends.lengths(axes[1]))
-    at = sheet.op("CumSum", sheet.cast(chosen, "int64"), sheet.number(1, "int64"))
-    found = _taken(sheet, x, sheet.op("Sub", at, sheet.number(1, "int64")))
+    until = _heights(sheet, condition, ends.lengths(axes[1]))
+    earlier = sheet.op("Pad", until, sheet.ints(0, 1, 0, -1))
+    chosen = sheet.op("Greater", until, earlier)
+    found = _taken(sheet, x, sheet.op("Sub", until, sheet.number(1, "int64")))
     real = sheet.unsqueezed(chosen, list(range(2, 2 + x.rank)))
     return sheet.op("Where", real, found, sheet.number(0, x.dtype))
 
@@ -242,7 +251,9 @@ def _delay(sheet: Sheet, use: Use, ends: Lengths, axes: Sequence[Axis | None]) -
     name = x.name
     if x.dims != use.dims:
         rows = sheet.op("Shape", x.name, start=0, end=2)
-        name = sheet.op("Expand", sheet.aligned(x, 2, len(use.dims)), sheet.op("Concat", rows, sheet.ints(*use.dims), axis=0))
+        name = sheet.op(
+            "Expand", sheet.aligned(x, 2, len(use.dims)), sheet.op("Concat", rows, sheet.ints(*use.dims), axis=0)
+        )
     more = expanded(sheet, initial, use.dims, batch, sheet.ints(abs(offset)))
     if offset > 0:
         whole = sheet.op("Concat", more, name, axis=1)
@@ -266,3 +277,6 @@ RULES: Final[dict[str, Any]] = {
     "_past_value": _delay, "_future_value": _delay,
 }  # fmt: skip
 """Operator -> what writes it in ONNX."""
+
+FRAME_BY_FRAME: Final = frozenset({"sequence_broadcast_as", "reconcile_dynamic_axes"})
+"""Those that may stand inside of a recurrence, where a frame is all there is."""

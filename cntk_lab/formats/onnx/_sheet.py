@@ -7,7 +7,7 @@ Must not know operators of ours. A value is a name with what is known of it: how
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cntk_lab.formats.onnx.records import Attribute, AttributeValue, Graph, Node, Tensor, Value
 from cntk_lab.formats.onnx.tensors import ELEMENT_OF, tensor_of
-from cntk_lab.tensor.shape import Shape
+from cntk_lab.tensor.shape import FREE, Shape
 
 IR_VERSIONS: Final = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10}
 """Version of ONNX's operators -> version of the file format that came with it (onnx's table of versions)."""
@@ -50,8 +50,7 @@ class Sheet:
         self.opset = opset
         self.outer = outer
         self.nodes: list[Node] = []
-        self.scope = outer.scope if outer is not None else ""
-        self.note: tuple[tuple[str, str], ...] = ()
+        self.scope: str = ""
         top = self
         while top.outer is not None:
             top = top.outer
@@ -98,16 +97,12 @@ class Sheet:
 
     # ---- nodes
 
-    def node(self, op: str, inputs: Iterable[str], outputs: int = 1, wish: str = "", **attributes: Any) -> list[str]:
+    def node(self, op: str, inputs: Iterable[str], outputs: int = 1, **attributes: Any) -> list[str]:
         """Write a node; the names of its outputs."""
         name = self.fresh(f"{self.scope}/{op}" if self.scope else op)
-        made = [self.fresh(wish or name if not i else f"{wish or name}.{i}") for i in range(outputs)] if wish else [
-            self.fresh(f"{name}.{i}") for i in range(outputs)
-        ]  # fmt: skip
+        made = [self.fresh(f"{name}.{i}") for i in range(outputs)]
         written = tuple(Attribute(key, _value(v)) for key, v in attributes.items() if v is not None)
-        self.nodes.append(
-            Node(op, tuple(inputs), tuple(made), name, attributes=written, metadata=self.note if self.opset >= 21 else ())
-        )
+        self.nodes.append(Node(op, tuple(inputs), tuple(made), name, attributes=written))
         return made
 
     def op(self, op: str, *inputs: str, **attributes: Any) -> str:
@@ -144,7 +139,19 @@ class Sheet:
         """The length of an axis, as a list of one whole number."""
         return self.op("Shape", name, start=axis, end=axis + 1)
 
+    def shape(self, *parts: str) -> str:
+        """Lists of whole numbers put together."""
+        return self.op("Concat", *parts, axis=0) if len(parts) > 1 else parts[0]
+
     # ---- values
+
+    def static(self, held: Held) -> list[str]:
+        """The static dimensions of a value as parts of a shape, read when the model runs where they are free."""
+        if not held.dims:
+            return []
+        if FREE in held.dims:
+            return [self.op("Shape", held.name, start=held.lead)]
+        return [self.ints(*held.dims)]
 
     def aligned(self, held: Held, lead: int, rank: int) -> str:
         """The value with that many dynamic and static axes, so that ONNX broadcasts it as CNTK does.
@@ -158,13 +165,22 @@ class Sheet:
 
     def graph(self, name: str, inputs: Sequence[Value] = (), outputs: Sequence[Value] = (), **more: Any) -> Graph:
         """What was written, as a record."""
-        tensors = tuple(self.initializers.values()) if self.outer is None else ()
+        tensors: tuple[Tensor, ...] = ()
+        if self.outer is None:
+            read = _names_read(self.nodes)
+            tensors = tuple(t for name, t in self.initializers.items() if name in read)
         return Graph(name, tuple(self.nodes), tensors, inputs=tuple(inputs), outputs=tuple(outputs), **more)
 
 
-def renamed(node: Node, old: str, new: str) -> Node:
-    """The node with one of its outputs under another name."""
-    return replace(node, outputs=tuple(new if o == old else o for o in node.outputs))
+def _names_read(nodes: Iterable[Node]) -> set[str]:
+    """Names that nodes read, those of their bodies too."""
+    found: set[str] = set()
+    for node in nodes:
+        found.update(node.inputs)
+        for attribute in node.attributes:
+            if isinstance(attribute.value, Graph):
+                found |= _names_read(attribute.value.nodes)
+    return found
 
 
 def _value(value: Any) -> AttributeValue:

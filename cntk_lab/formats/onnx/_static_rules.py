@@ -16,7 +16,7 @@ from cntk_lab.errors import NotAvailableError
 from cntk_lab.formats.onnx._sheet import Held, Sheet
 from cntk_lab.formats.onnx.tensors import ELEMENT_OF
 from cntk_lab.graph.opdef import OpDef, TensorType
-from cntk_lab.tensor.shape import FREE, Shape, size
+from cntk_lab.tensor.shape import FREE, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,13 @@ def identity(sheet: Sheet, use: Use) -> str:
     return sheet.op("Identity", use.operands[0].name)
 
 
+def unpack_batch(sheet: Sheet, use: Use) -> str:
+    """The samples of a minibatch as a static axis: the tensor stays as it is."""
+    if use.operands[0].lead > 1:
+        raise NotAvailableError("the batch axis of sequences as a static axis")
+    return identity(sheet, use)
+
+
 def cast(sheet: Sheet, use: Use) -> str:
     """Another element type."""
     return sheet.cast(use.operands[0].name, use.dtype)
@@ -144,17 +151,16 @@ def slices(sheet: Sheet, use: Use) -> str:
     """Parts along static axes; a negative stride goes backwards over the part."""
     (x,) = use.operands
     cuts = use.facts["cuts"]
-    starts, ends, axes, steps = [], [], [], []
+    rows = []
     farthest = np.iinfo(np.int64)
     for at, begin, end, step in cuts:
         if step > 0:
-            first, last = begin, end if end else farthest.max
+            first, last = begin, end or farthest.max
         else:
             first = end - 1 if end else -1
             last = begin - 1 if begin else farthest.min
-        starts.append(int(first)), ends.append(int(last)), axes.append(int(at) - x.rank), steps.append(int(step))
-    lists = [sheet.ints(*values) for values in (starts, ends, axes, steps)]
-    return sheet.op("Slice", x.name, *lists)
+        rows.append((int(first), int(last), int(at) - x.rank, int(step)))
+    return sheet.op("Slice", x.name, *(sheet.ints(*column) for column in zip(*rows, strict=True)))
 
 
 def splice(sheet: Sheet, use: Use) -> str:
@@ -271,19 +277,17 @@ def _outside(sheet: Sheet, x: Held, channels: bool) -> tuple[str, Callable[[str,
     return folded, back
 
 
-def _fitted(sheet: Sheet, name: str, x_dims: Shape, use: Use, *, fill: float, channels: int = 2) -> tuple[str, Any]:
+def _fitted(sheet: Sheet, name: str, use: Use) -> tuple[str, Any]:
     """The operand cut where padding is negative, and the padding that is left, as ONNX lists it."""
     lower, upper = use.facts["lower_pad"], use.facts["upper_pad"]
     if lower is None or upper is None:
         return name, None
-    rank = len(lower)
-    cuts = [(i + channels, max(0, -a), min(0, b)) for i, (a, b) in enumerate(zip(lower, upper, strict=True))]
+    cuts = [(i + 2, max(0, -a), min(0, b)) for i, (a, b) in enumerate(zip(lower, upper, strict=True))]
     cuts = [(axis, a, b) for axis, a, b in cuts if a or b]
     if cuts:
-        ends = [b if b else np.iinfo(np.int64).max for _, _, b in cuts]
+        ends = [b or np.iinfo(np.int64).max for _, _, b in cuts]
         lists = [[a for _, a, _ in cuts], ends, [axis for axis, _, _ in cuts]]
         name = sheet.op("Slice", name, *(sheet.ints(*map(int, v)) for v in lists))
-    del fill, x_dims, rank
     return name, (*(max(0, int(a)) for a in lower), *(max(0, int(b)) for b in upper))
 
 
@@ -291,9 +295,9 @@ def _auto(use: Use) -> dict[str, Any]:
     """Padding of free dimensions: known when the model runs."""
     same = set(use.facts["same"])
     if same == {True}:
-        if any(k % 2 == 0 for k in use.facts.get("kernel", use.facts.get("window"))) or set(use.facts["strides"]) != {1}:
+        kernel = use.facts["kernel"] if "kernel" in use.facts else use.facts["window"]
+        if any(k % 2 == 0 for k in kernel) or set(use.facts["strides"]) != {1}:
             raise NotAvailableError("padded windows of free dimensions with even sizes or strides")
-        kernel = use.facts.get("kernel", use.facts.get("window"))
         gaps = use.facts.get("dilation", (1,) * len(kernel))
         half = tuple((k - 1) * d // 2 for k, d in zip(kernel, gaps, strict=True))
         return {"pads": (*half, *half)}
@@ -310,7 +314,7 @@ def convolution(sheet: Sheet, use: Use) -> str:
         raise NotAvailableError("windows over channels")
     channels = bool(facts["channels"])
     name, back = _outside(sheet, x, channels)
-    name, pads = _fitted(sheet, name, x.dims, use, fill=0.0)
+    name, pads = _fitted(sheet, name, use)
     padding = _auto(use) if pads is None else {"pads": pads}
     kernels = weights.name
     wanted = (facts["outputs"], -1, *facts["kernel"])
@@ -364,11 +368,16 @@ def pooling(sheet: Sheet, use: Use) -> str:
     if x.rank > len(window) + 1:
         raise NotAvailableError("pooling with more than one axis in front of the pooled ones")
     largest = facts["pooling_type"] == 0
-    if min(window) < 0:  # the whole of free dimensions
-        name, back = _outside(sheet, x, channels)
-        return back(sheet.op("GlobalMaxPool" if largest else "GlobalAveragePool", name), use.dims)
     name, back = _outside(sheet, x, channels)
-    name, pads = _fitted(sheet, name, x.dims, use, fill=0.0)
+    if not channels and x.lead < 2:
+        samples = back
+
+        def back(y: str, dims: Shape) -> str:
+            return sheet.squeezed(samples(y, dims), [x.lead])
+
+    if min(window) < 0:  # the whole of free dimensions
+        return back(sheet.op("GlobalMaxPool" if largest else "GlobalAveragePool", name), use.dims)
+    name, pads = _fitted(sheet, name, use)
     padding = _auto(use) if pads is None else {"pads": pads}
     if largest and any(padding["pads"]):
         # ONNX allows no padding as large as the window: the smallest number stands around
@@ -378,13 +387,11 @@ def pooling(sheet: Sheet, use: Use) -> str:
         padding = {"pads": (0,) * (2 * rank)}
     if largest:
         found = sheet.op("MaxPool", name, kernel_shape=window, strides=strides, **padding)
-    elif facts["include_pad"] or not any(padding["pads"]):
-        found = sheet.op(
-            "AveragePool", name, kernel_shape=window, strides=strides, count_include_pad=int(facts["include_pad"]),
-            **padding,
-        )  # fmt: skip
     else:
-        found = sheet.op("AveragePool", name, kernel_shape=window, strides=strides, count_include_pad=0, **padding)
+        whole = int(facts["include_pad"])
+        found = sheet.op(
+            "AveragePool", name, kernel_shape=window, strides=strides, count_include_pad=whole, **padding
+        )  # fmt: skip
     return back(found, use.dims)
 
 
@@ -495,6 +502,26 @@ def random_tensor(sheet: Sheet, use: Use) -> str:
     return sheet.op(onnx, dtype=ELEMENT_OF[use.dtype], shape=tuple(use.dims), **given)
 
 
+def bernoulli(sheet: Sheet, use: Use) -> str:
+    """0 and 1, 1 as often as the mean says."""
+    drawn = _uniform(sheet, use)
+    return sheet.cast(sheet.op("Less", drawn, sheet.number(use.facts["mean"], use.dtype)), use.dtype)
+
+
+def gumbel(sheet: Sheet, use: Use) -> str:
+    """Loc - scale * log(-log(u)) of uniform u."""
+    drawn = sheet.op("Max", _uniform(sheet, use), sheet.number(float(np.finfo(use.dtype).tiny), use.dtype))
+    inner = sheet.op("Log", sheet.op("Neg", sheet.op("Log", drawn)))
+    scaled = sheet.op("Mul", sheet.number(use.facts["scale"], use.dtype), inner)
+    return sheet.op("Sub", sheet.number(use.facts["loc"], use.dtype), scaled)
+
+
+def _uniform(sheet: Sheet, use: Use) -> str:
+    if use.operands:
+        return sheet.op("RandomUniformLike", use.operands[0].name, dtype=ELEMENT_OF[use.dtype])
+    return sheet.op("RandomUniform", dtype=ELEMENT_OF[use.dtype], shape=tuple(use.dims))
+
+
 def crop(sheet: Sheet, use: Use) -> str:
     """The part of an image that lies under another one."""
     x = use.operands[0]
@@ -514,16 +541,19 @@ RULES: Final[dict[str, Rule]] = {
         ("reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "reduce_prod", "reduce_log_sum_exp", "reduce_l1",
          "reduce_l2", "reduce_sum_square"), reduction),
     **dict.fromkeys(("argmax", "argmin"), place_of),
-    **dict.fromkeys(("alias", "stop_gradient"), identity),
+    **dict.fromkeys(("alias", "stop_gradient", "to_batch"), identity),
     **dict.fromkeys(("reshape", "squeeze", "expand_dims", "flatten"), view),
     **dict.fromkeys(("transpose", "swapaxes"), transpose),
     **dict.fromkeys(("times", "times_transpose"), times),
     **dict.fromkeys(("depth_to_space", "space_to_depth"), blocks),
     **dict.fromkeys(("uniform", "uniform_like", "normal", "normal_like"), random_tensor),
+    **dict.fromkeys(("gumbel", "gumbel_like"), gumbel),
+    **dict.fromkeys(("bernoulli", "bernoulli_like"), bernoulli),
     **dict.fromkeys(("crop_manual", "_crop_automatic"), crop),
-    "param_relu": prelu, "cast": cast, "slice": slices, "splice": splice, "pad": pad, "convolution": convolution,
-    "convolution_transpose": convolution_transpose, "pooling": pooling, "roipooling": roi_pooling, "_gather": gather,
-    "one_hot": one_hot, "top_k": top_k, "eye_like": eye_like, "_batch_normalization": batch_normalization,
-    "local_response_normalization": local_response, "dropout": dropout,
+    "param_relu": prelu, "unpack_batch": unpack_batch, "cast": cast, "slice": slices, "splice": splice, "pad":
+    pad, "convolution": convolution, "convolution_transpose": convolution_transpose, "pooling": pooling,
+    "roipooling": roi_pooling, "_gather": gather, "one_hot": one_hot, "top_k": top_k, "eye_like": eye_like,
+    "_batch_normalization": batch_normalization, "local_response_normalization": local_response, "dropout":
+    dropout,
 }  # fmt: skip
 """Operator -> what writes it in ONNX; all others that have a formula are written by it."""

@@ -7,6 +7,7 @@ before anything is written.
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -92,8 +93,6 @@ class _Writer:
 
     def model(self) -> Model:
         """The records of the whole file."""
-        from cntk_lab import __version__  # the package's own text, read late: it imports everything
-
         roots = [walk.resolve(o) for o in self.function.outputs]
         if not roots:
             raise FormatError("a function without outputs is no model", fix="give a function that computes something")
@@ -111,7 +110,7 @@ class _Writer:
         facts = {"inputs": self.fed, "outputs": [_axes_of(o.type) for o in self.function.outputs]}
         graph = self.sheet.graph(self.function.name or "model", self.inputs, outputs)
         return Model(
-            IR_VERSIONS[self.sheet.opset], graph, (("", self.sheet.opset),), "CNTK Lab", __version__,
+            IR_VERSIONS[self.sheet.opset], graph, (("", self.sheet.opset),), "CNTK Lab", _version(),
             metadata=((AXES_KEY, json.dumps(facts)),),
         )  # fmt: skip
 
@@ -218,7 +217,7 @@ class _Writer:
         rule = _sequence_rules.RULES.get(op.name)
         found: Any = None
         if rule is not None:
-            if sheet.outer is not None:
+            if sheet.outer is not None and op.name not in _sequence_rules.FRAME_BY_FRAME:
                 raise NotAvailableError(f"{op.name} inside of a recurrence reads the whole sequence")
             found = rule(sheet, use, self, [_sequence_of(v.type) for v in node.inputs])
         elif op.name in _static_rules.RULES:
@@ -246,7 +245,13 @@ class _Writer:
         formulas = simplify(made if isinstance(made, tuple) else (made,))
         dtype = use.dtype
         cast = [h if h.dtype == dtype else replace(h, name=sheet.cast(h.name, dtype), dtype=dtype) for h in operands]
-        printer = Printer(sheet, {str(at): h for at, h in enumerate(cast)}, dtype)
+
+        def lengths() -> str:
+            if sheet.outer is not None:
+                raise NotAvailableError("a reduction over all frames inside of a recurrence")
+            return self.lengths(next(a for v in node.inputs if (a := _sequence_of(v.type)) is not None))
+
+        printer = Printer(sheet, {str(at): h for at, h in enumerate(cast)}, dtype, lengths)
         return [
             printer.value(formula, len(t.axes or ()), t.dims)
             for formula, t in zip(formulas, use.outputs, strict=True)
@@ -294,6 +299,13 @@ class _Writer:
     def _output_dims(self, type_: TensorType) -> tuple[Dimension, ...]:
         dims = self._dims(type_, "")
         return tuple(None if isinstance(d, str) and d.startswith("_") else d for d in dims)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("cntk-lab")
+    except importlib.metadata.PackageNotFoundError:  # run from its sources
+        return ""
 
 
 def _identity(source: str, name: str) -> Any:
@@ -446,7 +458,7 @@ def _axes_of(type_: TensorType) -> dict[str, Any]:
 
 
 def _scopes(roots: Sequence[Variable]) -> dict[int, str]:
-    """Node, or parameter -> the path of blocks around it; a parameter belongs to the innermost block of its first use."""
+    """Node, or parameter -> the path of blocks around it; of a parameter the innermost block that reads it."""
     found: dict[int, str] = {}
     stack: list[tuple[Sequence[Variable], str]] = [(roots, "")]
     while stack:
