@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     convert = commands.add_parser(
         "convert",
         help="write a model file in another format",
-        description="Reads a model and writes it in the format that the other name ends with; ONNX files are run beside "
+        description="Reads a model and writes it in the format that the other name ends with. ONNX is run beside "
         "the model before they are kept.",
     )
     convert.add_argument("model", metavar="MODEL", help="the file to read")

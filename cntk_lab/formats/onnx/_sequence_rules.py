@@ -16,6 +16,7 @@ from cntk_lab.axis import Axis
 from cntk_lab.errors import NotAvailableError
 from cntk_lab.formats.onnx._sheet import Held, Sheet
 from cntk_lab.formats.onnx._static_rules import Use
+from cntk_lab.tensor.shape import FREE, size
 
 _FARTHEST: Final = int(np.iinfo(np.int64).max)
 
@@ -226,12 +227,19 @@ def _scatter(sheet: Sheet, use: Use, ends: Lengths, axes: Sequence[Axis | None])
     assert axes[1] is not None
     if use.facts.get("new_sequence_axis_typeinfo"):
         raise NotAvailableError("a scatter whose new sequences are longer or shorter by a rule")
+    if FREE in x.dims:
+        raise NotAvailableError("a scatter of values with free dimensions")
     until = _heights(sheet, condition, ends.lengths(axes[1]))
     earlier = sheet.op("Pad", until, sheet.ints(0, 1, 0, -1))
-    chosen = sheet.op("Greater", until, earlier)
-    found = _taken(sheet, x, sheet.op("Sub", until, sheet.number(1, "int64")))
-    real = sheet.unsqueezed(chosen, list(range(2, 2 + x.rank)))
-    return sheet.op("Where", real, found, sheet.number(0, x.dtype))
+    at = places(sheet, frames_of(sheet, x))
+    begun = sheet.op("LessOrEqual", sheet.unsqueezed(earlier, [2]), at)
+    belongs = sheet.op("And", begun, sheet.op("Less", at, sheet.unsqueezed(until, [2])))
+    # (batch x frames x frames scattered) times (batch x frames scattered x elements): what meets in a frame adds up
+    taken = sheet.op("Less", at, sheet.reduced("Max", until, [1]))
+    flat = sheet.reshaped(x.name, [0, 0, size(x.dims)])
+    clean = sheet.op("Where", sheet.unsqueezed(taken, [2]), flat, sheet.number(0, x.dtype))
+    found = sheet.op("MatMul", sheet.cast(belongs, x.dtype), clean)
+    return found if x.rank == 1 else sheet.reshaped(found, [0, 0, *x.dims])
 
 
 def expanded(sheet: Sheet, initial: Held, dims: Sequence[int], *rows: str) -> str:
