@@ -1,63 +1,8 @@
 // What the composer's view knows without a document: the palette's search, neighbours in a list, keys and what they do.
 import { short, type Graph } from './graph';
+import type { PaletteEntry, Cost, Problem } from '../protocol/state';
 
-export interface PaletteEntry {
-  path: string;
-  name: string;
-  category: string;
-  /** What sort of thing it is: its colour and its sign. */
-  group: string;
-  summary: string;
-}
-
-/** A network to begin with. */
-export interface Template {
-  name: string;
-  title: string;
-  summary: string;
-}
-
-/** What a node, or the whole network, costs for one sample. */
-export interface Cost {
-  parameters: number;
-  operations: number;
-  bytes: number;
-}
-
-export interface Problem {
-  message: string;
-  node: string;
-  edge: string[];
-  fix: string;
-  /** What would repair it by taking something away. */
-  removal: string;
-  start: number;
-  end: number;
-}
-
-export interface FormField {
-  name: string;
-  /** Code; '' where the default holds. */
-  value: string;
-  /** The value as it is shown and can be written. */
-  words: string;
-  default: string;
-  otherwise: string;
-  required: boolean;
-  kind: 'shape' | 'number' | 'integer' | 'flag' | 'choice' | 'text' | 'code';
-  choices: [string, string][];
-  unit: string;
-  help: string;
-}
-
-export interface Form {
-  node: string;
-  title: string;
-  name: string;
-  summary: string;
-  variable: string;
-  fields: FormField[];
-}
+export type { PaletteEntry, Template, Cost, Problem, FormField, Form } from '../protocol/state';
 
 /** The entries that a search finds: beginnings of names first, then names, then summaries. */
 export function searchPalette(entries: readonly PaletteEntry[], text: string): PaletteEntry[] {

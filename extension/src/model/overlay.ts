@@ -1,12 +1,8 @@
 // Values painted on nodes: a number per node, put together for closed blocks, and where it lies between the extremes. No DOM.
 import type { Graph } from './graph';
+import type { Overlay } from '../protocol/state';
 
-export interface Overlay {
-  unit: string;
-  together: 'sum' | 'mean' | 'max' | 'min';
-  /** uid -> number; null: not finite. */
-  values: Record<string, number | null>;
-}
+export type { Overlay } from '../protocol/state';
 
 export interface Painted {
   /** uid of a shown node -> its number; null: something in it is not finite. */

@@ -1,16 +1,9 @@
 // The bar that follows a fed sample through the nodes and through time.
 import type { Feed } from '../protocol/messages';
 import { button, html } from './dom';
+import type { Fed } from '../protocol/state';
 
-/** Where a fed sample is. */
-export interface Fed {
-  at: string;
-  number: number;
-  count: number;
-  frame: number;
-  frames: number;
-  random: boolean;
-}
+export type { Fed } from '../protocol/state';
 
 type Go = (what: Feed['what'], nodes: number, frames: number) => Promise<string>;
 

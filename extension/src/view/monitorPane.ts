@@ -6,38 +6,9 @@ import { Chart, type ChartHost, type Curve, type Marks } from './chart';
 import { button, html } from './dom';
 import { MONITOR_STYLE } from './monitorStyle';
 import { STYLE } from './theme';
+import type { RunState, Details } from '../protocol/state';
 
-/** What the kernel tells of a run, beside its curves. */
-export interface RunState {
-  number: number;
-  name: string;
-  parent: string;
-  forkedAt: number;
-  hasMetric: boolean;
-  steered: boolean;
-  /** The kernel's methods are for this run. */
-  main: boolean;
-  status: 'ready' | 'running' | 'paused' | 'stopped' | 'finished' | 'failed' | 'read';
-  step: number;
-  epoch: number;
-  progress: number | null;
-  remaining: number | null;
-  seconds: number;
-  speed: number | null;
-  memory: number | null;
-  learningRate: number | null;
-  momentum: number | null;
-}
-
-/** What changes seldom. */
-export interface Details {
-  /** [step, loss, metric] */
-  validation: [number, number | null, number | null][];
-  /** [step, kind, value] */
-  changes: [number, string, number][];
-  /** [step, kind, words, node] */
-  findings: [number, string, string, string][];
-}
+export type { RunState, Details } from '../protocol/state';
 
 const NONE: Details = { validation: [], changes: [], findings: [] };
 

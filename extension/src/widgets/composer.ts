@@ -1,27 +1,11 @@
 // anywidget entry: the composer.
 import type { AnyModel, RenderProps } from '@anywidget/types';
-import type { Cost, Form, PaletteEntry, Problem, Template } from '../model/compose';
 import { sharedEngine } from '../model/engine';
 import { Channel, type Wire } from '../protocol/channel';
 import { ComposePane, type ComposeState } from '../view/composePane';
+import type { ComposerState } from '../protocol/state';
 
-interface State {
-  graph: unknown;
-  source: string;
-  wrong: Problem[];
-  told: string;
-  form_shown: Partial<Form>;
-  spans: Record<string, number[]>;
-  history: string[];
-  palette: PaletteEntry[];
-  templates: Template[];
-  costs: Record<string, Cost>;
-  total: Partial<Cost>;
-  unused: string[];
-  selected: string;
-}
-
-function stateOf(model: AnyModel<State>): ComposeState {
+function stateOf(model: AnyModel<ComposerState>): ComposeState {
   return {
     graph: model.get('graph'), source: model.get('source'), wrong: model.get('wrong'), told: model.get('told'),
     form: model.get('form_shown'), spans: model.get('spans'), history: model.get('history'),
@@ -29,7 +13,7 @@ function stateOf(model: AnyModel<State>): ComposeState {
   };
 }
 
-async function render({ model, el }: RenderProps<State>): Promise<() => void> {
+async function render({ model, el }: RenderProps<ComposerState>): Promise<() => void> {
   const channel = new Channel(model as unknown as Wire);
   const pane = new ComposePane(
     {

@@ -1,27 +1,16 @@
 // anywidget entry: the live graph view.
 import type { AnyModel, RenderProps } from '@anywidget/types';
 import { sharedEngine } from '../model/engine';
-import type { Overlay } from '../model/overlay';
 import { Channel, type Wire } from '../protocol/channel';
-import type { Fed } from '../view/feedBar';
 import { GraphPane } from '../view/graphPane';
+import type { GraphViewState } from '../protocol/state';
 
-interface State {
-  graph: unknown;
-  overlays: Record<string, Overlay>;
-  opened: string[];
-  selected: string;
-  live: boolean;
-  fed: Partial<Fed>;
-  feeds: boolean;
-}
-
-function write<K extends keyof State>(model: AnyModel<State>, key: K, value: State[K]): void {
+function write<K extends keyof GraphViewState>(model: AnyModel<GraphViewState>, key: K, value: GraphViewState[K]): void {
   model.set(key, value);
   model.save_changes();
 }
 
-async function render({ model, el }: RenderProps<State>): Promise<() => void> {
+async function render({ model, el }: RenderProps<GraphViewState>): Promise<() => void> {
   const channel = new Channel(model as unknown as Wire);
   const pane = new GraphPane(
     {

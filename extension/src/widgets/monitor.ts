@@ -2,14 +2,10 @@
 import type { AnyModel, RenderProps } from '@anywidget/types';
 import { Channel, type Wire } from '../protocol/channel';
 import type { Curve, Reply } from '../protocol/messages';
-import { type Details, MonitorPane, type RunState, type Settings } from '../view/monitorPane';
+import { MonitorPane, type Settings } from '../view/monitorPane';
+import type { MonitorState } from '../protocol/state';
 
-interface State {
-  runs: RunState[];
-  details: Record<string, Details>;
-  notice: string;
-  _bundle: string | { model_id: string };
-}
+type State = MonitorState & { _bundle: string | { model_id: string } };
 
 /** Settings of the view that was shown last, by kernel and first run: when a run ends its output is drawn anew. */
 const kept = new Map<string, Settings>();

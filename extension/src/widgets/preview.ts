@@ -1,17 +1,10 @@
 // anywidget entry: the reader preview.
 import type { RenderProps } from '@anywidget/types';
-import type { Content, Match, Measured, Traced } from '../model/preview';
 import { Channel, type Wire } from '../protocol/channel';
 import { PreviewPane } from '../view/previewPane';
+import type { PreviewState } from '../protocol/state';
 
-interface State {
-  content: Content;
-  traced: Partial<Traced>;
-  measured: Partial<Measured>;
-  matched: Match[];
-}
-
-async function render({ model, el }: RenderProps<State>): Promise<() => void> {
+async function render({ model, el }: RenderProps<PreviewState>): Promise<() => void> {
   const channel = new Channel(model as unknown as Wire);
   const pane = new PreviewPane({
     browse: async (to, number) => {
