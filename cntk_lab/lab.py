@@ -118,6 +118,7 @@ def train(
     tensorboard: str | os.PathLike[str] | None = None,
     changes: Sequence[Change] = (),
     doctor: bool = True,
+    labels: str | None = None,
 ) -> TrainingMonitor:
     """Training that goes on by itself while the notebook stays free: returns at once.
 
@@ -126,12 +127,15 @@ def train(
 
     Args:
         what: a Trainer; or a criterion: loss, (loss, metric) or a function with these outputs.
-        data: {input or its name: array or list of sequences}; a tuple of these in the order of the inputs; a source of
-            minibatches (with ``streams``); a list of minibatches; or a function that gives an iterator of them.
+        data: {input or its name: array or list of sequences}; a tuple of these in the order of the inputs; one array,
+            if there is one input; a table whose columns are called as the inputs; a source of minibatches; a list of
+            minibatches; or a function that gives an iterator of them. Rows of pandas belong together by position,
+            whatever their index says.
         learner: one or several, for a criterion.
         model: the network, for a criterion; what ``trainer.model`` gives.
-        streams: {input: stream}, for a source.
-        validation: data as above, looked at after each sweep.
+        streams: {input: stream}, for a source whose streams are called otherwise than the inputs.
+        validation: data as above, looked at after each sweep; or the part of the arrays that is held out for it, as
+            0.2: random samples (by the seed), the last ones with ``shuffle=False``.
         minibatch_size: samples or sequences in a minibatch.
         max_epochs: sweeps over the data; 1 if there is no limit at all.
         max_samples: samples in all.
@@ -143,6 +147,7 @@ def train(
         tensorboard: folder for TensorBoard's events of the run, written while it grows.
         changes: of an earlier run (``history.changes``), to be made again at the same steps.
         doctor: whether to look for what is wrong, in one part in 1000 of the time.
+        labels: "auto": class numbers (0, 1, 2, ...) given for an input that is a vector become one-hot vectors.
 
     Returns:
         A ``TrainingMonitor``: ``pause``, ``resume``, ``step``, ``stop``, ``set_learning_rate``, ``rewind``, ``fork``
@@ -171,7 +176,7 @@ def train(
     run = run_of(
         what, data, learner, model=model, streams=streams, validation=validation, minibatch_size=minibatch_size,
         max_epochs=max_epochs, max_samples=max_samples, max_steps=max_steps, shuffle=shuffle, seed=seed, name=name,
-        file=file, changes=changes, doctor=doctor,
+        file=file, changes=changes, doctor=doctor, labels=labels,
     )  # fmt: skip
     monitor = TrainingMonitor(run)
     if tensorboard is not None:

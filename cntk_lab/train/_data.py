@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from cntk_lab.errors import AttributeValueError, DataError, SignatureError
 from cntk_lab.graph.variable import Variable
 from cntk_lab.io import FULL_DATA_SWEEP, INFINITELY_REPEAT, MinibatchSourceFromData, UserMinibatchSource
+from cntk_lab.tensor.given import by_position
 
 Streams: TypeAlias = Mapping[Any, Any]
 """{input: stream of a source, or its name}."""
@@ -74,6 +75,7 @@ def source_of(data: Sequence[Any], criterion: Any, endless: bool) -> MinibatchSo
             f"arrays, in the order of the arguments of the criterion function. You passed {len(data)} value(s)",
             fix="give one for each of: " + ", ".join(a.name or a.uid for a in arguments),
         )
+    data = [by_position(d) for d in data]
     lengths = [length_of(d) for d in data]
     if len(set(lengths)) > 1:
         raise SignatureError(

@@ -7,27 +7,14 @@ minibatches again, which is what rewinding and replaying a run stand on. Knows i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-
-from cntk_lab.errors import AttributeValueError, DataError, TrainingError
+from cntk_lab.errors import AttributeValueError, TrainingError
 from cntk_lab.graph.variable import Variable
-from cntk_lab.tensor.sparse import Csr, is_csr, is_sparse_matrix
-from cntk_lab.train._data import is_infinite, length_of, next_minibatch
+from cntk_lab.tensor.given import is_table, is_whole
+from cntk_lab.train._arrays import Arrays, Fed, Place, arrays_of
+from cntk_lab.train._data import is_infinite, next_minibatch
 from cntk_lab.train._step import ends_sweep
-
-Place = dict[str, Any]
-"""Where a feed stands: plain numbers, texts and dictionaries of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fed:
-    """One minibatch: {input: data}, and whether it ends a sweep over the data."""
-
-    arguments: Any
-    ends_sweep: bool
 
 
 class Feed(Protocol):
@@ -48,89 +35,6 @@ class Feed(Protocol):
 
     def position(self) -> tuple[int, float | None]:
         """Sweeps done, and how much of the present one is (0 to 1; None if that is not known)."""
-
-
-class Arrays:
-    """Minibatches from arrays in memory, in a new order in each sweep, which depends on seed and sweep only.
-
-    Args:
-        data: {input: array (samples x shape) or list with an array (frames x shape) for each sequence}.
-        shuffle: whether the order changes; else that of the data.
-        seed: of the orders.
-
-    Raises:
-        DataError: if there are no data, or different numbers of samples.
-
-    Example:
-        >>> feed = Arrays({"x": np.arange(5)}, shuffle=False)
-        >>> [feed.next(3).arguments["x"].tolist() for _ in range(2)]
-        [[0, 1, 2], [3, 4]]
-    """
-
-    def __init__(self, data: Mapping[Any, Any], shuffle: bool = True, seed: int = 0) -> None:
-        counts = {getattr(key, "name", "") or str(key): length_of(values) for key, values in data.items()}
-        if not counts or len(set(counts.values())) > 1 or not min(counts.values()):
-            told = ", ".join(f"{name}: {count}" for name, count in counts.items()) or "nothing"
-            raise DataError(
-                f"the data must have as many samples or sequences for each input; there are {told}",
-                fix="give {input: array} with equal first dimensions",
-            )
-        for name, values in zip(counts, data.values(), strict=True):
-            _check_sparse(name, values)
-        self._data = {key: v if hasattr(v, "shape") else list(v) for key, v in data.items()}
-        self._count = next(iter(counts.values()))
-        self._shuffle, self._seed = shuffle, seed
-        self._sweep = self._at = 0
-        self._order = self._order_of(0)
-
-    def _order_of(self, sweep: int) -> Any:
-        return np.random.default_rng((self._seed, sweep)).permutation(self._count) if self._shuffle else None
-
-    returns = True
-
-    def next(self, size: int) -> Fed:
-        """The next samples; the last minibatch of a sweep may be smaller."""
-        end = min(self._at + size, self._count)
-        picked: Any = slice(self._at, end) if self._order is None else self._order[self._at : end]
-        arguments = {
-            key: values[picked] if hasattr(values, "shape") else _some(values, picked)
-            for key, values in self._data.items()
-        }
-        self._at = end
-        ends = end == self._count
-        if ends:
-            self._sweep, self._at = self._sweep + 1, 0
-            self._order = self._order_of(self._sweep)
-        return Fed(arguments, ends)
-
-    def place(self) -> Place:
-        """The sweep and the place in it."""
-        return {"sweep": self._sweep, "at": self._at}
-
-    def restore(self, place: Place) -> None:
-        """Go to a place."""
-        self._sweep, self._at = int(place["sweep"]), int(place["at"])
-        self._order = self._order_of(self._sweep)
-
-    def position(self) -> tuple[int, float]:
-        """Sweeps done, and the part of the present one."""
-        return self._sweep, self._at / self._count
-
-
-def _check_sparse(name: str, values: Any) -> None:
-    """Look at a sparse matrix before rows of it are taken, which trusts what it says.
-
-    Raises:
-        DataError: if it points elsewhere, or is of a format whose rows cannot be taken.
-    """
-    if is_csr(values):
-        Csr.checked(values, name)
-    elif is_sparse_matrix(values):
-        raise DataError(f"data for '{name}' are a {type(values).__name__}", fix="convert them with .tocsr()")
-
-
-def _some(values: Sequence[Any], picked: Any) -> list[Any]:
-    return list(values[picked]) if isinstance(picked, slice) else [values[i] for i in picked]
 
 
 class Source:
@@ -251,38 +155,34 @@ def _first(iterator: Iterator[Any]) -> Iterator[Any]:
 
 
 def feed_of(
-    data: Any, arguments: Sequence[Variable], streams: Mapping[Any, Any] | None, shuffle: bool, seed: int
+    data: Any,
+    arguments: Sequence[Variable],
+    streams: Mapping[Any, Any] | None,
+    shuffle: bool,
+    seed: int,
+    labels: str | None = None,
 ) -> Feed:
     """The user's data as a feed.
 
     Args:
-        data: {input: array or list of sequences}; a tuple of these in the order of the arguments; a source of
-            minibatches (with ``streams``); a list of minibatches; or a function that gives an iterator of them.
+        data: {input or its name: array or list of sequences}; a tuple of these in the order of the arguments; one
+            array, if there is one argument; a table whose columns are called as the inputs; a source of minibatches;
+            a list of minibatches; or a function that gives an iterator of them.
         arguments: inputs of the criterion, for tuples and names.
-        streams: {input: stream}, for a source.
+        streams: {input: stream}, for a source whose streams are called otherwise than the inputs.
         shuffle: whether arrays are shuffled.
         seed: of the orders of arrays.
+        labels: "auto" if class numbers become one-hot vectors.
 
     Raises:
         AttributeValueError: if the data are nothing of this, or do not belong to the inputs.
+        DataError: if arrays have different numbers of samples, or are class numbers where vectors are wanted.
     """
     if hasattr(data, "next_minibatch"):
-        if not streams:
-            raise AttributeValueError(
-                "a source of minibatches needs to know which stream belongs to which input",
-                fix="give streams={x: source.streams.features, ...}",
-            )
-        return Source(data, streams)
-    if isinstance(data, Mapping):
-        return Arrays({_input(key, arguments): values for key, values in data.items()}, shuffle, seed)
-    if isinstance(data, tuple):
-        if len(data) != len(arguments):
-            names = ", ".join(a.name or a.uid for a in arguments)
-            raise AttributeValueError(
-                f"the data have {len(data)} parts, the criterion has {len(arguments)} inputs: {names}",
-                fix="give one array or list for each input, or a dictionary {input: data}",
-            )
-        return Arrays(dict(zip(arguments, data, strict=True)), shuffle, seed)
+        return Source(data, streams or _by_name(data, arguments))
+    named = _named(data, arguments)
+    if named is not None:
+        return Arrays(arrays_of(named, labels), shuffle, seed)
     if callable(data):
         return Minibatches(lambda: iter(data()))
     if isinstance(data, Iterable) and not isinstance(data, (str, bytes, Iterator)):
@@ -292,6 +192,44 @@ def feed_of(
         f"data of type {type(data).__name__} give no minibatches",
         fix="give {input: array}, (array, array), a source, a list of minibatches, or a function that iterates",
     )
+
+
+def _named(data: Any, arguments: Sequence[Variable]) -> dict[Any, Any] | None:
+    """Arrays by input; None if the data are no arrays."""
+    if isinstance(data, Mapping):
+        return {_input(key, arguments): values for key, values in data.items()}
+    if is_table(data) and arguments and {a.name for a in arguments} <= set(map(str, data.columns)):
+        return {a: data[a.name] for a in arguments}
+    if is_whole(data):
+        data = (data,)
+    if not isinstance(data, tuple):
+        return None
+    if len(data) != len(arguments):
+        names = ", ".join(a.name or a.uid for a in arguments)
+        raise AttributeValueError(
+            f"the data have {len(data)} part{'s' * (len(data) != 1)}, the criterion has {len(arguments)} "
+            f"input{'s' * (len(arguments) != 1)}: {names}",
+            fix="give one array or list for each input, or a dictionary {input: data}",
+        )
+    return dict(zip(arguments, data, strict=True))
+
+
+def _by_name(source: Any, arguments: Sequence[Variable]) -> dict[Variable, str]:
+    """The streams of a source that are called as the inputs.
+
+    Raises:
+        AttributeValueError: if an input has no such stream.
+    """
+    infos = source.stream_infos() if hasattr(source, "stream_infos") else ()
+    known = [str(getattr(info, "m_name", info)) for info in infos]
+    missing = [a.name or a.uid for a in arguments if a.name not in known]
+    if missing:
+        raise AttributeValueError(
+            f"which stream of the source belongs to input {', '.join(map(repr, missing))} is not said; its streams are "
+            f"{', '.join(map(repr, known)) or 'not known'}",
+            fix="give streams={x: source.streams.features, ...}, or inputs the names of their streams",
+        )
+    return {a: a.name for a in arguments}
 
 
 def _input(key: Any, arguments: Sequence[Variable]) -> Any:

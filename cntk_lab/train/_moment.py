@@ -22,7 +22,8 @@ from cntk_lab.graph.opdef import Trait
 from cntk_lab.graph.variable import Variable
 from cntk_lab.learners._schedules import TrainingParameterSchedule
 from cntk_lab.tensor.arrays import to_host
-from cntk_lab.train._feed import Feed, Place
+from cntk_lab.train._arrays import Place
+from cntk_lab.train._feed import Feed
 from cntk_lab.train.trainer import Trainer
 
 MOST: Final = 16

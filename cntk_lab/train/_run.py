@@ -23,8 +23,9 @@ from typing import Any, Final
 from cntk_lab.errors import AttributeValueError, TrainingError
 from cntk_lab.events import BUS, RunChanged
 from cntk_lab.train import _doctor
+from cntk_lab.train._arrays import Fed
 from cntk_lab.train._control import Change, Control, Kind, make, running
-from cntk_lab.train._feed import Fed, Feed
+from cntk_lab.train._feed import Feed
 from cntk_lab.train._history import Finding, History, Load, cut_line, line_of
 from cntk_lab.train._journal import Journal, memory_in_use
 from cntk_lab.train._moment import Moment, Shelf, changing, put_back, take, undisturbed
@@ -66,7 +67,7 @@ class Run:
     Example:
         >>> import cntk_lab as C, numpy as np
         >>> from cntk_lab.learners import sgd
-        >>> from cntk_lab.train._feed import Arrays
+        >>> from cntk_lab.train._arrays import Arrays
         >>> x, w = C.input_variable(1), C.parameter((1,), init=1.0)
         >>> trainer = Trainer(None, (x * w - 3) * (x * w - 3), sgd([w], 0.25))
         >>> run = Run(trainer, Arrays({x: np.ones((4, 1), np.float32)}), minibatch_size=2, max_epochs=3, doctor=False)

@@ -12,7 +12,7 @@ from cntk_lab.errors import DataError, LabError
 from cntk_lab.io import MinibatchSource, MinibatchSourceFromData, StreamInformation, UserDeserializer
 from cntk_lab.io._pages_memory import of_arrays
 from cntk_lab.tensor.sparse import Csr
-from cntk_lab.train._feed import Arrays
+from cntk_lab.train._arrays import Arrays
 
 GOOD = csr_matrix(np.eye(3, 5, dtype=np.float32))
 VALUES, COLUMNS, STARTS = [1, 1, 1], [0, 1, 2], [0, 1, 2, 3]

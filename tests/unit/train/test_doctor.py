@@ -11,8 +11,8 @@ from cntk_lab.events import BUS, RunChanged
 from cntk_lab.graph.variable import Parameter
 from cntk_lab.layers import Dense, Sequential
 from cntk_lab.train import Trainer, _run
+from cntk_lab.train._arrays import Arrays
 from cntk_lab.train._doctor import Doctor
-from cntk_lab.train._feed import Arrays
 from cntk_lab.train._history import History
 from cntk_lab.train._run import Run
 

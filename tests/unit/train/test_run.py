@@ -14,8 +14,9 @@ from cntk_lab.errors import AttributeValueError, DataError, FormatError, Trainin
 from cntk_lab.events import BUS, RunChanged
 from cntk_lab.layers import BatchNormalization, Dense, Dropout, Sequential
 from cntk_lab.train import Trainer, _run
+from cntk_lab.train._arrays import Arrays
 from cntk_lab.train._control import Change
-from cntk_lab.train._feed import Arrays, Minibatches, feed_of
+from cntk_lab.train._feed import Minibatches, feed_of
 from cntk_lab.train._history import History, read
 from cntk_lab.train._run import Run
 
@@ -331,7 +332,7 @@ def test_the_users_data_become_a_feed() -> None:
         assert feed.next(1).arguments is minibatches[1]
     with pytest.raises(AttributeValueError, match="the criterion has no input 'z'"):
         feed_of({"z": X}, arguments, None, shuffle=True, seed=0)
-    with pytest.raises(AttributeValueError, match="the data have 1 parts, the criterion has 2 inputs: x, y"):
+    with pytest.raises(AttributeValueError, match="the data have 1 part, the criterion has 2 inputs: x, y"):
         feed_of((X,), arguments, None, shuffle=True, seed=0)
     with pytest.raises(AttributeValueError, match="data of type int give no minibatches"):
         feed_of(3, arguments, None, shuffle=True, seed=0)
