@@ -14,7 +14,6 @@ import math
 import os
 import threading
 import time
-import weakref
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,13 +23,14 @@ from cntk_lab.errors import AttributeValueError, TrainingError
 from cntk_lab.events import BUS, RunChanged
 from cntk_lab.train import _doctor
 from cntk_lab.train._arrays import Fed
-from cntk_lab.train._control import Change, Control, Kind, make, running
+from cntk_lab.train._control import Change, Control, make, running
 from cntk_lab.train._feed import Feed
-from cntk_lab.train._history import Finding, History, Load, cut_line, line_of
-from cntk_lab.train._journal import Journal, memory_in_use
-from cntk_lab.train._moment import Moment, Shelf, changing, put_back, take, undisturbed
+from cntk_lab.train._history import Finding, History
+from cntk_lab.train._moment import undisturbed
 from cntk_lab.train._probe import Probe, tell_not_finite
 from cntk_lab.train._rate_finder import RateSearch, find_rate
+from cntk_lab.train._record import Record
+from cntk_lab.train._states import States
 from cntk_lab.train._validate import Validator
 from cntk_lab.train.trainer import Trainer
 
@@ -40,8 +40,6 @@ KEEP_SHARE: Final = 1000
 """Moments and the doctor's visits may take one part in this of the time."""
 
 _numbers = itertools.count(1)
-_at_work: weakref.WeakValueDictionary[int, Run] = weakref.WeakValueDictionary()
-"""The run that a trainer's parameters belong to at present, by the trainer's number."""
 
 
 class Run:
@@ -99,22 +97,17 @@ class Run:
         self.number = next(_numbers)
         self.trainer, self.feed, self.minibatch_size = trainer, feed, minibatch_size
         self.max_epochs, self.max_samples, self.max_steps = max_epochs, max_samples, max_steps
-        self.history = History(name or f"run {self.number}", trainer.evaluation_function is not None)
+        history = History(name or f"run {self.number}", trainer.evaluation_function is not None)
+        self._record = Record(history, file)
         self.error: BaseException | None = None
         self._status, self._control = "ready", Control(self._idle)
         self._planned, self._validator = list(changes), Validator(trainer, validation)
         self._doctor, self._probe = _doctor.Doctor(trainer) if doctor else None, Probe(trainer)
-        self._variables = changing(trainer)
-        self._memory, self._shelf = memory, Shelf(memory)
-        self._journal = Journal(file)
+        self._states = States(trainer, feed, minibatch_size, self._record, memory)
         self._thread: threading.Thread | None = None
         self._lock = threading.RLock()
-        self._samples, self._seconds, self._costs = 0, 0.0, 0.0
-        self._kept_at = 0.0
-        self._last_load = (0, 0.0)
-        self._left: Moment | None = None
+        self._costs = 0.0
         self._told = ("", 0)
-        self._rate = math.nan
 
     # --- what there is to see
 
@@ -122,6 +115,11 @@ class Run:
     def status(self) -> str:
         """``ready``, ``running``, ``paused``, ``stopped``, ``finished`` or ``failed``."""
         return self._status
+
+    @property
+    def history(self) -> History:
+        """All numbers of the run."""
+        return self._record.history
 
     @property
     def name(self) -> str:
@@ -136,7 +134,7 @@ class Run:
     @property
     def checkpoints(self) -> list[int]:
         """Steps whose state is kept; every other step can be reached from the one before it."""
-        return self._shelf.steps
+        return self._states.steps
 
     @property
     def progress(self) -> float | None:
@@ -145,7 +143,7 @@ class Run:
         if self.max_steps:
             shares.append(self.step / self.max_steps)
         if self.max_samples:
-            shares.append(self._samples / self.max_samples)
+            shares.append(self._record.samples / self.max_samples)
         if self.max_epochs:
             sweeps, part = self.feed.position()
             if part is not None or sweeps >= self.max_epochs:
@@ -156,7 +154,7 @@ class Run:
     def remaining(self) -> float | None:
         """Seconds left at the present speed; None if that is not known."""
         done = self.progress
-        return self._seconds * (1 - done) / done if done and self.step else None
+        return self._record.seconds * (1 - done) / done if done and self.step else None
 
     @property
     def epoch(self) -> int:
@@ -182,7 +180,7 @@ class Run:
                 if not paused:
                     self._control.resume()
                 return self
-            self._take_trainer()
+            self._states.take_trainer(self)
             self.error = None
             self._control.begin(paused=paused)
             self._status = "running"
@@ -269,7 +267,7 @@ class Run:
             Its step.
         """
         with self._held(then_on=True):
-            self._shelf.add(self._moment(), asked=True)
+            self._states.keep(asked=True)
             return self.step
 
     def rewind(self, step: int) -> None:
@@ -283,19 +281,13 @@ class Run:
             TrainingError: if the data cannot be given again.
         """
         with self._held():
-            if not 0 <= step <= self.step or step < self._shelf.first().step:
-                raise AttributeValueError(
-                    f"{self.name} has no step {step}", fix=f"give a step from {self._shelf.first().step} to {self.step}"
-                )
-            self._take_trainer()
-            self._go_back(step)
-            self.history.cut(step)
-            self._shelf.cut(step)
-            self._left = None
-            self._journal.cut(self.history, cut_line(step))
-            self._journal.flush(self.history)
+            self._states.check(step, self.name)
+            self._states.take_trainer(self)
+            self._states.go_back(step)
+            self._states.cut(step)
+            self._record.cut(step)
             if not self.alive:
-                self._left = self._moment()
+                self._states.leave()
             self._tell("paused")
 
     def fork(self, step: int | None = None, name: str = "") -> Run:
@@ -312,24 +304,21 @@ class Run:
         """
         at = self.step if step is None else step
         with self._held():
-            if not self._shelf.first().step <= at <= self.step:
-                raise AttributeValueError(f"{self.name} has no step {at}", fix=f"give a step up to {self.step}")
-            self._take_trainer()
-            here = self._moment()
-            self._go_back(at)
+            self._states.check(at, self.name)
+            self._states.take_trainer(self)
+            here = self._states.now()
+            self._states.go_back(at)
             made = Run(
                 self.trainer, self.feed, minibatch_size=self.minibatch_size, max_epochs=self.max_epochs,
                 max_samples=self.max_samples, max_steps=self.max_steps, validation=self._validator.minibatches,
-                doctor=self._doctor is not None, memory=self._memory,
+                doctor=self._doctor is not None, memory=self._states.memory,
             )  # fmt: skip
-            made.history = self.history.copy(at)
-            made.history.name, made.history.parent, made.history.forked_at = name or f"{self.name}+", self.name, at
-            made._left = self._moment(at)
+            history = made._record.history = self.history.copy(at)
+            history.name, history.parent, history.forked_at = name or f"{self.name}+", self.name, at
             made._status = "paused"
-            made._shelf.add(made._left)
-            made._count_from(at)
-            self._return_to(here)
-            self._left = here
+            made._states.begin_at(self._states.now(at))
+            self._states.return_to(here)
+            self._states.leave(here)
         self.stop()
         if self._thread is not None:
             self._thread.join()
@@ -353,8 +342,8 @@ class Run:
         if not self.feed.returns:
             raise TrainingError("the data cannot be given again after a search", fix="train on arrays or a list")
         with self._held(then_on=True):
-            self._take_trainer()
-            return find_rate(self.trainer, self._variables, self.feed, self.minibatch_size, low, high, steps)
+            self._states.take_trainer(self)
+            return find_rate(self.trainer, self._states.variables, self.feed, self.minibatch_size, low, high, steps)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the history as JSON lines (format ``cntk-lab-run``).
@@ -379,21 +368,19 @@ class Run:
         except Exception as error:  # noqa: BLE001 - told by wait(), await and the monitor
             self.error, status = error, "failed"
         with self._lock:
-            self._left = self._moment()
+            self._states.leave()
             if status == "failed" and self.error is not None:
-                self._find([Finding(self.step, "error", f"{type(self.error).__name__}: {self.error}")])
-            self._sample_load(force=True)
-            self._journal.flush(self.history)
-            self._journal.close()
+                self._record.found([Finding(self.step, "error", f"{type(self.error).__name__}: {self.error}")])
+            self._record.load(force=True)
+            self._record.close()
         self._tell(status)
 
     def _train(self) -> str:
         """Minibatch after minibatch; the status at the end."""
         control, history = self._control, self.history
-        if not self._shelf.steps:
-            self._shelf.add(self._moment())
-        self._journal.flush(self.history)
-        self._note_rates()
+        self._states.keep_first()
+        self._record.flush()
+        self._record.rates(self.trainer.parameter_learners[0])
         clock, next_tell = time.perf_counter, time.perf_counter() + TELL_SECONDS
         while True:
             if control.paused:
@@ -424,60 +411,44 @@ class Run:
         trainer = self.trainer
         trainer.train_minibatch(fed.arguments, is_sweep_end=fed.ends_sweep)
         metric = trainer.previous_minibatch_evaluation_average if self.history.has_metric else 0.0
-        self._samples += trainer.previous_minibatch_sample_count
-        self._seconds += time.perf_counter() - started
-        self.history.append(self._samples, trainer.previous_minibatch_loss_average, metric, self._seconds)
-        self._journal.early(self.history)
+        seconds = time.perf_counter() - started
+        self._record.one(
+            trainer.previous_minibatch_sample_count, trainer.previous_minibatch_loss_average, metric, seconds
+        )
 
     def _over(self) -> bool:
         return bool(
             (self.max_steps and self.step >= self.max_steps)
-            or (self.max_samples and self._samples >= self.max_samples)
+            or (self.max_samples and self._record.samples >= self.max_samples)
             or (self.max_epochs and self.feed.position()[0] >= self.max_epochs)
         )
 
     def _make_changes(self) -> None:
         """Changes of an earlier run that are due now, and those that were asked for."""
+        learners = self.trainer.parameter_learners
         if not self._planned and not self._control.asked:
-            if self.trainer.parameter_learners[0].learning_rate() != self._rate:
-                self._note_rates()
+            self._record.rates(learners[0], anew=False)
             return
         done = self.step
         due = [c for c in self._planned if c.step == done]
         self._planned = [c for c in self._planned if c.step > done]
         for change in due:
-            make(change, self.trainer.parameter_learners)
-        due += self._control.apply(done, self.trainer.parameter_learners)
-        self.history.changes += due
-        for change in due:
-            self._write(line_of(change))
-        self._note_rates()
-
-    def _note_rates(self) -> None:
-        """Write the rates down where they are new."""
-        learner = self.trainer.parameter_learners[0]
-        self._rate = learner.learning_rate()
-        kinds: list[tuple[Kind, float | None]] = [("learning_rate", self._rate), ("momentum", learner.momentum())]
-        for kind, value in kinds:
-            last = next((c.value for c in reversed(self.history.rates) if c.kind == kind), None)
-            if value is not None and value != last:
-                change = Change(self.step, kind, value, 0)
-                self.history.rates.append(change)
-                self._write(line_of(change, "rate"))
+            make(change, learners)
+        self._record.changed([*due, *self._control.apply(done, learners)])
+        self._record.rates(learners[0])
 
     def _look_around(self, fed: Fed) -> None:
         """A few times a second: load, moments, the doctor, the event."""
-        started = time.perf_counter()
-        self._sample_load()
-        if self._seconds - self._kept_at > KEEP_SHARE * self._costs:
-            self._shelf.add(self._moment())
+        started, seconds = time.perf_counter(), self._record.seconds
+        self._record.load()
+        if seconds - self._states.kept_at > KEEP_SHARE * self._costs:
+            self._states.keep()
             self._costs = time.perf_counter() - started
-            self._kept_at = self._seconds
-        if self._doctor is not None and self._doctor.due(self._seconds, KEEP_SHARE):
+        if self._doctor is not None and self._doctor.due(seconds, KEEP_SHARE):
             with undisturbed(self.trainer):
-                self._find(self._doctor.visit(self.history, fed.arguments, self._seconds))
-        self._probe.visit(self.number, self.step, fed.arguments, self._seconds)
-        self._journal.flush(self.history)
+                self._record.found(self._doctor.visit(self.history, fed.arguments, seconds))
+        self._probe.visit(self.number, self.step, fed.arguments, seconds)
+        self._record.flush()
         self._tell("paused" if self._control.paused else "running")
 
     def _not_finite(self) -> None:
@@ -486,41 +457,24 @@ class Run:
             return
         step, loss = self.step, self.history.loss[-1]
         if self.feed.returns:
-            here = self._moment()
+            here = self._states.now()
             try:
-                self._go_back(step - 1)
+                self._states.go_back(step - 1)
                 before = self.feed.next(self.minibatch_size)
                 assert before is not None
                 finding = self._doctor.first_not_finite(before.arguments, step, loss)
             finally:
-                self._return_to(here)
+                self._states.return_to(here)
         else:
             words = f"the loss became {loss} at step {step}; the source cannot go back to see which node was first"
             finding = Finding(step, "not finite", words)
-        self._find([finding])
+        self._record.found([finding])
         tell_not_finite(self.number, step, finding.node)
         self._control.pause()
 
     def _validate(self) -> None:
         if self._validator.minibatches:
-            entry = self._validator.validate(self.step)
-            self.history.validation.append(entry)
-            self._write(line_of(entry))
-
-    def _sample_load(self, force: bool = False) -> None:
-        samples, seconds = self._last_load
-        passed = self._seconds - seconds
-        if passed < 1.0 and not (force and passed > 0 and (not self.history.load or passed > 0.2)):
-            return
-        self._last_load = (self._samples, self._seconds)
-        entry = Load(self.step, (self._samples - samples) / passed, memory_in_use())
-        self.history.load.append(entry)
-        self._write(line_of(entry))
-
-    def _find(self, findings: Sequence[Finding]) -> None:
-        for finding in findings:
-            self.history.findings.append(finding)
-            self._write(line_of(finding))
+            self._record.validated(self._validator.validate(self.step))
 
     # --- inside
 
@@ -533,7 +487,7 @@ class Run:
         """While training is held, by its thread: tell where it is held."""
         if self._control.paused and self._told != ("paused", self.step):
             with self._lock:
-                self._journal.flush(self.history)
+                self._record.flush()
             self._tell("paused")
 
     def _tell(self, status: str) -> None:
@@ -548,54 +502,7 @@ class Run:
         if self.alive:
             self.pause()
         with self._lock:
-            if not self._shelf.steps:
-                self._shelf.add(self._moment())
+            self._states.keep_first()
             yield
         if goes_on:
             self._control.resume()
-
-    def _take_trainer(self) -> None:
-        """Put the trainer into this run's state, if another run was at work with it meanwhile."""
-        other = _at_work.get(self.trainer.number)
-        if other is self:
-            return
-        if other is not None and other.alive:
-            raise TrainingError(
-                f"{other.name} is at work with the same trainer", fix=f"stop it first, then start {self.name}"
-            )
-        _at_work[self.trainer.number] = self
-        if self._left is not None:
-            put_back(self._left, self.trainer, self._variables, self.feed)
-
-    def _moment(self, step: int | None = None) -> Moment:
-        at = self.step if step is None else step
-        samples = int(self.history.samples[at - 1]) if at else 0
-        seconds = self.history.seconds[at - 1] if at else 0.0
-        return take(self.trainer, self._variables, self.feed, at, samples, seconds)
-
-    def _go_back(self, step: int) -> None:
-        """Put the state of training to a step: from the last moment before it, the steps are done again."""
-        moment = self._shelf.before(step)
-        put_back(moment, self.trainer, self._variables, self.feed)
-        for done in range(moment.step, step):
-            for change in self.history.changes:
-                if change.step == done:
-                    make(change, self.trainer.parameter_learners)
-            fed = self.feed.next(self.minibatch_size)
-            if fed is None:
-                raise TrainingError("the data ended before they did the first time", fix="give the same data again")
-            self.trainer.train_minibatch(fed.arguments, is_sweep_end=fed.ends_sweep)
-        self._count_from(step)
-
-    def _return_to(self, moment: Moment) -> None:
-        put_back(moment, self.trainer, self._variables, self.feed)
-        self._count_from(moment.step)
-
-    def _count_from(self, step: int) -> None:
-        self._samples = self.history.samples[step - 1] if step else 0
-        self._seconds = self.history.seconds[step - 1] if step else 0.0
-        self._last_load = (self._samples, self._seconds)
-        self._kept_at = min(self._kept_at, self._seconds)
-
-    def _write(self, line: str) -> None:
-        self._journal.write(self.history, line)
