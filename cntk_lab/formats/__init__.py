@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import enum
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cntk_lab._foreign import HEAD, is_cntk, is_onnx, refuse
-from cntk_lab.errors import FormatError, NotAvailableError
+from cntk_lab.errors import FormatError
 from cntk_lab.graph import walk
 from cntk_lab.graph.function import Function
 from cntk_lab.graph.variable import Variable
@@ -87,16 +88,25 @@ def save(
     return None
 
 
-def load(model: Any, device: Any = None, format: Any = None) -> Function:
+def load(
+    model: Any,
+    device: Any = None,
+    format: Any = None,
+    *,
+    axes: Mapping[str, Any] | None = None,
+    constants: Mapping[str, Any] | None = None,
+) -> Function:
     """The function in a model file.
 
     Args:
         model: the file's name, or the file's bytes.
         device: where parameters will live; default the default device.
         format: a :class:`ModelFormat`, its number or name; default CNTKv2, or ONNX for files called ``*.onnx``.
+        axes: for ONNX, what the axes of inputs are, by name: "#" for the batch axis, a size, None for a free one.
+        constants: for ONNX, inputs that are numbers once and for all, by their names.
 
     Raises:
-        FormatError: if there is no such file, or it is damaged, or of another format.
+        FormatError: if there is no such file, or it is damaged, or of another format, or says what is not computed.
     """
     if not isinstance(model, (str, os.PathLike, bytes, bytearray, memoryview)):
         raise FormatError(f"cannot load a model from a {type(model).__name__}", fix="give a file's name or its bytes")
@@ -120,11 +130,11 @@ def load(model: Any, device: Any = None, format: Any = None) -> Function:
     if not legacy.is_legacy(head):
         refuse(head, source, f"{_WORDS[wanted]} model", is_onnx if wanted is ModelFormat.ONNX else is_cntk)
     if wanted is ModelFormat.ONNX:
-        raise NotAvailableError(
-            "an ONNX file cannot be loaded as a Function yet",
-            fix="look at its graph: double-click it in JupyterLab's file browser",
-        )
-    loaded = read.build(legacy.read(model), source) if legacy.is_legacy(head) else read.load(model)
+        from cntk_lab.formats.onnx import read as onnx
+
+        loaded = onnx.load(model, axes, constants)
+    else:
+        loaded = read.build(legacy.read(model), source) if legacy.is_legacy(head) else read.load(model)
     if device is not None:
         for variable in (*loaded.parameters, *loaded.constants):
             variable.device = device  # type: ignore[attr-defined]

@@ -380,9 +380,9 @@ class Function(Operable):
         ports.use("restore")(self, filename)
 
     @staticmethod
-    def load(model: Any, device: Any = None, format: Any = None) -> Function:
-        """Read a model from a file or from bytes."""
-        return ports.use("load")(model, device, format)  # type: ignore[no-any-return]
+    def load(model: Any, device: Any = None, format: Any = None, **options: Any) -> Function:
+        """Read a model from a file or from bytes; formats have ``options`` of their own (``cntk_lab.formats.load``)."""
+        return ports.use("load")(model, device, format, **options)  # type: ignore[no-any-return]
 
     @staticmethod
     def register_udf_deserialize_callback(op_name: str, callback: Callable[..., Any]) -> None:
