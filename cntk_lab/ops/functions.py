@@ -15,13 +15,14 @@ from cntk_lab.tensor.value import Value
 __all__ = ["BlockFunction", "CloneMethod", "Function", "Record", "Value", "Variable", "load_model"]
 
 
-def load_model(model: Any, device: DeviceDescriptor | None = None, format: Any = None) -> Function:
+def load_model(model: Any, device: DeviceDescriptor | None = None, format: Any = None, **options: Any) -> Function:
     """The model that a file or bytes hold.
 
     Args:
         model: path of the file, or its bytes.
         device: where the parameters live.
-        format: a ``ModelFormat``; default CNTKv2.
+        format: a ``ModelFormat``; default CNTKv2, or ONNX for files called ``*.onnx``.
+        options: what the format has of its own: ``axes`` and ``constants`` of ONNX (:func:`cntk_lab.formats.load`).
 
     Returns:
         Function.
@@ -39,7 +40,7 @@ def load_model(model: Any, device: DeviceDescriptor | None = None, format: Any =
 
     Source: CNTK 2.7 ``ops.functions.load_model``.
     """
-    return ports.use("load")(model, device, format)  # type: ignore[no-any-return]
+    return ports.use("load")(model, device, format, **options)  # type: ignore[no-any-return]
 
 
 def __getattr__(name: str) -> Any:

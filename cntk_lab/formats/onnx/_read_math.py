@@ -1,6 +1,7 @@
 """ONNX's operators of arithmetic, as operators of the graph: one line for each that means the same.
 
-Must not know files. Whole numbers and truth values are computed as floats: exact up to 2^24 in single precision.
+Must not know files. Where CNTK's operators have edges of their own (division by 0 and the root of a negative number
+give 0), theirs count. Whole numbers and truth values are computed as floats: exact up to 2^24 in single precision.
 """
 
 from __future__ import annotations
@@ -134,11 +135,6 @@ def _select(condition: Any, yes: Any, no: Any) -> Any:
     return ops.element_select(condition, yes, no)
 
 
-def _ieee_divide(x: Any, y: Any) -> Any:
-    """Division whose result by 0 is infinite, as ONNX says; CNTK's own gives 0."""
-    return ops.element_times(x, ops.reciprocal(y))
-
-
 def _divide(call: Call) -> Value:
     a, b = call.given(0), call.given(1)
     x, y = together(a, b)
@@ -247,7 +243,11 @@ def _where(call: Call) -> Value:
 
 
 def _prelu(call: Call) -> Value:
-    x, slope = together(call.given(0), call.given(1))
+    given = call.given(1)
+    if call.version < 7 and live(given).rank == 1:  # a slope for each channel
+        wide = live(given)
+        given = made(ops.reshape(wide.variable, (*wide.dims, *[1] * (call.x().rank - 2))), wide.kind)
+    x, slope = together(call.given(0), given)
     return made(ops.param_relu(slope, x), call.given(0).kind)
 
 

@@ -120,6 +120,8 @@ def _is_own(dims: Sequence[int], kernel: Any, strides: Any, gaps: Any, pads: Seq
             for (a, b), k, d, s in zip(pads, kernel, gaps, strides, strict=True)
         )
     same = (True,) * len(dims)
+    if any((k - 1) * d + 1 > n for n, k, d in zip(dims, kernel, gaps, strict=True)):
+        return False
     spans = tuple((k - 1) * d + 1 for k, d in zip(kernel, gaps, strict=True))
     out = tuple(w.count(n, k, s, padded=True) for n, k, s in zip(dims, spans, strides, strict=True))
     lower, upper = w.pads(tuple(dims), out, tuple(kernel), tuple(strides), tuple(gaps), same)

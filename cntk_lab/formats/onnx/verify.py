@@ -141,12 +141,12 @@ def verify(function: Function, model: Model, data: bytes | str) -> Report:
     loose = any(n.op.name != "dropout" for n in drawn)
     half = any(o.type.dtype == "float16" for n in walk.flat_nodes(function.outputs) for o in n.outputs)
     bar = _HALF_BAR if half else BAR
-    fed = {entry["name"]: entry for entry in _entries(model)}
+    fed = {entry["name"]: entry for entry in entries_of(model)}
     batches = BATCHES if any(a.type.axes for a in function.arguments) else BATCHES[:1]
     for batch in batches:
-        data_of, feeds = _numbers(function, list(fed), fed, batch, seed)
+        data_of, feeds = numbers(function, list(fed), fed, batch, seed)
         try:
-            ours = _ours(function, data_of)
+            ours = values_of(function, data_of)
         except LabError as error:
             report.remark = f"the function does not take random numbers: {error.what}"
             return report
@@ -159,11 +159,12 @@ def verify(function: Function, model: Model, data: bytes | str) -> Report:
             ) from error
         for output, value, other in zip(function.outputs, ours, theirs, strict=True):
             name = output.name or walk.resolve(output).name or output.uid
-            report.rows.append(_difference(name, batch, value, other, bar=bar, loose=loose))
+            report.rows.append(difference(name, batch, value, other, bar=bar, loose=loose))
     return report
 
 
-def _entries(model: Model) -> list[dict[str, Any]]:
+def entries_of(model: Model) -> list[dict[str, Any]]:
+    """What an exported file says of its inputs: names and axes, or whose lengths they are."""
     found: list[dict[str, Any]] = json.loads(dict(model.metadata)[AXES_KEY])["inputs"]
     return found
 
@@ -206,7 +207,7 @@ def _reference(data: bytes | str) -> tuple[str, Runner]:
 # ---- numbers to feed
 
 
-def _numbers(
+def numbers(
     function: Function, names: Sequence[str], fed: Mapping[str, Any], batch: int, random: np.random.Generator
 ) -> tuple[dict[Variable, Any], Feeds]:
     """Random numbers for each input: as the function takes them, and as the file does."""
@@ -272,7 +273,8 @@ def _draw(facts: Reals, shape: tuple[int, ...], dtype: str, random: np.random.Ge
 # ---- comparing
 
 
-def _ours(function: Function, data: dict[Variable, Any]) -> list[Any]:
+def values_of(function: Function, data: dict[Variable, Any]) -> list[Any]:
+    """The values of all outputs, in their order."""
     outputs = list(function.outputs)
     found = function.eval(data, outputs=outputs) if data else function.eval(outputs=outputs)
     if len(outputs) == 1:
@@ -285,7 +287,8 @@ def _dense(value: Any) -> Any:
     return value.toarray() if hasattr(value, "toarray") else np.asarray(value)
 
 
-def _difference(name: str, batch: int, ours: Any, theirs: Any, *, bar: float, loose: bool) -> Difference:
+def difference(name: str, batch: int, ours: Any, theirs: Any, *, bar: float, loose: bool) -> Difference:
+    """How far two values of an output are apart; of random ones only the shapes are compared."""
     theirs = np.asarray(theirs)
     if isinstance(ours, list):  # a sequence each: what stands behind its end is nobody's
         ours = [_dense(s) for s in ours]

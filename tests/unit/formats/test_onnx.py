@@ -11,12 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cntk_lab.errors import FormatError, NotAvailableError
-from cntk_lab.formats import ModelFormat, load
+from cntk_lab.errors import FormatError
 from cntk_lab.formats.onnx import description, tensors
 from cntk_lab.formats.onnx.records import Limits, Model, Tensor
 from cntk_lab.formats.onnx.snapshot import graph_of
-from cntk_lab.ops import relu
 from cntk_lab.widgets import _model_file
 from cntk_lab.widgets._arrange import arrange
 from cntk_lab.widgets._snapshot import check
@@ -404,14 +402,6 @@ def test_the_viewer_gets_the_graph_and_the_statistics_of_tensors():
 
 def test_a_damaged_file_is_told_in_words_to_the_viewer():
     assert _model_file.read(dense()[:-9], "a.onnx")["error"].startswith("a.onnx: ")
-
-
-def test_models_cannot_be_loaded_or_saved_as_onnx_and_that_is_said(tmp_path):
-    (tmp_path / "a.onnx").write_bytes(dense())
-    with pytest.raises(NotAvailableError, match="cannot be loaded as a Function yet"):
-        load(tmp_path / "a.onnx")
-    with pytest.raises(NotAvailableError, match="cannot be written as ONNX yet"):
-        relu([1.0]).save(str(tmp_path / "b.onnx"), format=ModelFormat.ONNX)
 
 
 def test_a_model_without_anything_is_a_model():
