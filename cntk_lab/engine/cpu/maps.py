@@ -26,8 +26,9 @@ _LARGE_ROW = 32_768
 def claims(index: Index) -> Iterator[Claim]:
     """Every formula that can be a kernel."""
     for i, s in enumerate(index.plan.steps):
-        if isinstance(s, Map) and can_be_kernel(s):
-            yield Claim.one(Rank.ALONE, i, partial(MapStep, s))
+        kernel = canonical(s.kernel) if isinstance(s, Map) else None
+        if isinstance(s, Map) and kernel is not None and supported(kernel) is None:
+            yield Claim.one(Rank.ALONE, i, partial(MapStep, s, kernel))
 
 
 def can_be_kernel(step: Map) -> bool:
@@ -36,13 +37,18 @@ def can_be_kernel(step: Map) -> bool:
 
 
 class MapStep(NativeStep):
-    """Formulas as a generated kernel."""
+    """Formulas as a generated kernel.
+
+    Args:
+        step: the step.
+        kernel: its kernel in canonical form, if that is known already.
+    """
 
     tier = "kernel"
 
-    def __init__(self, step: Map) -> None:
+    def __init__(self, step: Map, kernel: Kernel | None = None) -> None:
         self.step = step
-        kernel = canonical(step.kernel)
+        kernel = canonical(step.kernel) if kernel is None else kernel
         self.code: Code = numba_code(kernel)
         self.handle = jit.request(self.code.source)
         self._single: tuple[Code, jit.Handle] | None = None
