@@ -85,12 +85,13 @@ class Proof:
                 made.arrays[b.id] = made.arrays[b.id].copy()
         return made
 
-    def differences(self, run: Run, side: Run, shaken: Callable[[int], Run]) -> Iterator[str]:
+    def differences(self, run: Run, side: Run, start: Run, shaken: Callable[[int], Run]) -> Iterator[str]:
         """What differs after a native run, in words.
 
         Args:
             run: the native run.
             side: NumPy's.
+            start: that run before it began.
             shaken: number -> a run of NumPy whose numbers were shaken.
         """
         others: list[Run] = []
@@ -104,6 +105,8 @@ class Proof:
             if not others:
                 others += [shaken(i) for i in range(SHAKES)]
             bad = left(bad, got, want, [o.arrays[number] for o in others])
+            if bad.any() and _overflowed(start, side):  # the order of operations decides between infinite and NaN
+                bad = bad & np.isfinite(_dense(got)) & np.isfinite(_dense(want))
             if bad.any():
                 first = tuple(int(i) for i in np.argwhere(bad)[0])
                 yield (
@@ -247,6 +250,16 @@ def left(bad: Any, got: Any, want: Any, shaken: list[Any]) -> Any:
             moved = np.fmax(moved, np.abs(other - want))
         finite = np.isfinite(want) & np.isfinite(got)
         return bad & ~(finite & (np.abs(got - want) <= _ROOM * moved))
+
+
+def _overflowed(start: Run, end: Run) -> bool:
+    """Whether numbers became too large in a run that began with finite ones."""
+    return _finite(start) and not _finite(end)
+
+
+def _finite(run: Run) -> bool:
+    arrays = (a for a in run.arrays.values() if isinstance(a, np.ndarray) and a.dtype.kind == "f")
+    return all(np.isfinite(a).all() for a in arrays)
 
 
 def _dense(array: Any) -> Any:

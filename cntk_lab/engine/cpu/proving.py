@@ -27,7 +27,7 @@ def proved(native: NativePlan, run: Run, interpreter: Interpreter) -> Binding | 
     interpreter.run(side)
     binding = native.serve(run)
     made, binding.made = binding.made, {}
-    faults = list(proof.differences(run, side, lambda i: shaken_run(proof, interpreter, start, i)))
+    faults = list(proof.differences(run, side, start, lambda i: shaken_run(proof, interpreter, start, i)))
     if not faults:
         if native.guards is None:
             native.proof = None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -106,6 +107,28 @@ def test_a_gradient_that_cancels_inside_of_one_formula_is_no_difference():
             z = C.layers.BatchNormalization()(C.exp(C.element_min(C.ceil(x), 1)))
             data = np.random.default_rng(seed).normal(size=(3 + 9 * seed, 5, 4)).astype(np.float32)
             assert np.abs(z.grad({x: data}, wrt=[z.scale])).max() < 1e-3
+
+
+def test_a_wrong_number_beside_others_that_overflow_is_still_found(broken):
+    x = C.input_variable(3)
+    z = C.splice(C.exp(x * 50), C.tanh(C.slice(x, 0, 0, 1)))  # exp(100) and exp(150) are too large
+    with pytest.warns(LabWarning, match="1 of 4 numbers"):
+        for _ in range(4):
+            np.testing.assert_allclose(z.eval({x: [[1, 2, 3]]})[0, 3], np.tanh(1), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("inside", "told"), [(np.inf, 0), (3.0, 1)])
+def test_what_comes_out_of_an_overflow_may_be_infinite_or_nan(inside, told):
+    _, _, z = model()
+    proof = Proof(bound_for(Wanted(outputs=z.outputs)).plan)
+    number = proof.plan.outputs["output 0"]
+
+    def run(value, more=None):
+        values = {number: value, **({} if more is None else {-1: more})}
+        return SimpleNamespace(arrays={n: np.full((1, 3), v, np.float32) for n, v in values.items()})
+
+    numpy = run(2.0, inside)
+    assert len(list(proof.differences(run(np.nan), numpy, run(1.0), lambda _: numpy))) == told
 
 
 def test_a_large_training_plan_waits_until_the_comparison_is_a_hundredth_of_its_time(monkeypatch):
