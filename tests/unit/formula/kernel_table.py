@@ -1,6 +1,5 @@
 """Kernels of every family that a plan contains, with their arrays; what each backend must compute like NumPy."""
 
-
 from cntk_lab.formula import expr as X
 from cntk_lab.formula.derive import vjp
 from cntk_lab.formula.expr import ROWS, const, coordinate, input_, make, reduce, where
