@@ -260,6 +260,7 @@ _CNTK = CntkRule(
     onnx=OnnxRule("Conv", since=1, attributes={"strides": "strides", "dilation": "dilations", "groups": "group"}),
     samples=(
         Sample(((4, 2, 3, 3), (2, 6, 5)), {"auto_padding": [False, True, True]}, parameters=(0,)),
+        Sample(((3, 2, 2), (3, 6, 5)), {"auto_padding": [False, True, True]}, parameters=(0,)),  # one output channel
         Sample(((4, 2, 3, 2), (2, 6, 5)), {"auto_padding": [False], "strides": (2, 1)}, parameters=(0,)),
         Sample(
             ((4, 1, 2, 2), (2, 5, 4)),

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 
 import cntk_lab as C
+from cntk_lab.formats.onnx import encode, write
+from cntk_lab.formats.onnx.verify import verify
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "layers"
 _spec = importlib.util.spec_from_file_location("layer_cases", GOLDEN / "record_cases.py")
@@ -156,3 +158,16 @@ def test_every_exported_layer_is_in_the_table():
     }
     missing = [n for n in layers if n not in elsewhere and f"L.{n}(" not in source]
     assert missing == []
+
+
+NOT_IN_ONNX = {name for name in NAMES if name.startswith(("SequentialConvolution", "MaxUnpooling"))}
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in NOT_IN_ONNX])
+def test_layers_compute_the_same_in_onnxruntime(name):
+    pytest.importorskip("onnxruntime")
+    z, _ = built(name)
+    model = write.describe(z)
+    report = verify(z, model, encode.write(model))
+    assert report.rows, report.remark
+    assert report.within, str(report)

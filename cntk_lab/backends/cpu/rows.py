@@ -102,16 +102,20 @@ def _padding(
     return tuple(lower), above
 
 
-def _convolution_window(
-    source: tuple[int, ...], target: tuple[int, ...], weights: tuple[int, ...], a: Mapping[str, Any]
-) -> Window | None:
+def _convolution_window(source: tuple[int, ...], target: tuple[int, ...], a: Mapping[str, Any]) -> Window | None:
     if not a["channels"] or 0 in (*source, *target):
         return None
     pads = _padding(source[2:], target[2:], a["kernel"], a["strides"], a["lower_pad"], a["upper_pad"], a["dilation"])
     if pads is None:
         return None
     return Window(
-        source, tuple(a["kernel"]), tuple(a["strides"]), *pads, tuple(a["dilation"]), int(a["groups"]), weights[0]
+        source,
+        tuple(a["kernel"]),
+        tuple(a["strides"]),
+        *pads,
+        tuple(a["dilation"]),
+        int(a["groups"]),
+        int(a["outputs"]),
     )
 
 
@@ -122,8 +126,7 @@ def _renamed(rows: Rows, names: Mapping[str, str]) -> Rows:
 @rows_for("convolution.forward")
 def _convolution(request: Request) -> Rows | None:
     s = request.shapes
-    weights = s["convolution_map"][1:]
-    window = _convolution_window(s["operand"], s["result"], weights, request.attributes)
+    window = _convolution_window(s["operand"], s["result"], request.attributes)
     if window is None:
         return None
     names = {"source": "operand", "weights": "convolution_map", "target": "result"}
@@ -135,7 +138,7 @@ def _convolution(request: Request) -> Rows | None:
 @rows_for("convolution.gradient.operand")
 def _convolution_operand(request: Request) -> Rows | None:
     s = request.shapes
-    window = _convolution_window(s["result"], s["dy"], s["convolution_map"][1:], request.attributes)
+    window = _convolution_window(s["result"], s["dy"], request.attributes)
     if window is None:
         return None
     names = {"source_gradient": "result", "weights": "convolution_map", "target_gradient": "dy"}
@@ -145,7 +148,7 @@ def _convolution_operand(request: Request) -> Rows | None:
 @rows_for("convolution.gradient.convolution_map")
 def _convolution_map(request: Request) -> Rows | None:
     s = request.shapes
-    window = _convolution_window(s["operand"], s["dy"], s["result"][1:], request.attributes)
+    window = _convolution_window(s["operand"], s["dy"], request.attributes)
     if window is None:
         return None
     names = {"source": "operand", "weights_gradient": "result", "target_gradient": "dy"}
