@@ -165,7 +165,7 @@ def _sign(x: Any) -> Any:
     return ops.minus(ops.greater(x, 0), ops.less(x, 0))
 
 
-def _half_even(x: Any) -> Any:
+def half_even(x: Any) -> Any:
     """Rounding of halves to the even neighbour; CNTK's own rounds them up."""
     up = ops.floor(ops.plus(x, 0.5))
     half = ops.equal(ops.minus(up, x), 0.5)
@@ -367,6 +367,13 @@ def _hardmax(v: Any, axis: int) -> Any:
     return ops.equal(ops.argmax(v, axis=axis), places)
 
 
+def _is_infinite(call: Call) -> Value:
+    v, largest = call.x().variable, float(np.finfo(held(call.x().kind)).max)
+    above = ops.greater(v, largest) if call.whole("detect_positive", 1) else ops.zeros_like(v)
+    below = ops.less(v, -largest) if call.whole("detect_negative", 1) else ops.zeros_like(v)
+    return made(ops.element_or(above, below), "bool")
+
+
 def _mean(call: Call) -> Value:
     total = _many(ops.plus)(call)
     assert not isinstance(total, list)
@@ -379,7 +386,7 @@ _UNARY: Final[dict[str, Callable[[Any], Any]]] = {
     "Ceil": ops.ceil, "Cos": ops.cos, "Cosh": ops.cosh, "Exp": ops.exp, "Floor": ops.floor, "Log": ops.log,
     "Neg": ops.negate, "Reciprocal": ops.reciprocal, "Relu": ops.relu, "Sigmoid": ops.sigmoid, "Sin": ops.sin,
     "Sinh": ops.sinh, "Softplus": _softplus, "Softsign": ops.softsign, "Sqrt": ops.sqrt, "Tan": ops.tan,
-    "Tanh": ops.tanh, "Acosh": _acosh, "Sign": _sign, "Round": _half_even, "Erf": _erf,
+    "Tanh": ops.tanh, "Acosh": _acosh, "Sign": _sign, "Round": half_even, "Erf": _erf,
     "Mish": lambda x: ops.element_times(x, ops.tanh(ops.softplus(x))),
     "HardSwish": lambda x: ops.element_times(x, _hard_sigmoid(x, 1 / 6, 0.5)),
     "Not": lambda x: ops.equal(x, 0),
@@ -399,6 +406,7 @@ RULES: Final[dict[str, Rule]] = {
     "LeakyRelu": lambda call: made(ops.leaky_relu(call.x().variable, call.number("alpha", 0.01)), call.x().kind),
     "HardSigmoid": lambda call: made(
         _hard_sigmoid(call.x().variable, call.number("alpha", 0.2), call.number("beta", 0.5)), call.x().kind),
+    "IsInf": _is_infinite,
     "IsNaN": lambda call: made(ops.not_equal(call.x().variable, call.x().variable), _TRUE),
     "ReduceSum": _reduction(ops.reduce_sum), "ReduceMean": _reduction(ops.reduce_mean),
     "ReduceMax": _reduction(ops.reduce_max), "ReduceMin": _reduction(ops.reduce_min),

@@ -24,10 +24,11 @@ from cntk_lab.tensor.shape import FREE
 
 
 def _matmul(call: Call) -> Value:
-    return _product(call.x(0), call.x(1))
+    return product(call.x(0), call.x(1))
 
 
-def _product(a: Live, b: Live) -> Live:
+def product(a: Live, b: Live) -> Live:
+    """The product of matrices, or of stacks of them."""
     x, y = a.variable, b.variable
     if not b.lead and len(b.dims) <= 2 and not (a.lead and len(a.dims) == 0):
         if not a.lead and not a.dims:
@@ -67,7 +68,7 @@ def _gemm(call: Call) -> Value:
         a = made(ops.transpose(a.variable, (1, 0)), a.kind)
     if call.whole("transB", 0):
         b = made(ops.transpose(b.variable, (1, 0)), b.kind)
-    found = _product(a, b)
+    found = product(a, b)
     alpha, beta, c = call.number("alpha", 1.0), call.number("beta", 1.0), call.maybe(2)
     if alpha != 1:
         found = made(ops.element_times(alpha, found.variable), a.kind)

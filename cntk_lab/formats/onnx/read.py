@@ -1,6 +1,6 @@
 """Records of an ONNX model -> Function: evaluates, trains, clones, shows and is saved like any other.
 
-Must not know bytes, nor how one operator is built (``_read_math``, ``_read_shape``, ``_read_windows``). Weights become
+Must not know bytes, nor how one operator is built (the four ``_read_`` modules). Weights become
 parameters, running statistics constants. A symbolic first dimension of an input is the batch axis, further ones are
 free axes; ``axes`` says otherwise by hand. An operator that is not known is named with all its places.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from cntk_lab import ops
 from cntk_lab.axis import Axis
 from cntk_lab.errors import FormatError, LabError
-from cntk_lab.formats.onnx import _read_math, _read_shape, _read_windows, tensors
+from cntk_lab.formats.onnx import _read_math, _read_quantised, _read_shape, _read_windows, tensors
 from cntk_lab.formats.onnx._read_math import Call, Rule, element_name
 from cntk_lab.formats.onnx._values import Known, Live, Value, held, live
 from cntk_lab.formats.onnx.description import read as described
@@ -29,7 +29,12 @@ from cntk_lab.graph.function import Function
 from cntk_lab.graph.variable import Parameter
 from cntk_lab.tensor.shape import FREE
 
-RULES: Final[dict[str, Rule]] = {**_read_math.RULES, **_read_shape.RULES, **_read_windows.RULES}
+RULES: Final[dict[str, Rule]] = {
+    **_read_math.RULES,
+    **_read_shape.RULES,
+    **_read_windows.RULES,
+    **_read_quantised.RULES,
+}
 """Operator of ONNX -> what builds it."""
 OLDEST: Final = 6
 """Lowest version of ONNX's operators that is read; that one broadcasts from a stated axis on."""
