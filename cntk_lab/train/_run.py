@@ -14,6 +14,7 @@ import math
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ from cntk_lab.train._moment import undisturbed
 from cntk_lab.train._probe import Probe, tell_not_finite
 from cntk_lab.train._rate_finder import RateSearch, find_rate
 from cntk_lab.train._record import Record
+from cntk_lab.train._signs import SAMPLES, together
 from cntk_lab.train._states import States
 from cntk_lab.train._validate import Validator
 from cntk_lab.train.trainer import Trainer
@@ -102,10 +104,11 @@ class Run:
         self.error: BaseException | None = None
         self._status, self._control = "ready", Control(self._idle)
         self._planned, self._validator = list(changes), Validator(trainer, validation)
-        self._doctor, self._probe = _doctor.Doctor(trainer) if doctor else None, Probe(trainer)
+        self._doctor, self._probe = _doctor.Doctor(trainer, validation) if doctor else None, Probe(trainer)
         self._states = States(trainer, feed, minibatch_size, self._record, memory)
         self._thread: threading.Thread | None = None
         self._lock = threading.RLock()
+        self._recent: deque[Any] = deque(maxlen=max(1, -(-SAMPLES // minibatch_size)))
         self._costs = 0.0
         self._told = ("", 0)
 
@@ -365,6 +368,7 @@ class Run:
             with running(self.trainer.number, self._control):
                 self._tell("running")
                 status = self._train()
+                self._visit_last()
         except Exception as error:  # noqa: BLE001 - told by wait(), await and the monitor
             self.error, status = error, "failed"
         with self._lock:
@@ -381,6 +385,8 @@ class Run:
         self._states.keep_first()
         self._record.flush()
         self._record.rates(self.trainer.parameter_learners[0])
+        if self._doctor is not None:
+            self._doctor.begin(self.step)
         clock, next_tell = time.perf_counter, time.perf_counter() + TELL_SECONDS
         while True:
             if control.paused:
@@ -409,6 +415,7 @@ class Run:
     def _one(self, fed: Fed, started: float) -> None:
         """Train on one minibatch and write it down."""
         trainer = self.trainer
+        self._recent.append(fed.arguments)
         trainer.train_minibatch(fed.arguments, is_sweep_end=fed.ends_sweep)
         metric = trainer.previous_minibatch_evaluation_average if self.history.has_metric else 0.0
         seconds = time.perf_counter() - started
@@ -445,11 +452,21 @@ class Run:
             self._states.keep()
             self._costs = time.perf_counter() - started
         if self._doctor is not None and self._doctor.due(seconds, KEEP_SHARE):
-            with undisturbed(self.trainer):
-                self._record.found(self._doctor.visit(self.history, fed.arguments, seconds))
+            self._ask_doctor(self._doctor)
         self._probe.visit(self.number, self.step, fed.arguments, seconds)
         self._record.flush()
         self._tell("paused" if self._control.paused else "running")
+
+    def _ask_doctor(self, doctor: _doctor.Doctor, *, last: bool = False) -> None:
+        with undisturbed(self.trainer):
+            seconds = self._record.seconds
+            self._record.found(doctor.visit(self.history, together(self._recent), seconds, last=last))
+
+    def _visit_last(self) -> None:
+        """At the end of a training the doctor comes once more, however short it was."""
+        if self._doctor is not None and self._recent and self.step >= _doctor.FEW:
+            with self._lock:
+                self._ask_doctor(self._doctor, last=True)
 
     def _not_finite(self) -> None:
         """The loss is not finite for the first time: go back to before that step, look at every node, and hold."""
@@ -463,12 +480,16 @@ class Run:
                 before = self.feed.next(self.minibatch_size)
                 assert before is not None
                 finding = self._doctor.first_not_finite(before.arguments, step, loss)
+                with undisturbed(self.trainer):
+                    others = self._doctor.visit(
+                        self.history, together([*self._recent, before.arguments]), self._record.seconds, before=True
+                    )
             finally:
                 self._states.return_to(here)
         else:
             words = f"the loss became {loss} at step {step}; the source cannot go back to see which node was first"
-            finding = Finding(step, "not finite", words)
-        self._record.found([finding])
+            finding, others = Finding(step, "not finite", words), []
+        self._record.found([finding, *others])
         tell_not_finite(self.number, step, finding.node)
         self._control.pause()
 
