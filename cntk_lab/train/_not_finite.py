@@ -115,12 +115,14 @@ def _reason(node: Node, values: Mapping[int, tuple[Node, Any]], arguments: Any) 
 
 
 def called(node: Node | None) -> str:
+    """A node in words: what it does, and its name or uid."""
     if node is None:
         return "a node"
     return f"{node.op_name} '{node.name}'" if node.name else f"{node.op_name} {node.uid}"
 
 
 def titled(variable: Variable) -> str:
+    """A variable in words: its name, if it has one, and its uid."""
     return f"'{variable.name}' ({variable.uid})" if variable.name else variable.uid
 
 
@@ -136,6 +138,7 @@ def rows_of(value: Any) -> Any:
 
 
 def dense(value: Any) -> Any:
+    """An array of any kind as one of the host's, in double precision."""
     return np.asarray(value.toarray() if hasattr(value, "toarray") else to_host(value), np.float64)
 
 

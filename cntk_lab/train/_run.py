@@ -327,8 +327,10 @@ class Run:
             self._thread.join()
         return made
 
-    def find_learning_rate(self, low: float = 1e-6, high: float = 10.0, steps: int = 100) -> RateSearch:
-        """Try rising learning rates on the run's data, and put everything back; the run is held meanwhile.
+    def find_learning_rate(self, low: float = 1e-6, high: float = 10.0, steps: int = 384) -> RateSearch:
+        """Try learning rates on the run's data, and put everything back; the run is held meanwhile.
+
+        Each rate is tried from the state that the run began with, so that the answer is the same at every step of it.
 
         Args:
             low: first rate, above 0.
@@ -336,17 +338,20 @@ class Run:
             steps: minibatches at most, at least 10.
 
         Returns:
-            Rates, smoothed losses, and a suggestion.
+            Rates, the losses they lead to, and a suggestion.
 
         Raises:
-            AttributeValueError: if the range cannot be tried.
+            AttributeValueError: if the range cannot be tried, or the loss falls at none of its rates.
             TrainingError: if the data cannot be given again.
         """
         if not self.feed.returns:
             raise TrainingError("the data cannot be given again after a search", fix="train on arrays or a list")
         with self._held(then_on=True):
             self._states.take_trainer(self)
-            return find_rate(self.trainer, self._states.variables, self.feed, self.minibatch_size, low, high, steps)
+            return find_rate(
+                self.trainer, self._states.variables, self.feed, self.minibatch_size, low, high, steps,
+                self._states.first,
+            )  # fmt: skip
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the history as JSON lines (format ``cntk-lab-run``).

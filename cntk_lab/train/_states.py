@@ -63,6 +63,11 @@ class States:
         if not self._shelf.steps:
             self._shelf.add(self.now())
 
+    @property
+    def first(self) -> Moment | None:
+        """The state that the run began with; None before it began."""
+        return self._shelf.first() if self._shelf.steps else None
+
     def leave(self, moment: Moment | None = None) -> None:
         """This is where the run stands when somebody else has trained meanwhile."""
         self._left = self.now() if moment is None else moment

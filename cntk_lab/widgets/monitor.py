@@ -241,8 +241,8 @@ class TrainingMonitor(LabWidget):
                 words = f"{made.name} goes on from step {request.step}: change what you like, then resume"
             else:
                 found = run.find_learning_rate()
-                best = found.suggestion
-                words = f"the loss was lowest at the rate {10 * best:.2g}: try the learning rate {best:.2g}"
+                words = f"the loss falls most steeply at the learning rate {found.suggestion:.2g}: try that"
+                words += f" ({found.note})" if found.note else ""
         except Exception as error:  # noqa: BLE001  (the browser waits for the notice)
             words = told(error)
             if not isinstance(error, LabError):
