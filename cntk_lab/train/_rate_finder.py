@@ -145,7 +145,7 @@ def suggested(rates: Sequence[float], losses: Sequence[float], first: float) -> 
     at = int(np.argmax(falls))
     shift = 0.5 + _crest(*falls[at - 1 : at + 2]) if 0 < at < len(falls) - 1 else 0.5
     note = f"no rate tried was too high: give a high above {rates[-1]:g}" if valley == len(rates) - 1 else ""
-    return RateSearch(tuple(rates), tuple(losses), rates[at] * (rates[at + 1] / rates[at]) ** shift, note)
+    return RateSearch(tuple(rates), tuple(losses), float(rates[at] * (rates[at + 1] / rates[at]) ** shift), note)
 
 
 def _crest(left: float, top: float, right: float) -> float:

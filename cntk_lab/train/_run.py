@@ -9,6 +9,7 @@ run that was not. What was changed by hand is written down with its step, so tha
 from __future__ import annotations
 
 import asyncio
+import bisect
 import itertools
 import math
 import os
@@ -38,6 +39,8 @@ from cntk_lab.train.trainer import Trainer
 
 TELL_SECONDS: Final = 0.2
 """Between two events of a run."""
+RECENT: Final = 10.0
+"""Seconds of training whose speed says how long the rest will take."""
 KEEP_SHARE: Final = 1000
 """Moments and the doctor's visits may take one part in this of the time."""
 
@@ -148,21 +151,27 @@ class Run:
         if self.max_samples:
             shares.append(self._record.samples / self.max_samples)
         if self.max_epochs:
-            sweeps, part = self.feed.position()
+            sweeps, part = self._states.position(self)
             if part is not None or sweeps >= self.max_epochs:
                 shares.append((sweeps + (part or 0.0)) / self.max_epochs)
         return min(1.0, max(shares)) if shares else None
 
     @property
     def remaining(self) -> float | None:
-        """Seconds left at the present speed; None if that is not known."""
-        done = self.progress
-        return self._record.seconds * (1 - done) / done if done and self.step else None
+        """Seconds left at the speed of the last seconds; None if that is not known."""
+        done, step = self.progress, self.step
+        if not done or not step:
+            return None
+        seconds = self.history.seconds
+        now = float(seconds[step - 1])
+        since = min(bisect.bisect_left(seconds, now - RECENT, 0, step), step - 1)
+        before = float(seconds[since - 1]) if since else 0.0
+        return (now - before) / (step - since) * step * (1 - done) / done
 
     @property
     def epoch(self) -> int:
         """Sweeps over the data that are done."""
-        return self.feed.position()[0]
+        return self._states.position(self)[0]
 
     # --- what can be done
 

@@ -42,6 +42,13 @@ class States:
         """Seconds of training when a moment was kept last."""
         self._shelf = Shelf(memory)
         self._left: Moment | None = None
+        self._position: tuple[int, float | None] | None = None
+
+    def position(self, run: Run) -> tuple[int, float | None]:
+        """Sweeps done by a run, and how much of the present one: its own, though others use the same feed."""
+        if self._position is None or _at_work.get(self._trainer.number) is run:
+            return self._feed.position()
+        return self._position
 
     @property
     def steps(self) -> list[int]:
@@ -71,10 +78,12 @@ class States:
     def leave(self, moment: Moment | None = None) -> None:
         """This is where the run stands when somebody else has trained meanwhile."""
         self._left = self.now() if moment is None else moment
+        self._position = self._feed.position()
 
     def begin_at(self, moment: Moment) -> None:
         """A fork begins here."""
         self._left = moment
+        self._position = self._feed.position()
         self._shelf.add(moment)
         self.count_from(moment.step)
 

@@ -185,6 +185,29 @@ def test_a_fork_leaves_its_parent_as_it_was() -> None:
     assert list(run.history.loss) == finish(longer)
 
 
+def test_progress_and_epoch_are_each_runs_own_though_forks_share_a_feed() -> None:
+    run = run_of(max_steps=None, max_epochs=6)
+    finish(run)
+    assert (run.progress, run.epoch) == (1.0, 6)
+    made = run.fork(7)  # five minibatches a sweep
+    assert (made.progress, made.epoch) == (pytest.approx(7 / 30), 1)
+    assert (run.progress, run.epoch) == (1.0, 6)
+    made.do_steps(3)
+    made.stop()
+    made.wait(20)
+    assert (run.progress, run.epoch) == (1.0, 6)
+
+
+def test_the_time_that_is_left_follows_the_speed_of_late() -> None:
+    run = run_of(max_steps=200)
+    for _ in range(100):  # slow ones, as while kernels are compiled
+        run._record.one(8, 1.0, 0.0, 1.0)
+    assert run.remaining == pytest.approx(100.0)
+    for _ in range(99):
+        run._record.one(8, 1.0, 0.0, 0.125)
+    assert run.remaining == pytest.approx(0.125, rel=0.2)
+
+
 def test_two_runs_cannot_be_at_work_with_one_trainer(told) -> None:
     run = run_of()
     At(run, {5: run.pause})
