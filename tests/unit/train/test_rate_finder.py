@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+import cntk_lab as C
 from cntk_lab import learners
 from cntk_lab.errors import AttributeValueError
 from cntk_lab.train._rate_finder import suggested
@@ -13,21 +14,20 @@ from tests.doctor.cases import classes, dense, numbers, training
 
 def run_of(kind, seed, rate=0.05, steps=200):
     data = numbers(np.random.default_rng(seed)) if kind == "numbers" else classes(np.random.default_rng(seed))
+    C.cntk_py.reset_random_seed()  # first weights do not depend on what ran before
     learner = learners.momentum_sgd if kind == "momentum" else learners.sgd
     return training(seed, dense(out=data[1].shape[1]), data, rate, steps, learner, doctor=False)
 
 
 @pytest.mark.parametrize("kind", ["classes", "numbers", "momentum"])
-def test_the_answer_is_the_same_fresh_or_trained_and_by_seed(kind) -> None:
-    answers = []
+def test_the_answer_is_the_same_fresh_or_trained_and_nothing_is_changed(kind) -> None:
     for seed in range(3):
         run = run_of(kind, seed)
-        answers.append(run.find_learning_rate().suggestion)
+        fresh = run.find_learning_rate().suggestion
         run.start().wait(60)
         before = [p.value.tobytes() for p in run.trainer.loss_function.parameters]
-        answers.append(run.find_learning_rate().suggestion)
+        assert run.find_learning_rate().suggestion == fresh
         assert [p.value.tobytes() for p in run.trainer.loss_function.parameters] == before
-    assert max(answers) <= 2 * min(answers), answers
 
 
 @pytest.mark.parametrize("kind", ["classes", "numbers", "momentum"])
