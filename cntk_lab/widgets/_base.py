@@ -25,6 +25,7 @@ from ipywidgets import widget_serialization
 from cntk_lab._words import told, traced
 from cntk_lab.errors import LabError, NotAvailableError
 from cntk_lab.widgets import _messages as messages
+from cntk_lab.widgets import _saved
 
 _log = logging.getLogger("cntk_lab.widgets")
 STATIC: Final = Path(__file__).parent / "static"
@@ -80,6 +81,7 @@ class LabWidget(anywidget.AnyWidget):
     _esm = _LOADER
     _bundle = traitlets.Instance(Bundle).tag(sync=True, **widget_serialization)
     bundle_name: str = ""
+    _display = ""
 
     @traitlets.default("_bundle")
     def _shared_bundle(self) -> Bundle:
@@ -96,6 +98,40 @@ class LabWidget(anywidget.AnyWidget):
     def static_forms(self) -> dict[str, Any]:
         """The same output for places without a kernel: mime type -> content."""
         return {}
+
+    def saved_state(self) -> dict[str, Any]:
+        """What of the synced state a notebook keeps."""
+        own = self.trait_names(sync=True)
+        return {name: getattr(self, name) for name in own if name not in _NOT_SAVED}
+
+    def saved_messages(self) -> list[tuple[Any, bytes]]:
+        """The messages that the browser asks for when it shows all: content and bytes."""
+        return []
+
+    def saved_pages(self) -> list[Any]:
+        """Earlier contents that can be paged through, the latest last."""
+        return []
+
+    def saved_view(self) -> dict[str, Any]:
+        """The view that a notebook keeps, interactive without a kernel."""
+        return _saved.view(self.bundle_name, self.saved_state(), self.saved_messages(), self.saved_pages())
+
+    def _ipython_display_(self) -> None:
+        """Show the widget; ``refresh_saved`` replaces what the notebook keeps of it."""
+        from IPython.display import display
+
+        data, metadata = self._repr_mimebundle_()
+        handle = display(data, metadata=metadata, raw=True, display_id=True)
+        self._display = handle.display_id if handle is not None else ""
+
+    def refresh_saved(self) -> None:
+        """Put picture and data of now beside the live view, where the notebook keeps them."""
+        if not self._display:
+            return
+        from IPython.display import update_display
+
+        data, metadata = self._repr_mimebundle_()
+        update_display(data, metadata=metadata, raw=True, display_id=self._display)
 
     def _handle_request(self, _widget: object, content: Any, _buffers: object) -> None:
         """Answer whatever came from the browser: it waits for a reply, also where something unforeseen is raised."""
@@ -124,7 +160,10 @@ class LabWidget(anywidget.AnyWidget):
         # a dictionary, None, or (from ipywidgets' older bases) a pair with metadata
         result: Any = super()._repr_mimebundle_(**options)
         data, metadata = result if isinstance(result, tuple) else (result or {}, {})
-        return {**data, **self.static_forms()}, metadata
+        return {**data, **self.static_forms(), _saved.MIME: self.saved_view()}, metadata
+
+
+_NOT_SAVED: Final = frozenset(LabWidget.class_trait_names(sync=True))
 
 
 class Throttle:

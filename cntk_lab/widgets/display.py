@@ -148,6 +148,11 @@ def forms(arranged: Snapshot, count: int, opened: Iterable[str] | None = None) -
     drops outputs of more than a megabyte in a second.
     """
     bundle = with_picture(text_of_arranged(arranged, count), lambda: svg_of_arranged(arranged, opened))
-    if len(arranged["nodes"]) + len(arranged["edges"]) <= MOST_KEPT:
+    if kept(arranged):
         bundle[MIME] = arranged
     return bundle
+
+
+def kept(arranged: Snapshot) -> bool:
+    """Whether the JSON of a graph is small enough for a notebook."""
+    return len(arranged["nodes"]) + len(arranged["edges"]) <= MOST_KEPT

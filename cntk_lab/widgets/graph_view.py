@@ -20,7 +20,7 @@ import traitlets
 from cntk_lab.errors import AttributeValueError
 from cntk_lab.events import BUS, NodesMeasured
 from cntk_lab.widgets import _messages as messages
-from cntk_lab.widgets import display
+from cntk_lab.widgets import _saved, display
 from cntk_lab.widgets._arrange import arrange
 from cntk_lab.widgets._base import LabWidget, Throttle
 from cntk_lab.widgets._compare import compare, merged
@@ -315,6 +315,16 @@ class GraphView(LabWidget):
     def static_forms(self) -> dict[str, Any]:
         """The graph as SVG, text and (up to a few thousand nodes) JSON for the viewer without kernel."""
         return display.forms(self._arranged, len(self._snapshot["nodes"]), self.opened)
+
+    def saved_state(self) -> dict[str, Any]:
+        """What is painted on the graph, which the notebook keeps already; values and samples need a kernel."""
+        state = {**super().saved_state(), "feeds": False, "live": False}
+        del state["graph"]
+        return state
+
+    def saved_view(self) -> dict[str, Any]:
+        """The view, where the notebook keeps the graph."""
+        return super().saved_view() if display.kept(self._arranged) else _saved.too_long(self.bundle_name)
 
     def answer(self, request: messages.Request) -> messages.Reply:
         """What the browser asks: statistics of parameters, or a file."""

@@ -28,7 +28,8 @@ from cntk_lab.widgets import _messages as messages
 from cntk_lab.widgets._base import LabWidget
 
 _log = logging.getLogger("cntk_lab.widgets")
-ENDS: Final = ("stopped", "finished", "failed")
+SETTLED: Final = ("paused", "stopped", "finished", "failed")
+"""Where the picture that the notebook keeps is made anew."""
 MOST_TOLD: Final = 50
 """Findings and changes that are shown of a run."""
 MOST_CHECKS: Final = 200
@@ -69,7 +70,7 @@ class TrainingMonitor(LabWidget):
         self._steered = run.number
         self._sending = threading.Lock()
         self._unsubscribe: Callable[[], None] = lambda: None
-        self._display = ""
+        self._kept = ""
         super().__init__(runs=self._states(), details=self._details())
         for other in others:
             self.compare(other)
@@ -261,8 +262,9 @@ class TrainingMonitor(LabWidget):
             if piece is not None:
                 self._send_curve(entry, *piece)
         self._tell()
-        if event.status in ENDS:
-            self._settle()
+        if event.status in SETTLED and event.status != self._kept:
+            self.refresh_saved()
+        self._kept = event.status
 
     def _show_all(self, entry: _Entry) -> None:
         with self._sending:
@@ -271,8 +273,7 @@ class TrainingMonitor(LabWidget):
             self._send_curve(entry, 0, entry.curves.loss, entry.curves.metric)
 
     def _send_curve(self, entry: _Entry, first: int, loss: Any, metric: Any) -> None:
-        curve = {"kind": "curve", "run": entry.number, "width": entry.curves.width, "first": first, "count": len(loss)}
-        self.send(curve, [np.concatenate([loss, metric]).tobytes()])
+        self.send(_told(entry.number, entry.curves, first, len(loss)), [_bytes(loss, metric)])
 
     def _tell(self) -> None:
         self.runs = self._states()
@@ -308,22 +309,22 @@ class TrainingMonitor(LabWidget):
         text = "\n".join([line for pair in zip(lines, sparks, strict=True) for line in pair] + found)
         return {"image/svg+xml": _curves.svg(histories, lines), "text/plain": text}
 
-    def _ipython_display_(self) -> None:
-        """Show the monitor; when the run ends, the picture saved with the notebook is that of the whole run."""
-        from IPython.display import display
+    def saved_messages(self) -> list[tuple[Any, bytes]]:
+        """The whole curves of each run."""
+        found = []
+        for entry in self._entries:
+            curves = _curves.Thinned(entry.history)
+            curves.update()
+            found.append((_told(entry.number, curves, 0, len(curves.loss)), _bytes(curves.loss, curves.metric)))
+        return found
 
-        data, metadata = self._repr_mimebundle_()
-        handle = display(data, metadata=metadata, raw=True, display_id=True)
-        self._display = handle.display_id if handle is not None else ""
 
-    def _settle(self) -> None:
-        """The run has ended: put the final picture beside the live view, where the notebook keeps it."""
-        if not self._display:
-            return
-        from IPython.display import update_display
+def _told(number: int, curves: _curves.Thinned, first: int, count: int) -> dict[str, Any]:
+    return {"kind": "curve", "run": number, "width": curves.width, "first": first, "count": count}
 
-        data, metadata = self._repr_mimebundle_()
-        update_display(data, metadata=metadata, raw=True, display_id=self._display)
+
+def _bytes(loss: Any, metric: Any) -> bytes:
+    return np.concatenate([loss, metric]).astype(np.float32).tobytes()
 
 
 class _Entry:

@@ -43,6 +43,8 @@ DEFAULT_SIZE: Final = 16
 MOST_DEFECTS: Final = 20
 LARGEST_VOCABULARY: Final = 64 << 20
 """Bytes of a vocabulary file, at most."""
+MOST_SEEN: Final = 20
+"""Minibatches that a notebook keeps of those looked at, the latest ones."""
 
 
 class ReaderPreview(LabWidget):
@@ -109,6 +111,7 @@ class ReaderPreview(LabWidget):
         self._page: Page | None = None
         self._numbers: Numbers | None = None
         self._matches: list[Match] = []
+        self._seen: dict[int, dict[str, Any]] = {}
         super().__init__()
         self._show(0)
         if inputs:
@@ -184,6 +187,7 @@ class ReaderPreview(LabWidget):
         """
         self._size = _positive(minibatch_size)
         self._numbers = None
+        self._seen.clear()
         self.measured = {}
         return self._show(0)
 
@@ -197,6 +201,7 @@ class ReaderPreview(LabWidget):
             The number of the minibatch shown: 0.
         """
         self._pages.in_training_order()
+        self._seen.clear()
         return self._show(0)
 
     def at_training(self) -> int:
@@ -230,6 +235,10 @@ class ReaderPreview(LabWidget):
             "follows": self._pages.follows,
             "steps": [s.m_name for s in self._pages.streams if s.m_name in self._pages.blue_first],
         })  # fmt: skip
+        self._seen.pop(number, None)
+        self._seen[number] = self.content
+        if len(self._seen) > MOST_SEEN:
+            del self._seen[next(iter(self._seen))]
         return number
 
     # --- more about it
@@ -345,6 +354,8 @@ class ReaderPreview(LabWidget):
         }  # fmt: skip
         before = self._number
         doings[request.to]()
+        if request.to != "steps":
+            self.refresh_saved()
         at_end = request.to in ("next", "go") and self._number == before and request.number != before
         return messages.Done("done", "That was the last minibatch." if at_end else "")
 
@@ -355,6 +366,14 @@ class ReaderPreview(LabWidget):
             "text/plain": picture.text(lines, self.content, self._matches),
             "image/svg+xml": picture.svg(lines, self.content, self._matches),
         }
+
+    def saved_state(self) -> dict[str, Any]:
+        """The page, without the buttons that need the source."""
+        return {**super().saved_state(), "content": _unsteered(self.content)}
+
+    def saved_pages(self) -> list[Any]:
+        """The minibatches that were looked at."""
+        return [_unsteered(content) for content in self._seen.values()]
 
     def _lines(self) -> list[str]:
         content = self.content
@@ -369,6 +388,11 @@ class ReaderPreview(LabWidget):
             lines += [*map(shown, self._numbers.words()), f"lengths: {picture.bars(self._numbers)}"]
         lines += [f"{place}: {cause}" for place, cause, _ in content["defects"]]
         return lines
+
+
+def _unsteered(content: dict[str, Any]) -> dict[str, Any]:
+    """A page for a place without source."""
+    return {**content, "steps": [], "follows": False, "shuffles": False}
 
 
 def _empty() -> dict[str, Any]:

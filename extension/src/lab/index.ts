@@ -2,7 +2,8 @@
 import { cells } from './cells';
 import { commands } from './commands';
 import { models } from './document';
+import { savedViews } from './saved';
 import { settings } from './settings';
 import { sidebar } from './sidebar';
 
-export default [settings, cells, commands, models, sidebar];
+export default [settings, cells, commands, models, savedViews, sidebar];

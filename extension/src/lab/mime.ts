@@ -2,9 +2,9 @@
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import { Widget } from '@lumino/widgets';
 import { sharedEngine } from '../model/engine';
+import { GRAPH_MIME as MIME } from '../model/saved';
 import { GraphPane } from '../view/graphPane';
 
-const MIME = 'application/vnd.cntk.graph+json';
 const nobody = { opened: () => undefined, selected: () => undefined, values: null, feed: null, pdf: null };
 
 class Renderer extends Widget implements IRenderMime.IRenderer {

@@ -4,7 +4,7 @@ import { LARGEST_FIT, FRAME, firstScale } from '../model/columns';
 import { axisName, shapeText, short, titleOf } from '../model/graph';
 import { flowParts, type Box, type Curve, type Scene } from '../model/layout';
 import { fraction, type Painted } from '../model/overlay';
-import { html, svg } from './dom';
+import { html, ownId, svg } from './dom';
 import { nodeCard, tooltip } from './nodeCard';
 import { Tip } from './tip';
 import { axisColours, scaleColour } from './theme';
@@ -32,6 +32,8 @@ export class Canvas {
   scene: Scene = { direction: 'down', columns: false, width: 0, height: 0, boxes: new Map(), curves: [], hidden: 0 };
   view: View = { x: 0, y: 0, scale: 1 };
   private readonly surface: SVGGElement;
+  /** An id of the page is that of one view: what another view refers to vanishes with a hidden tab. */
+  private readonly arrow = ownId('arrow');
   private readonly cards = new Map<string, SVGGElement>();
   private edges: { curve: Curve; element: SVGGElement }[] = [];
   private focused = '';
@@ -44,7 +46,7 @@ export class Canvas {
     signal: AbortSignal
   ) {
     this.surface = svg('g');
-    const marker = svg('marker', { id: 'cntk-arrow', viewBox: '0 0 8 8', refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: 'auto-start-reverse' });
+    const marker = svg('marker', { id: this.arrow, viewBox: '0 0 8 8', refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: 'auto-start-reverse' });
     marker.append(svg('path', { class: 'cntk-arrow', d: 'M0 0.5 8 4 0 7.5z' }));
     this.svg = svg('svg', { role: 'group' }, svg('defs', {}, marker), this.surface);
     this.element = html('div', { class: 'cntk-canvas' }, this.svg);
@@ -260,7 +262,7 @@ export class Canvas {
       'g',
       { class: `cntk-edge${link.recurrent ? ' recurrent' : ''}${curve.depth ? ' inner' : ''}${curve.crowded ? ' crowded' : ''}`, 'aria-hidden': true },
       svg('path', { class: 'reach', d: path }),
-      svg('path', { d: path, 'marker-end': 'url(#cntk-arrow)' }),
+      svg('path', { d: path, 'marker-end': `url(#${this.arrow})` }),
       words
     );
     element.dataset.edge = String(this.edges.length);

@@ -1,5 +1,5 @@
 // Saving and opening: a line below the buttons, in which a file of the notebook's folder is named.
-import { button, html } from './dom';
+import { button, html, ownId } from './dom';
 
 export interface FileHooks {
   save(name: string, replace: boolean): Promise<string>;
@@ -21,7 +21,7 @@ export class ComposeFiles {
     signal: AbortSignal
   ) {
     this.element.hidden = true;
-    this.field.id = `cntk-file-${files++}`;
+    this.field.id = ownId('file');
     this.label.htmlFor = this.field.id;
     this.go = button('Save', 'Save', () => void this.run(false), signal);
     this.replace = button('Replace', 'Replace the file that is there', () => void this.run(true), signal);
@@ -75,4 +75,3 @@ export class ComposeFiles {
   }
 }
 
-let files = 0;

@@ -1,7 +1,7 @@
 // The parameters of the selected node: a control for each, of its kind; empty means the default. What is written is
 // understood by Python, which answers with the value or with what would be one.
 import type { Form, FormField } from '../model/compose';
-import { html } from './dom';
+import { html, ownId } from './dom';
 
 export interface FormHooks {
   set(name: string, text: string): Promise<void>;
@@ -22,15 +22,13 @@ function isControl(target: EventTarget | null): target is Control {
   return target instanceof HTMLInputElement || target instanceof HTMLSelectElement;
 }
 
-let forms = 0;
-
 export class ComposeForm {
   readonly element = html('div', { class: 'cntk-form', role: 'region', 'aria-label': 'Parameters of the selected node', tabindex: 0 });
   private shown = '';
   /** When a key was pressed in a field, and what waits for the next one. */
   private typed = -Infinity;
   private waiting: ReturnType<typeof setTimeout> | undefined;
-  private readonly id = `cntk-form-${forms++}`;
+  private readonly id = ownId('form');
 
   constructor(
     private readonly hooks: FormHooks,

@@ -1,13 +1,11 @@
 // The palette: everything that can be added, found by typing; a combobox by keyboard, a source of drags by mouse.
 import { searchPalette, SIGNS, type PaletteEntry } from '../model/compose';
-import { html } from './dom';
+import { html, ownId } from './dom';
 
 export interface PaletteHooks {
   add(path: string): void;
   leave(): void;
 }
-
-let palettes = 0;
 
 export class ComposePalette {
   readonly element: HTMLElement;
@@ -15,7 +13,7 @@ export class ComposePalette {
   private readonly field: HTMLInputElement;
   private found: PaletteEntry[] = [];
   private at = -1;
-  private readonly id = `cntk-palette-${palettes++}`;
+  private readonly id = ownId('palette');
 
   constructor(
     private readonly entries: readonly PaletteEntry[],

@@ -22,6 +22,13 @@ export function svg<K extends keyof SVGElementTagNameMap>(tag: K, attributes: At
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
+/** Differs between the copies of this code in a page: each bundle has one. */
+const copy = crypto.getRandomValues(new Uint32Array(2)).reduce((text, n) => text + n.toString(36), '');
+let ids = 0;
+
+/** An id that no other element of the page has. */
+export const ownId = (what: string): string => `cntk-${what}-${copy}-${ids++}`;
+
 /** A button with words for eyes and for screen readers. */
 export function button(label: string, title: string, act: () => void, signal: AbortSignal): HTMLButtonElement {
   const element = html('button', { type: 'button', title, 'aria-label': title }, label);
