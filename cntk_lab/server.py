@@ -28,11 +28,14 @@ from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.services.contents.filemanager import FileContentsManager
 from jupyter_server.utils import ensure_async, url_path_join
-from tornado import iostream, web
+from tornado import ioloop, iostream, web
 
 from cntk_lab import _child, tutorials
 from cntk_lab.widgets import _model_file
 
+PARENT: Final = "CNTK_LAB_PARENT"
+"""Names, in the environment, the process that this server ends with: ``cntk-lab`` sets it."""
+PARENT_SECONDS: Final = 1.0
 READING_SECONDS: Final = 60.0
 """Longest time that reading a model may take."""
 WAITING_SECONDS: Final = 60.0
@@ -346,3 +349,19 @@ def _load_jupyter_server_extension(server: Any) -> None:
         (url_path_join(base, "cntk-lab", "graph"), GraphHandler, {"readers": Readers()}),
     ]
     server.web_app.add_handlers(".*$", routes)
+    parent = os.environ.get(PARENT)
+    if parent == str(os.getppid()):  # not that of a server in whose terminal this one was started
+        _end_without(int(parent), server)
+
+
+def _end_without(parent: int, server: Any) -> None:
+    """Stop the server, its kernels first, when the program that started it has gone."""
+
+    def look() -> None:
+        if os.getppid() != parent:
+            server.log.warning("cntk_lab: the program that started this server has gone; it ends")
+            watch.stop()
+            server.stop(from_signal=True)
+
+    watch = ioloop.PeriodicCallback(look, PARENT_SECONDS * 1000)
+    watch.start()

@@ -6,14 +6,19 @@ JupyterLab runs as a program of its own: nothing of it is imported, and its exit
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Final
 
 from cntk_lab import tutorials
 from cntk_lab.errors import NotAvailableError
+
+PARENT: Final = "CNTK_LAB_PARENT"
+"""Tells JupyterLab, by the environment, which process it ends with; ``server`` reads it."""
 
 
 def open_lab(
@@ -61,10 +66,23 @@ def command(folder: Path, first: str, *, browser: bool, port: int | None) -> lis
 
 
 def _start(words: list[str]) -> int:
-    """Run until it ends; Ctrl-C is JupyterLab's to answer, it asks whether to stop."""
-    with subprocess.Popen(words) as process:  # noqa: S603  (this Python and the words above)
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Run until it ends; Ctrl-C is JupyterLab's to answer, it asks whether to stop.
+
+    Whatever ends this program ends JupyterLab and its kernels too: a signal is passed on, and where none can be
+    (SIGKILL), JupyterLab sees that this process has gone (``server``).
+    """
+    environment = {**os.environ, PARENT: str(os.getpid())}
+    with subprocess.Popen(words, env=environment) as process:  # noqa: S603  (this Python and the words above)
+
+        def end(_number: int, _frame: object) -> None:
+            process.terminate()  # JupyterLab ends its kernels first
+
+        handlers: dict[int, Any] = {signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: end}
+        if hasattr(signal, "SIGHUP"):
+            handlers[signal.SIGHUP] = end
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             return process.wait()
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)

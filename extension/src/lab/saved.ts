@@ -14,6 +14,8 @@ import preview from '../widgets/preview';
 const WIDGET_MIME = 'application/vnd.jupyter.widget-view+json';
 /** Before Jupyter's widgets, whose rank is -10. */
 const RANK = -20;
+/** The live view has this time to come before the saved one is drawn, in milliseconds. */
+const PATIENCE = 400;
 
 const renders = {
   composer: forSaved(composer.render), graphView: forSaved(graphView.render),
@@ -45,7 +47,8 @@ class Renderer extends Panel implements IRenderMime.IRenderer {
       this.reference = id;
       this.live = this.rendermime.createRenderer(WIDGET_MIME);
       this.addWidget(this.live);
-      await this.live.renderModel(model);
+      // without a kernel, or while it starts, there is no answer
+      await Promise.race([this.live.renderModel(model), new Promise(done => setTimeout(done, PATIENCE))]);
       if (this.isDisposed) return;
       // the model may come later, when the kernel has told of it, and go when the kernel ends
       this.watch.observe(this.live.node, { childList: true });

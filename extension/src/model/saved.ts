@@ -56,8 +56,11 @@ export class SavedModel {
     return this.state[key];
   }
 
+  /** As with a kernel's model, nobody hears of what is the same as before: views answer what they hear. */
   set(key: string, value: unknown): void {
+    const before = this.state[key];
     this.state[key] = value;
+    if (before === value || JSON.stringify(before) === JSON.stringify(value)) return;
     this.fire(`change:${key}`);
   }
 
