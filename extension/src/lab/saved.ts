@@ -6,10 +6,10 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import { Panel, Widget } from '@lumino/widgets';
 import { VIEW_MIME } from '../model/saved';
 import { forSaved, SavedPane } from '../view/savedPane';
-import composer from '../widgets/composer';
-import graphView from '../widgets/graphView';
-import monitor from '../widgets/monitor';
-import preview from '../widgets/preview';
+import { render as composer } from '../view/composer';
+import { render as graphView } from '../view/graphView';
+import { render as monitor } from '../view/monitor';
+import { render as preview } from '../view/preview';
 
 const WIDGET_MIME = 'application/vnd.jupyter.widget-view+json';
 /** Before Jupyter's widgets, whose rank is -10. */
@@ -18,8 +18,8 @@ const RANK = -20;
 const PATIENCE = 400;
 
 const renders = {
-  composer: forSaved(composer.render), graphView: forSaved(graphView.render),
-  monitor: forSaved(monitor.render), preview: forSaved(preview.render)
+  composer: forSaved(composer), graphView: forSaved(graphView),
+  monitor: forSaved(monitor), preview: forSaved(preview)
 };
 
 class Renderer extends Panel implements IRenderMime.IRenderer {
