@@ -154,7 +154,8 @@ def _cell(form: str, name: str, data: Ragged, k: int, look: Look) -> dict[str, A
 
 
 def image_cell(image: npt.NDArray[Any], blue_first: bool, largest: int, frames: int = 1) -> dict[str, Any]:
-    """An image to paint: grey or red-green-blue bytes, thinned to at most ``largest`` rows and columns.
+    """An image to paint: grey or red-green-blue bytes, thinned alike in both directions, so that
+    its longer side has at most ``largest`` pixels.
 
     Args:
         image: channels x rows x columns, rows x columns x channels, or rows x columns.
@@ -165,20 +166,23 @@ def image_cell(image: npt.NDArray[Any], blue_first: bool, largest: int, frames: 
     order = image_shape(image.shape)
     pixels = image[:, :, None] if order == "hw" else image.transpose(1, 2, 0) if order == "chw" else image
     height, width = pixels.shape[:2]
-    down, across = (np.linspace(0, n - 1, min(n, largest)).round().astype(int) for n in (height, width))
+    part = min(1.0, largest / max(height, width))
+    down, across = (np.linspace(0, n - 1, max(1, round(n * part))).round().astype(int) for n in (height, width))
     pixels = np.asarray(pixels[down][:, across], np.float64)
     pixels = pixels[:, :, ::-1] if blue_first and pixels.shape[2] == 3 else pixels
     low, high, wrong = _range(image)
     if low >= 0 and 1 < high <= 255:
-        scaled, how = pixels, ""
+        black, white, how = 0.0, 255.0, ""
     elif low >= 0 and high <= 1:
-        scaled, how = pixels * 255, ""
+        black, white, how = 0.0, 1.0, ""
     else:
-        scaled, how = (pixels - low) / ((high - low) or 1) * 255, ", stretched"
+        black, white, how = low, high if high > low else low + 1, ", contrast stretched"
+    scaled = (pixels - black) / (white - black) * 255
     words = f"image of {width} x {height} pixels, values {low:.4g} to {high:.4g}{how}"
     return {
         "form": "image", "width": len(across), "height": len(down), "channels": pixels.shape[2],
         "pixels": np.nan_to_num(scaled.round()).clip(0, 255).astype(np.uint8).tobytes(),
+        "black": black, "white": white, "fullWidth": width, "fullHeight": height,
         "words": words + (f", the first of {frames} frames" if frames > 1 else "") + _alarm(wrong),
     }  # fmt: skip
 
@@ -199,6 +203,7 @@ def _heat(rows: npt.NDArray[np.float64]) -> dict[str, Any]:
     return {
         "form": "heat", "width": small.shape[0], "height": small.shape[1], "channels": 1,
         "pixels": scaled.T.round().clip(0, 255).astype(np.uint8).tobytes(),
+        "black": low, "white": high if high > low else low + 1, "fullWidth": frames, "fullHeight": features,
         "words": f"{what}, {low:.4g} to {high:.4g}{_alarm(wrong)}",
     }  # fmt: skip
 

@@ -77,18 +77,25 @@ class Numbers:
 
     def words(self) -> list[str]:
         """The statistics in lines."""
-        spread = f"{self.shortest}" if self.shortest == self.longest else f"{self.shortest} to {self.longest}"
-        lines = [f"lengths: {spread} samples, mean {self.mean:.1f} ({self.lengths_basis})"]
-        lines.append(f"padding would waste {100 * self.waste:.0f} % of a minibatch")
+        lines = []
+        if self.longest > 1:
+            spread = f"{self.shortest}" if self.shortest == self.longest else f"{self.shortest} to {self.longest}"
+            lines.append(f"lengths: {spread} samples, mean {self.mean:.1f} ({self.lengths_basis})")
+            lines.append(f"padding would waste {100 * self.waste:.0f} % of a minibatch")
         for s in self.streams:
             line = f"{s.name}: {s.low:.4g} to {s.high:.4g}, mean {s.mean:.4g}, {100 * s.not_zero:.3g} % not zero"
             lines.append(line + (f", {s.not_finite} not finite" if s.not_finite else ""))
-            lines += [f"  {w}" for w in balance(s.classes)]
+            lines += [f"  {w}" for w in balance(s.classes, self.basis)]
         return [*lines, f"(ranges and classes: {self.basis})"]
 
 
-def balance(classes: Sequence[int]) -> list[str]:
-    """What is to be said of the classes: how even they are, and which never occur."""
+def balance(classes: Sequence[int], basis: str) -> list[str]:
+    """What is to be said of the classes: how even they are, and which never occur in what was looked at.
+
+    Args:
+        classes: samples of each class.
+        basis: what was looked at, in words.
+    """
     if not classes:
         return []
     counts = np.asarray(classes)
@@ -100,7 +107,7 @@ def balance(classes: Sequence[int]) -> list[str]:
     missing = np.flatnonzero(counts == 0).tolist()
     if missing:
         names = ", ".join(map(str, missing[:8])) + (" …" if len(missing) > 8 else "")
-        lines.append(f"{len(missing)} of {len(counts)} classes do not occur: {names}")
+        lines.append(f"{len(missing)} of {len(counts)} classes do not occur in {basis}: {names}")
     rare = np.flatnonzero((counts > 0) & (share * len(counts) < RARE)).tolist()
     if rare:
         names = ", ".join(map(str, rare[:8])) + (" …" if len(rare) > 8 else "")

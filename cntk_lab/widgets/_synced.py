@@ -195,12 +195,16 @@ class StreamState(TypedDict):
 
 
 class Picture(TypedDict):
-    """Bytes of an image, row by row."""
+    """Bytes of an image, row by row; what a byte of 0 and of 255 stand for; columns and rows before it was thinned."""
 
     width: int
     height: int
     channels: int
     pixels: bytes
+    black: float
+    white: float
+    fullWidth: int
+    fullHeight: int
     words: str
 
 

@@ -282,7 +282,12 @@ class ReaderPreview(LabWidget):
         for s in numbers.streams:
             most = sorted(range(len(s.classes)), key=lambda k: (-s.classes[k], k))[:MOST_CLASSES]
             named = [[self._look.word(s.name, k), s.classes[k]] for k in sorted(most)]
-            entry = {**plain(s), "classes": named, "classCount": len(s.classes), "balance": balance(s.classes)}
+            entry = {
+                **plain(s),
+                "classes": named,
+                "classCount": len(s.classes),
+                "balance": balance(s.classes, numbers.basis),
+            }
             streams.append(entry)
         self.measured = all_shown({**plain(numbers), "streams": streams})
         return numbers
@@ -385,7 +390,8 @@ class ReaderPreview(LabWidget):
                 f"{s['name']}: {s['storage']} {s['dtype']}, {shape_words(s['shape'])}, {spread} samples a sequence"
             )
         if self._numbers is not None:
-            lines += [*map(shown, self._numbers.words()), f"lengths: {picture.bars(self._numbers)}"]
+            lines += map(shown, self._numbers.words())
+            lines += [f"lengths: {picture.bars(self._numbers)}"] if self._numbers.longest > 1 else []
         lines += [f"{place}: {cause}" for place, cause, _ in content["defects"]]
         return lines
 

@@ -72,7 +72,8 @@ def test_images_stand_in_a_grid_and_show_each_transform(shown, screenshot):
     page = shown("images.ipynb", IMAGES)
     preview = page.locator(".cntk-preview")
     assert preview.locator(".cntk-samples.grid > li").count() == 12
-    preview.get_by_text("Padding would waste 0 % of a minibatch.").wait_for()
+    preview.locator(".cntk-figures").wait_for()
+    assert preview.get_by_text("Lengths").count() == 0
     # colours of the canvas are those of the picture, not mirrored red and blue
     pixel = page.evaluate("""() => { const c = document.querySelector('.cntk-samples canvas');
         return [...c.getContext('2d').getImageData(0, 0, 1, 1).data]; }""")
@@ -84,6 +85,13 @@ def test_images_stand_in_a_grid_and_show_each_transform(shown, screenshot):
     assert steps.locator("b").all_text_contents() == ["image", "crop", "scale", "color"]
     assert "pixels from column" in steps.nth(1).text_content()
     assert "contrast x" in steps.nth(3).text_content()
+    large = preview.locator(".cntk-large")
+    box = large.locator("canvas").bounding_box()
+    assert (round(box["width"]), round(box["height"])) == (422, 422)  # 32 x 32 pixels and a border of one
+    large.locator(".cntk-zoomed").press("ArrowRight")
+    large.locator("output", has_text="row 0, column 1: ").wait_for()
+    large.get_by_role("button", name="Larger").click()
+    assert round(large.locator("canvas").bounding_box()["width"]) == 842
     preview.locator(".cntk-classes", has_text="<i>plaid</i>").wait_for()
     steps.nth(3).scroll_into_view_if_needed()
     screenshot(page, "preview-images")
@@ -99,6 +107,11 @@ def test_sequences_show_tokens_heat_maps_sparse_rows_bad_places_and_a_misfit(sho
     assert preview.locator("b:text-is('mat')").count() == 0
     assert preview.locator("dd.heat canvas").count() > 3
     assert preview.locator("dd.sparse .cntk-token").count() > 3
+    preview.locator("dd.heat button.picture").first.click()
+    preview.locator(".cntk-large .cntk-zoomed").press("ArrowDown")
+    preview.locator(".cntk-large output", has_text="frame 0, number 1: about ").wait_for()
+    preview.locator(".cntk-large .cntk-zoomed").press("Escape")
+    assert preview.locator(".cntk-large").is_hidden()
     joint = preview.locator(".cntk-joint.wrong")
     assert joint.text_content() == "24 arrives, 20 expected"
     assert "declare the input with shape (24,)" in preview.locator(".cntk-fix").text_content()

@@ -22,12 +22,31 @@ export function short(value: number | null): string {
 
 /** What the head of a page says. */
 export function pageWords(content: Content): string {
-  const of = content.total === null ? '' : ` of ${content.total.toLocaleString('en')}`;
-  const parts = [`${content.sequences.toLocaleString('en')}${of} sequences`, `${content.samples.toLocaleString('en')} samples`];
+  const { sequences, total } = content;
+  const count = total === null || sequences <= total
+    ? `${sequences.toLocaleString('en')}${total === null ? '' : ` of ${total.toLocaleString('en')}`} sequences`
+    : `${sequences.toLocaleString('en')} sequences, of ${total.toLocaleString('en')} that are read again and again`;
+  const parts = [count, `${content.samples.toLocaleString('en')} samples`];
   if (content.sweep !== null) parts.push(`sweep ${content.sweep + 1}`);
   if (content.leftOut) parts.push(`${content.leftOut} left out`);
   if (content.endsSweep) parts.push('the sweep ends here');
   return content.sequences || content.leftOut ? parts.join(', ') : 'there is no minibatch';
+}
+
+/** What lies at a pixel of a thinned picture: its place in the data and its value, as far as a byte can tell it. */
+export function pixelWords(picture: Picture, column: number, row: number, heat: boolean): string {
+  const { width, height, channels, pixels, black, white } = picture;
+  const full = (at: number, shown: number, all: number) => (shown > 1 ? Math.round((at * (all - 1)) / (shown - 1)) : 0);
+  const [x, y] = [full(column, width, picture.fullWidth), full(row, height, picture.fullHeight)];
+  const values = Array.from({ length: channels }, (_, c) => black + ((white - black) * pixels.getUint8((row * width + column) * channels + c)) / 255);
+  const exact = black === 0 && white === 255 && !heat;
+  const place = heat ? `frame ${x}, number ${y}` : `row ${y}, column ${x}`;
+  return `${place}: ${exact ? '' : 'about '}${values.map(v => String(Number(v.toPrecision(3)))).join(', ')}`;
+}
+
+/** How much larger a picture is drawn so that its longer side has at least ``least`` pixels; never smaller. */
+export function enlarged(picture: Picture, least: number): number {
+  return Math.max(1, least / Math.max(picture.width, picture.height, 1));
 }
 
 /** Red, green, blue and opacity of every pixel; one channel is grey for images, a colour scale for heat maps. */

@@ -150,12 +150,16 @@ export interface StreamState {
   notFinite: number;
 }
 
-/** Bytes of an image, row by row. */
+/** Bytes of an image, row by row; what a byte of 0 and of 255 stand for; columns and rows before it was thinned. */
 export interface Picture {
   width: number;
   height: number;
   channels: number;
   pixels: DataView;
+  black: number;
+  white: number;
+  fullWidth: number;
+  fullHeight: number;
   words: string;
 }
 
@@ -165,6 +169,10 @@ export interface PictureCell {
   height: number;
   channels: number;
   pixels: DataView;
+  black: number;
+  white: number;
+  fullWidth: number;
+  fullHeight: number;
   words: string;
   form: 'image' | 'heat';
 }
@@ -247,6 +255,10 @@ export interface TracedStep {
   height: number;
   channels: number;
   pixels: DataView;
+  black: number;
+  white: number;
+  fullWidth: number;
+  fullHeight: number;
   words: string;
   form: 'image' | 'heat';
   kind: string;

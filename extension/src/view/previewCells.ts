@@ -1,18 +1,18 @@
 // What a sequence holds of a stream, in DOM: canvases, curves, tokens, numbers. Every word is a text node.
-import { type Cell, curvePoints, type Picture, rgba, short } from '../model/preview';
+import { type Cell, curvePoints, enlarged, type Picture, rgba, short } from '../model/preview';
 import { html, svg } from './dom';
 
-/** A picture on a canvas of its own size, shown at least as large as ``least`` pixels. */
+/** A picture in its own proportions, its longer side at least ``least`` pixels. */
 export function painted(picture: Picture, heat: boolean, least = 0): HTMLCanvasElement {
   const canvas = html('canvas', { width: picture.width, height: picture.height, role: 'img', 'aria-label': picture.words, title: picture.words });
   const context = canvas.getContext('2d');
   if (context && picture.width && picture.height)
     context.putImageData(new ImageData(rgba(picture, heat), picture.width, picture.height), 0, 0);
-  if (least) canvas.style.width = `${Math.max(picture.width, least)}px`;
+  if (least) canvas.style.width = `${Math.round(picture.width * enlarged(picture, least))}px`;
   return canvas;
 }
 
-/** Everything but images, which a host may want to put into buttons. */
+/** What a sequence holds of a stream. */
 export function cellBody(cell: Cell): (Node | string)[] {
   switch (cell.form) {
     case 'image':

@@ -3,6 +3,7 @@ import { bars, binWords, type Content, isGrid, lengthWords, type Match, type Mea
 import type { Browse } from '../protocol/messages';
 import { button, html, svg } from './dom';
 import { cellBody, painted } from './previewCells';
+import { LargePicture } from './previewLarge';
 import { PREVIEW_STYLE } from './previewStyle';
 import { STYLE } from './theme';
 
@@ -25,6 +26,7 @@ export class PreviewPane {
   private readonly steps = html('section', { hidden: true, 'aria-label': 'Transforms step by step' });
   private readonly figures = html('section', { hidden: true, 'aria-label': 'Statistics' });
   private readonly defects = html('section', { hidden: true, 'aria-label': 'Bad places in the data' });
+  private readonly large = new LargePicture();
   private readonly notice = html('div', { class: 'cntk-notice', role: 'status' });
 
   constructor(private readonly host: PreviewHost) {
@@ -43,7 +45,7 @@ export class PreviewPane {
       this.buttons.previous, html('label', {}, 'minibatch ', this.number), this.buttons.next,
       html('label', {}, 'of ', this.size, ' samples'), this.buttons.order, this.buttons.training, html('span', { class: 'cntk-gap' }), this.page);
     this.element = html('div', { class: 'cntk-lab cntk-preview', 'data-lm-suppress-shortcuts': 'true', role: 'region', 'aria-label': 'Reader preview' },
-      html('style', {}, STYLE + PREVIEW_STYLE), top, this.streams, this.matches, this.samples, this.steps, this.figures, this.defects, this.notice);
+      html('style', {}, STYLE + PREVIEW_STYLE), top, this.streams, this.matches, this.samples, this.large.element, this.steps, this.figures, this.defects, this.notice);
     this.element.addEventListener('keydown', event => {
       if (event.target instanceof HTMLInputElement || event.altKey || event.ctrlKey || event.metaKey) return;
       const to = ({ ArrowRight: 'next', ArrowLeft: 'previous' } as const)[event.key as 'ArrowRight' | 'ArrowLeft'];
@@ -56,6 +58,7 @@ export class PreviewPane {
 
   dispose(): void {
     this.ending.abort();
+    this.large.dispose();
     this.element.remove();
   }
 
@@ -102,7 +105,7 @@ export class PreviewPane {
     this.figures.hidden = !there;
     if (!there) return;
     const all = measured as Measured;
-    this.figures.replaceChildren(html('div', { class: 'cntk-figures' }, this.lengths(all), ...all.streams.map(s => this.stream(s, all.basis))));
+    this.figures.replaceChildren(html('div', { class: 'cntk-figures' }, ...(all.longest > 1 ? [this.lengths(all)] : []), ...all.streams.map(s => this.stream(s, all.basis))));
   }
 
   setMatches(matches: readonly Match[]): void {
@@ -169,15 +172,21 @@ export class PreviewPane {
 
   private fillSamples(content: Content): void {
     const { signal } = this.ending;
+    this.large.close();
     this.samples.classList.toggle('grid', isGrid(content.streams));
+    this.samples.classList.toggle('several', content.streams.filter(s => s.form === 'image').length > 1);
     const items = content.items.map((item, place) => {
       const cells = item.cells.flatMap((cell, k) => {
         const stream = content.streams[k]!;
         let body = cellBody(cell);
-        if (cell.form === 'image' && content.steps.includes(stream.name)) {
-          const label = `sequence ${item.name}: ${cell.words}; show the transforms of ${stream.name}`;
+        if (cell.form === 'image' || cell.form === 'heat') {
+          const steps = content.steps.includes(stream.name);
+          const label = `sequence ${item.name}: ${cell.words}; show ${stream.name} large${steps ? ' and its transforms' : ''}`;
           const element = html('button', { type: 'button', class: 'picture', 'aria-label': label, 'data-sequence': place }, ...body);
-          element.addEventListener('click', () => void this.ask('steps', place), { signal });
+          element.addEventListener('click', () => {
+            this.large.open(cell, cell.form === 'heat', `${stream.name}, sequence ${item.name}`, () => element.focus());
+            if (steps) void this.ask('steps', place);
+          }, { signal });
           element.querySelector('canvas')?.setAttribute('aria-hidden', 'true');
           body = [element];
         }

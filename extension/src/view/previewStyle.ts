@@ -19,15 +19,16 @@ export const PREVIEW_STYLE = `
 .cntk-samples li { min-width: 0; }
 .cntk-samples:not(.grid) > li { display: grid; grid-template-columns: minmax(40px, 90px) 1fr; gap: 2px 10px; padding: 4px 0; border-bottom: 1px solid var(--cl-line); }
 .cntk-id { color: var(--cl-quiet); font-size: 11px; overflow-wrap: anywhere; }
-.cntk-cells { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 3px 10px; align-items: center; }
-.cntk-cells dt { color: var(--cl-quiet); font-size: 11px; font-weight: 400; margin: 0; max-width: 12em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.cntk-cells { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 3px 10px; align-items: start; }
+.cntk-cells dt { float: none; position: static; color: var(--cl-quiet); font-size: 11px; font-weight: 400; margin: 0; max-width: 12em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .cntk-cells dd { margin: 0; min-width: 0; font-size: 12px; overflow-wrap: anywhere; }
 .cntk-samples dl { margin: 0; }
 .grid .cntk-cells dt { max-width: 4.5em; }
 .grid .cntk-cells { column-gap: 5px; }
-.grid .cntk-cells dt.image { display: none; }
+.grid .cntk-cells dt.image { grid-column: 1 / -1; max-width: none; }
+.grid:not(.several) .cntk-cells dt.image { display: none; }
 .grid .cntk-cells dd.image { grid-column: 1 / -1; }
-.cntk-preview canvas { display: block; image-rendering: pixelated; max-width: 100%; border: 1px solid var(--cl-line); border-radius: 3px; }
+.cntk-preview canvas { display: block; height: auto; image-rendering: pixelated; max-width: 100%; border: 1px solid var(--cl-line); border-radius: 3px; }
 .cntk-preview .picture { padding: 0; border: none; background: none; min-height: 24px; display: block; }
 .cntk-preview .picture.chosen canvas { border-color: var(--cl-brand); box-shadow: 0 0 0 2px var(--cl-brand); }
 .cntk-preview svg.curve { display: block; width: 100%; max-width: 600px; height: 44px; }
@@ -47,7 +48,8 @@ export const PREVIEW_STYLE = `
 .cntk-fix { grid-column: 1 / -1; font-size: 12px; color: var(--cl-text); margin: -2px 0 6px; overflow-wrap: anywhere; }
 .cntk-steps { display: flex; flex-wrap: wrap; gap: 12px; list-style: none; margin: 4px 0 0; padding: 0; }
 .cntk-steps li { max-width: 240px; font-size: 12px; }
-.cntk-steps canvas { width: 150px; }
+.cntk-zoomed { overflow: auto; max-height: 460px; margin: 6px 0; }
+.cntk-preview .cntk-zoomed canvas { max-width: none; cursor: crosshair; }
 .cntk-steps b { display: block; }
 .cntk-steps span { display: block; color: var(--cl-quiet); overflow-wrap: anywhere; }
 .cntk-figures { display: flex; flex-wrap: wrap; gap: 10px 28px; }

@@ -387,6 +387,31 @@ def test_bad_places_are_shown_with_line_and_column(tmp_path):
     assert "^" in words
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(300, 150), (40, 400), (3000, 8), (20, 30)])
+def test_pictures_keep_their_proportions(rows, columns):
+    image = np.arange(rows * columns, dtype=np.float32).reshape(1, rows, columns)
+    shown = cell(ReaderPreview({"x": image[None]}), "x", 0)
+    part = min(1, 96 / max(rows, columns))
+    assert (shown["height"], shown["width"]) == (max(1, round(rows * part)), round(columns * part) or 1)
+    assert (shown["fullHeight"], shown["fullWidth"]) == (rows, columns)
+    assert (shown["black"], shown["white"]) == (0, rows * columns - 1)
+
+
+def test_data_that_are_no_sequences_have_no_lengths():
+    preview = ReaderPreview({"x": ROWS})
+    words = " ".join(preview.statistics().words())
+    assert "x: " in words
+    assert "length" not in words
+    assert "padding" not in words
+    assert "lengths" not in preview.static_forms()["text/plain"]
+
+
+def test_classes_are_missing_only_in_what_was_looked_at():
+    preview = ReaderPreview({"y": np.eye(50, dtype=np.float32)[np.arange(200) % 40]})
+    [line] = [w for w in preview.statistics(sample=20).words() if "do not occur" in w]
+    assert "do not occur in 20 sequences, evenly chosen of 200: " in line
+
+
 def test_more_sequences_than_fit_are_counted():
     preview = ReaderPreview({"x": ROWS}, minibatch_size=40)
     assert (len(preview.content["items"]), preview.content["more"], preview.content["sequences"]) == (32, 8, 40)
@@ -405,7 +430,7 @@ def test_lengths_padding_and_classes(tmp_path):
     assert numbers.streams[1].classes == [4, 1, 0, 1]
     words = "\n".join(numbers.words())
     assert "padding would waste 46 % of a minibatch" in words
-    assert "1 of 4 classes do not occur: 2" in words
+    assert "1 of 4 classes do not occur in all 6 sequences: 2" in words
     assert "all 6 sequences" in words
 
 
