@@ -35,6 +35,8 @@ _LAST_DIGITS = 16
 """Shaken by so many units in the last place."""
 _ROOM = 20.0
 """How much further than NumPy shaken another tier may be: rounding errors add up in another order."""
+_EDGE = 1e-2
+"""Of the largest number of a type: beyond it one tier may overflow where another does not."""
 _IN_PLACE = ("parameter", "constant", "state")
 
 
@@ -253,13 +255,14 @@ def left(bad: Any, got: Any, want: Any, shaken: list[Any]) -> Any:
 
 
 def _overflowed(start: Run, end: Run) -> bool:
-    """Whether numbers became too large in a run that began with finite ones."""
-    return _finite(start) and not _finite(end)
+    """Whether numbers became too large, or nearly so, in a run that began with others."""
+    return _fits(start) and not _fits(end)
 
 
-def _finite(run: Run) -> bool:
+def _fits(run: Run) -> bool:
+    """Whether all numbers are well below the largest one of their type."""
     arrays = (a for a in run.arrays.values() if isinstance(a, np.ndarray) and a.dtype.kind == "f")
-    return all(np.isfinite(a).all() for a in arrays)
+    return all((np.abs(a) < _EDGE * np.finfo(a.dtype).max).all() for a in arrays)
 
 
 def _dense(array: Any) -> Any:

@@ -117,7 +117,7 @@ def test_a_wrong_number_beside_others_that_overflow_is_still_found(broken):
     np.testing.assert_allclose(values, np.tanh(1), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("inside", "told"), [(np.inf, 0), (3.0, 1)])
+@pytest.mark.parametrize(("inside", "told"), [(np.inf, 0), (2.85e38, 0), (3.0, 1)])
 def test_what_comes_out_of_an_overflow_may_be_infinite_or_nan(inside, told):
     _, _, z = model()
     proof = Proof(bound_for(Wanted(outputs=z.outputs)).plan)
