@@ -209,7 +209,8 @@ class Stepper:
                 self._count(before, active, done, sweep_end)
                 self.counts.latest = (latest[0] + 1, done)
             raise
-        self._steady = Steady(program, outputs, updates, self.learners, self.counts, active)
+        if self._steady is None or not self._steady.serves(outputs, updates):
+            self._steady = Steady(program, outputs, updates, self.learners, self.counts, active)
         return Done(updated, totals)
 
     def _count(self, before: Sequence[Seen], active: Sequence[bool], totals: Totals, sweep_end: bool) -> bool:
