@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from cntk_lab import _changes
 from cntk_lab._turn import TURN
 from cntk_lab.device import use_default_device
 from cntk_lab.errors import DataError, GraphError, ShapeError, SignatureError, TrainingError
@@ -228,6 +229,7 @@ class Learner:
     def add_progress_writers(self, writers: Iterable[RateWriter]) -> None:
         """Tell these writers the learning rate whenever it changes."""
         self._writers.extend(writers)
+        _changes.note()  # repeated steps ask whether somebody listens
 
     def set_need_to_update_master_parameter(self) -> None:
         """Nothing: there is one copy of each parameter, so it never has to be brought up to date."""

@@ -14,7 +14,7 @@ import numpy as np
 from cntk_lab.errors import AttributeValueError, DataError
 from cntk_lab.graph.variable import Variable
 from cntk_lab.tensor.given import by_position
-from cntk_lab.tensor.shape import Shape, size, text
+from cntk_lab.tensor.shape import size, text
 from cntk_lab.tensor.sparse import Csr, is_csr, is_sparse_matrix
 from cntk_lab.tensor.value import Value
 from cntk_lab.train._data import length_of
@@ -168,16 +168,56 @@ def arrays_of(data: Mapping[Any, Any], labels: str | None) -> dict[Any, Any]:
 
 
 def _fitted(values: Any, key: Any, labels: str | None) -> Any:
-    if not isinstance(key, Variable) or type(values) is not np.ndarray or values.ndim != 1 or key.has_sequence_axis():
+    if isinstance(values, Value):
+        values = values.as_sequences() if values.has_sequence else values.asarray()
+    if not isinstance(key, Variable):
         return values
-    shape: Shape = key.shape
-    if min(shape, default=1) < 0:
+    name, shape = key.name or key.uid, key.shape
+    if type(values) is np.ndarray and values.dtype.kind in "OUS":
+        values = _of_objects(values, name)
+    if key.has_sequence_axis() or min(shape, default=1) < 0:
+        return values
+    flat = _one_each(values)
+    if flat is None:
         return values
     if size(shape) == 1:
-        return values.reshape(-1, *shape)
-    if values.dtype.kind not in "iu" or len(shape) != 1:
+        return flat.reshape(-1, *shape)
+    if len(shape) != 1 or not _are_whole(flat):
         return values
-    name = key.name or key.uid
+    return _one_hot(flat, key, name, labels)
+
+
+def _of_objects(values: Any, name: str) -> Any:
+    """A column of arrays as a list of them.
+
+    Raises:
+        DataError: if it holds something else, such as words.
+    """
+    first = next((v for v in values.flat if not isinstance(v, (np.ndarray, list, tuple))), None)
+    if values.ndim == 1 and first is None:
+        return list(values)
+    raise DataError(
+        f"data for '{name}' are no numbers: there is a {type(first).__name__} among them, {str(first)[:40]!r}",
+        fix="number the classes or words (pandas.factorize), and leave out columns that are no numbers",
+    )
+
+
+def _one_each(values: Any) -> Any:
+    """One number for each sample, flat; None if there are more, or none."""
+    if type(values) is list and values and all(isinstance(v, (int, float, np.number)) for v in values):
+        values = np.asarray(values)
+    if type(values) is not np.ndarray or values.dtype.kind not in "iufb":
+        return None
+    return values.reshape(-1) if values.shape[1:] in ((), (1,)) else None
+
+
+def _are_whole(flat: Any) -> bool:
+    """Whether numbers may be class numbers."""
+    return flat.dtype.kind in "iu" or bool(flat.size and (flat == np.rint(flat)).all())
+
+
+def _one_hot(values: Any, key: Variable, name: str, labels: str | None) -> Classes:
+    shape = key.shape
     if labels is None:
         raise DataError(
             f"data for '{name}' are {len(values)} whole numbers, one for each sample; the input is a vector "
@@ -191,7 +231,7 @@ def _fitted(values: Any, key: Any, labels: str | None) -> Any:
             f"classes, 0 to {shape[0] - 1}",
             fix="number the classes from 0, or give the input and the last layer more of them",
         )
-    return Classes(values, shape[0], key.dtype, key.is_sparse)
+    return Classes(values.astype(np.int64), shape[0], key.dtype, key.is_sparse)
 
 
 def _check_sparse(name: str, values: Any) -> None:

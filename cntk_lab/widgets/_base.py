@@ -8,6 +8,7 @@ Idea: anywidget's ESM per widget, with the module shared through a widget model 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import hashlib
@@ -81,7 +82,12 @@ class LabWidget(anywidget.AnyWidget):
     _esm = _LOADER
     _bundle = traitlets.Instance(Bundle).tag(sync=True, **widget_serialization)
     bundle_name: str = ""
+    saved_seconds: float = 1.0
+    """From a change until what the notebook keeps follows it; longer where drawing that takes long."""
     _display = ""
+    _loop: asyncio.AbstractEventLoop | None = None
+    _stale = False
+    _cost = 0.0
 
     @traitlets.default("_bundle")
     def _shared_bundle(self) -> Bundle:
@@ -90,6 +96,7 @@ class LabWidget(anywidget.AnyWidget):
     def __init__(self, **state: Any) -> None:
         super().__init__(**state)
         self.on_msg(self._handle_request)
+        self.observe(self._changed, self._kept_names())
 
     def answer(self, request: messages.Request) -> messages.Reply:
         """The reply to a request of the browser; subclasses say which they know."""
@@ -101,8 +108,11 @@ class LabWidget(anywidget.AnyWidget):
 
     def saved_state(self) -> dict[str, Any]:
         """What of the synced state a notebook keeps."""
-        own = self.trait_names(sync=True)
-        return {name: getattr(self, name) for name in own if name not in _NOT_SAVED}
+        return {name: getattr(self, name) for name in self._kept_names()}
+
+    def _kept_names(self) -> list[str]:
+        """The widget's own state: not that of all widgets, nor what loads its front end."""
+        return [name for name in self.trait_names(sync=True) if name not in _OF_ALL and not name.startswith("_")]
 
     def saved_messages(self) -> list[tuple[Any, bytes]]:
         """The messages that the browser asks for when it shows all: content and bytes."""
@@ -117,8 +127,11 @@ class LabWidget(anywidget.AnyWidget):
         return _saved.view(self.bundle_name, self.saved_state(), self.saved_messages(), self.saved_pages())
 
     def _ipython_display_(self) -> None:
-        """Show the widget; ``refresh_saved`` replaces what the notebook keeps of it."""
+        """Show the widget; what the notebook keeps of it follows its changes from now on."""
         from IPython.display import display
+
+        with contextlib.suppress(RuntimeError):  # without a loop nobody keeps what is displayed
+            self._loop = asyncio.get_running_loop()
 
         data, metadata = self._repr_mimebundle_()
         handle = display(data, metadata=metadata, raw=True, display_id=True)
@@ -126,12 +139,30 @@ class LabWidget(anywidget.AnyWidget):
 
     def refresh_saved(self) -> None:
         """Put picture and data of now beside the live view, where the notebook keeps them."""
-        if not self._display:
+        self._stale = False
+        if not self._display or self.comm is None:
             return
         from IPython.display import update_display
 
+        started = time.perf_counter()
         data, metadata = self._repr_mimebundle_()
         update_display(data, metadata=metadata, raw=True, display_id=self._display)
+        self._cost = time.perf_counter() - started
+
+    def _changed(self, _change: object) -> None:
+        """Refresh what the notebook keeps, soon and once, between cells: then nobody is at work on the widget."""
+        loop = self._loop
+        if loop is None or self._stale or not self._display:
+            return
+        self._stale = True
+        wait = max(self.saved_seconds, _SHARE * self._cost)
+        with contextlib.suppress(RuntimeError):  # the kernel has ended
+            loop.call_soon_threadsafe(loop.call_later, wait, self._refresh_stale)
+
+    def _refresh_stale(self) -> None:
+        with self.answering():
+            if self._stale:
+                self.refresh_saved()
 
     def _handle_request(self, _widget: object, content: Any, _buffers: object) -> None:
         """Answer whatever came from the browser: it waits for a reply, also where something unforeseen is raised."""
@@ -163,7 +194,9 @@ class LabWidget(anywidget.AnyWidget):
         return {**data, **self.static_forms(), _saved.MIME: self.saved_view()}, metadata
 
 
-_NOT_SAVED: Final = frozenset(LabWidget.class_trait_names(sync=True))
+_OF_ALL: Final = frozenset(LabWidget.class_trait_names(sync=True))
+_SHARE: Final = 50
+"""Refreshing takes at most one part in so many of the time."""
 
 
 class Throttle:

@@ -21,6 +21,8 @@ WIDTH: Final = 860
 ROW: Final = 17
 MOST_ITEMS: Final = 16
 CELL: Final = 104
+MOST_KEPT: Final = 400_000
+"""Bytes of pictures in an output: Jupyter's server drops outputs of more than a megabyte in a second."""
 _COLOURS: Final = {"fits": "#006b58", "wrong": "#b00020", "unused": "#516071"}
 _BARS: Final = "▁▂▃▄▅▆▇█"
 
@@ -40,6 +42,17 @@ def png(cell: Mapping[str, Any]) -> bytes:
 
     head = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + part(b"IDAT", zlib.compress(lines, 6)) + part(b"IEND", b"")
+
+
+def within(content: Mapping[str, Any], most: int = MOST_KEPT) -> Mapping[str, Any]:
+    """A page with so many of its first sequences as have pictures of ``most`` bytes together."""
+    fits = 0
+    for item in content["items"]:
+        most -= sum(len(png(cell)) * 4 // 3 for cell in item["cells"] if "pixels" in cell)
+        if most < 0:
+            break
+        fits += 1
+    return {**content, "items": content["items"][:fits]}
 
 
 def svg(lines: Sequence[str], content: Mapping[str, Any], matches: Sequence[Match] = ()) -> str:

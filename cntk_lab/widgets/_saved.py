@@ -44,12 +44,12 @@ def view(
         pages: earlier contents that can be paged through, the latest last; the oldest go first where room ends.
     """
     whole = {"version": 1, "view": kind, "state": plain(state), "told": plain(told), "pages": []}
-    room = MOST_BYTES - _length(whole)
+    room = MOST_BYTES - length(whole)
     if room < 0:
         return too_long(kind)
     for page in reversed(pages):
         kept = plain(page)
-        room -= _length(kept)
+        room -= length(kept)
         if room < 0:
             break
         whole["pages"].insert(0, kept)
@@ -61,5 +61,6 @@ def too_long(kind: str) -> dict[str, Any]:
     return {"version": 1, "view": kind, "state": None, "told": [], "pages": []}
 
 
-def _length(value: Any) -> int:
-    return len(json.dumps(value))
+def length(value: Any) -> int:
+    """Bytes that a value takes as JSON."""
+    return len(json.dumps(plain(value)))

@@ -60,6 +60,7 @@ class TrainingMonitor(LabWidget):
     """
 
     bundle_name = "monitor"
+    saved_seconds = 10.0  # it changes all the time; where it settles it is kept at once
 
     runs = traitlets.List(traitlets.Dict()).tag(sync=True)
     details = traitlets.Dict().tag(sync=True)

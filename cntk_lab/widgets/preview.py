@@ -23,6 +23,7 @@ from cntk_lab.io._preview import pages_of
 from cntk_lab.io._streams import StreamInformation
 from cntk_lab.widgets import _messages as messages
 from cntk_lab.widgets import _preview_picture as picture
+from cntk_lab.widgets import _saved
 from cntk_lab.widgets._base import LabWidget
 from cntk_lab.widgets._preview_cells import FORMS, Look, cells_of, step_cell
 from cntk_lab.widgets._preview_numbers import (
@@ -359,8 +360,6 @@ class ReaderPreview(LabWidget):
         }  # fmt: skip
         before = self._number
         doings[request.to]()
-        if request.to != "steps":
-            self.refresh_saved()
         at_end = request.to in ("next", "go") and self._number == before and request.number != before
         return messages.Done("done", "That was the last minibatch." if at_end else "")
 
@@ -369,16 +368,16 @@ class ReaderPreview(LabWidget):
         lines = self._lines()
         return {
             "text/plain": picture.text(lines, self.content, self._matches),
-            "image/svg+xml": picture.svg(lines, self.content, self._matches),
+            "image/svg+xml": picture.svg(lines, picture.within(self.content), self._matches),
         }
 
     def saved_state(self) -> dict[str, Any]:
-        """The page, without the buttons that need the source."""
-        return {**super().saved_state(), "content": _unsteered(self.content)}
+        """The page, without the buttons that need the source; as many of its sequences as there is room for."""
+        return {**super().saved_state(), "content": _unsteered(_in_room(self.content))}
 
     def saved_pages(self) -> list[Any]:
         """The minibatches that were looked at."""
-        return [_unsteered(content) for content in self._seen.values()]
+        return [_unsteered(_in_room(content)) for content in self._seen.values()]
 
     def _lines(self) -> list[str]:
         content = self.content
@@ -399,6 +398,18 @@ class ReaderPreview(LabWidget):
 def _unsteered(content: dict[str, Any]) -> dict[str, Any]:
     """A page for a place without source."""
     return {**content, "steps": [], "follows": False, "shuffles": False}
+
+
+def _in_room(content: dict[str, Any]) -> dict[str, Any]:
+    """A page with so many of its first sequences as a saved view has room for; it says how many more there are."""
+    items = content["items"]
+    room, fits = _saved.MOST_BYTES // 2, 0
+    for item in items:
+        room -= _saved.length(item)
+        if room < 0:
+            break
+        fits += 1
+    return {**content, "items": items[:fits], "more": content["more"] + len(items) - fits}
 
 
 def _empty() -> dict[str, Any]:

@@ -17,8 +17,8 @@ rows       the table was bound to another number of samples since          ``Bin
 data       another number of samples; other types, shapes or forms         :func:`plain_rows` (:class:`Captures`)
 =========  ==============================================================  =====================================
 
-Everything else goes the general way, which asks all of it. Knows no forms of data but plain arrays, and no devices:
-a table that a device can run as one is all it needs. Idea: CUDA graphs, which are recorded once and launched again.
+Everything else goes the general way, which asks all of it. Knows no forms of data but plain arrays, and no table but
+the CPU's. Idea: CUDA graphs, which are recorded once and launched again.
 """
 
 from __future__ import annotations

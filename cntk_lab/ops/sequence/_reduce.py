@@ -250,9 +250,7 @@ def sequence_broadcast_as(operand: Operand, broadcast_as_operand: Operand, name:
     """
 
 
-def delay(
-    x: Operand, initial_state: Operand | None = None, time_step: int = 1, name: str = ""
-) -> Function | Variable:
+def delay(x: Operand, initial_state: Operand | None = None, time_step: int = 1, name: str = "") -> Function | Variable:
     """The value ``time_step`` frames earlier; later for a negative number; the operand itself for 0.
 
     Args:

@@ -93,4 +93,9 @@ export const COMPOSE_STYLE = `
   .cntk-compose .cntk-form { width: 40%; max-width: 320px; max-height: none; border-bottom: none; border-right: 1px solid var(--cl-line); }
   .cntk-compose .cntk-code { min-height: 0; }
 }
+@container (max-width: 660px) {
+  .cntk-compose .cntk-body { flex-wrap: nowrap; height: auto; }
+  .cntk-compose .cntk-palette { width: 100%; height: 132px; border-right: none; border-bottom: 1px solid var(--cl-line); }
+  .cntk-compose .cntk-canvas { height: calc(var(--cl-height, 520px) - 160px); min-width: 0; }
+}
 `;

@@ -16,7 +16,8 @@ export async function render({ model, el }: RenderProps<State>): Promise<() => v
   const channel = new Channel(model as unknown as Wire);
   const pane = new MonitorPane({
     act: async (run, action, step) => words(await channel.ask({ kind: 'act', run, action, step })),
-    set: async (run, what, value) => words(await channel.ask({ kind: 'set', run, what, value }))
+    set: async (run, what, value) => words(await channel.ask({ kind: 'set', run, what, value })),
+    live: model.get('_bundle') !== 'saved'
   });
   el.append(pane.element);
   const told = (content: unknown, buffers: DataView[]): void => {

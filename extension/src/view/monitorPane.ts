@@ -23,6 +23,8 @@ export interface Settings {
 export interface MonitorHost {
   act(run: number, action: Act['action'], step: number): Promise<string>;
   set(run: number, what: SetRate['what'], value: number): Promise<string>;
+  /** Whether a kernel can do what buttons ask for. */
+  readonly live: boolean;
 }
 
 const COLOURS = ['--cl-brand', '--cl-axis-1', '--cl-axis-0', '--cl-axis-2', '--cl-axis-3', '--cl-axis-5'];
@@ -238,11 +240,12 @@ export class MonitorPane {
     const over = run.status === 'finished' || run.status === 'failed' || run.status === 'read';
     const label = run.status === 'running' ? 'Pause' : 'Resume';
     if (this.buttons.go.textContent !== label) this.buttons.go.textContent = label;
-    this.buttons.go.disabled = over || run.status === 'ready';
-    this.buttons.step.disabled = over;
-    this.buttons.stop.disabled = !(run.status === 'running' || run.status === 'paused');
-    for (const key of ['rewind', 'fork', 'keep', 'find'] as const) this.buttons[key].disabled = !run.steered;
-    this.rate.disabled = this.momentum.disabled = !run.steered;
+    const steered = run.steered && this.host.live;
+    this.buttons.go.disabled = over || run.status === 'ready' || !steered;
+    this.buttons.step.disabled = over || !steered;
+    this.buttons.stop.disabled = !(run.status === 'running' || run.status === 'paused') || !steered;
+    for (const key of ['rewind', 'fork', 'keep', 'find'] as const) this.buttons[key].disabled = !steered;
+    this.rate.disabled = this.momentum.disabled = !steered;
     if (this.shownStatus !== run.status) {
       this.shownStatus = run.status;
       this.status.textContent = run.status;

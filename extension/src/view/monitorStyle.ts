@@ -19,7 +19,7 @@ export const MONITOR_STYLE = `
 .cntk-monitor input[type=range] { width: 90px; padding: 0; min-height: 24px; accent-color: var(--cl-brand); }
 .cntk-monitor input[type=checkbox] { min-height: 0; width: 15px; height: 15px; accent-color: var(--cl-brand); }
 .cntk-monitor input.changed { border-color: var(--cl-axis-1); }
-.cntk-charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)); gap: 4px 14px; padding: 6px 10px 8px; }
+.cntk-charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(320px, 100%), 1fr)); gap: 4px 14px; padding: 6px 10px 8px; }
 .cntk-chart { min-width: 0; }
 .cntk-chart h3 { margin: 2px 0 2px; font-size: 12px; color: var(--cl-quiet); font-weight: 600; }
 .cntk-stage { min-height: 230px; overflow: hidden; }

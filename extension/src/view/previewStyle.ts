@@ -19,12 +19,13 @@ export const PREVIEW_STYLE = `
 .cntk-samples li { min-width: 0; }
 .cntk-samples:not(.grid) > li { display: grid; grid-template-columns: minmax(40px, 90px) 1fr; gap: 2px 10px; padding: 4px 0; border-bottom: 1px solid var(--cl-line); }
 .cntk-id { color: var(--cl-quiet); font-size: 11px; overflow-wrap: anywhere; }
-.cntk-cells { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 3px 10px; align-items: start; }
-.cntk-cells dt { float: none; position: static; color: var(--cl-quiet); font-size: 11px; font-weight: 400; margin: 0; max-width: 12em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.cntk-cells dd { margin: 0; min-width: 0; font-size: 12px; overflow-wrap: anywhere; }
+.cntk-preview .cntk-cells { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 3px 10px; align-items: start; }
+.cntk-preview .cntk-cells dt, .cntk-preview .cntk-cells dd { float: none; width: auto; padding: 0; margin: 0; }
+.cntk-cells dt { color: var(--cl-quiet); font-size: 11px; font-weight: 400; max-width: 12em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.cntk-cells dd { min-width: 0; font-size: 12px; overflow-wrap: anywhere; }
 .cntk-samples dl { margin: 0; }
 .grid .cntk-cells dt { max-width: 4.5em; }
-.grid .cntk-cells { column-gap: 5px; }
+.cntk-preview .grid .cntk-cells { column-gap: 5px; }
 .grid .cntk-cells dt.image { grid-column: 1 / -1; max-width: none; }
 .grid:not(.several) .cntk-cells dt.image { display: none; }
 .grid .cntk-cells dd.image { grid-column: 1 / -1; }

@@ -137,6 +137,38 @@ def test_class_numbers_that_cannot_be_are_told_before_training(numbers, labels, 
     assert words in str(told.value)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [CLASSES.tolist(), CLASSES[:, None], CLASSES.astype(np.float32), CLASSES.astype(np.uint8)],
+    ids=["a list", "a column", "floats", "bytes"],
+)
+def test_class_numbers_are_known_in_every_form(given):
+    x, n = C.input_variable(2, name="x"), C.input_variable(3, name="n")
+    got = dealt(feed_of((ROWS, given), [x, n], None, False, 0, "auto"))
+    assert got["n"].argmax(1).tolist() == CLASSES.tolist()
+    with pytest.raises(DataError, match='labels="auto"'):
+        feed_of((ROWS, given), [x, n], None, False, 0)
+
+
+def test_a_column_of_arrays_is_a_sample_each_and_words_are_told_at_the_door():
+    x = C.input_variable(2, name="x")
+    column = np.empty(8, object)
+    column[:] = list(ROWS)
+    assert dealt(feed_of({x: column}, [x], None, False, 0))["x"].tolist() == ROWS.tolist()
+    for words in (np.array(["cat", "dog"] * 4), np.array(["cat", 2] * 4, object)):
+        with pytest.raises(DataError, match=r"a str.* among them, 'cat'"):
+            feed_of({x: words}, [x], None, False, 0)
+
+
+def test_values_are_dealt_out_like_arrays():
+    x, s = C.input_variable(2, name="x"), C.sequence.input_variable(2, name="s")
+    value = C.Value.create(x, ROWS)
+    assert dealt(feed_of({x: value}, [x], None, True, 1))["x"].shape == ROWS.shape
+    parts = [ROWS[:3], ROWS[3:4], ROWS[4:]]
+    fed = feed_of({s: C.Value.create(s, parts)}, [s], None, False, 0).next(3)
+    assert [np.asarray(p).tolist() for p in fed.arguments[s]] == [p.tolist() for p in parts]
+
+
 def test_a_part_held_out_for_validation_is_trained_on_by_nobody():
     x, y, loss = inputs()
     for shuffle in (True, False):

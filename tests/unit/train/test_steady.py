@@ -94,3 +94,16 @@ def test_the_end_of_a_sweep_is_counted():
     _, _, _, own, trainer, data = job()
     trainer.train_minibatch(data[0], is_sweep_end=True)
     assert own.total_number_of_sweeps_seen() == 1
+
+
+def test_a_writer_that_comes_late_is_told_at_the_next_step():
+    _, _, _, own, trainer, data = job()
+    heard = []
+
+    class Writer:
+        def write(self, key, value):
+            heard.append((key, value))
+
+    own.add_progress_writers([Writer()])
+    trainer.train_minibatch(data[0])
+    assert ("Learning rate per minibatch", 0.5) in heard
