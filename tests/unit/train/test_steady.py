@@ -97,13 +97,16 @@ def test_the_end_of_a_sweep_is_counted():
 
 
 def test_a_writer_that_comes_late_is_told_at_the_next_step():
-    _, _, _, own, trainer, data = job()
     heard = []
 
     class Writer:
         def write(self, key, value):
             heard.append((key, value))
 
-    own.add_progress_writers([Writer()])
-    trainer.train_minibatch(data[0])
+    with settings.option(native_after=0, background_compilation=False):
+        _, _, _, own, trainer, data = job()
+        for _ in range(4):
+            trainer.train_minibatch(data[0])
+        own.add_progress_writers([Writer()])
+        trainer.train_minibatch(data[0])
     assert ("Learning rate per minibatch", 0.5) in heard
