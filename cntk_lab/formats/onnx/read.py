@@ -39,6 +39,8 @@ RULES: Final[dict[str, Rule]] = {
 OLDEST: Final = 6
 """Lowest version of ONNX's operators that is read; that one broadcasts from a stated axis on."""
 BATCH_MARKS: Final = ("#", "batch")
+MOST_PLACES: Final = 50
+"""Places of an operator that is not known, as a message names them."""
 DEEPEST: Final = 32
 """Calls of functions inside each other."""
 
@@ -130,7 +132,8 @@ class _Builder:
                 missing[name].append(node.name or (node.outputs[0] if node.outputs else "?"))
         if missing:
             said = "; ".join(
-                f"{name} ({len(places)}: {', '.join(p[:60] for p in places[:4])}{' …' if len(places) > 4 else ''})"
+                f"{name} ({len(places)}: {', '.join(p[:60] for p in places[:MOST_PLACES])}"
+                f"{' …' if len(places) > MOST_PLACES else ''})"
                 for name, places in sorted(missing.items())
             )
             raise FormatError(

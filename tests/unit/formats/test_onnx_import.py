@@ -132,7 +132,7 @@ def test_operators_that_are_not_computed_are_named_with_all_their_places() -> No
     nodes = [Node("Det", ("x",), (f"d{i}",), f"n{i}") for i in range(6)] + [Node("Foo", ("x",), ("y",), "own", "my")]
     with pytest.raises(FormatError) as error:
         read.load(file(nodes, [value("x", 2, 2)], [value("y")]))
-    assert error.value.what == "operators that are not computed here: Det (6: n0, n1, n2, n3 …); my.Foo (1: own)"
+    assert error.value.what == "operators that are not computed here: Det (6: n0, n1, n2, n3, n4, n5); my.Foo (1: own)"
 
 
 def test_local_functions_are_called_with_their_attributes() -> None:
