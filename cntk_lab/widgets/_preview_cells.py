@@ -182,7 +182,8 @@ def image_cell(image: npt.NDArray[Any], blue_first: bool, largest: int, frames: 
     return {
         "form": "image", "width": len(across), "height": len(down), "channels": pixels.shape[2],
         "pixels": np.nan_to_num(scaled.round()).clip(0, 255).astype(np.uint8).tobytes(),
-        "black": black, "white": white, "fullWidth": width, "fullHeight": height,
+        "black": black, "white": white, "exact": white == 255 and bool((pixels == pixels.round()).all()),
+        "fullWidth": width, "fullHeight": height,
         "words": words + (f", the first of {frames} frames" if frames > 1 else "") + _alarm(wrong),
     }  # fmt: skip
 
@@ -203,7 +204,8 @@ def _heat(rows: npt.NDArray[np.float64]) -> dict[str, Any]:
     return {
         "form": "heat", "width": small.shape[0], "height": small.shape[1], "channels": 1,
         "pixels": scaled.T.round().clip(0, 255).astype(np.uint8).tobytes(),
-        "black": low, "white": high if high > low else low + 1, "fullWidth": frames, "fullHeight": features,
+        "black": low, "white": high if high > low else low + 1, "exact": False,
+        "fullWidth": frames, "fullHeight": features,
         "words": f"{what}, {low:.4g} to {high:.4g}{_alarm(wrong)}",
     }  # fmt: skip
 

@@ -195,7 +195,9 @@ class StreamState(TypedDict):
 
 
 class Picture(TypedDict):
-    """Bytes of an image, row by row; what a byte of 0 and of 255 stand for; columns and rows before it was thinned."""
+    """Bytes of an image, row by row; what a byte of 0 and of 255 stand for, whether they are the very values; its size
+    before it was thinned.
+    """
 
     width: int
     height: int
@@ -203,6 +205,7 @@ class Picture(TypedDict):
     pixels: bytes
     black: float
     white: float
+    exact: bool
     fullWidth: int
     fullHeight: int
     words: str

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bars, binWords, curvePoints, enlarged, heatColour, isGrid, lengthWords, pageWords, pixelWords, type Picture, rgba, shapeWords, short, type Content } from '../src/model/preview';
 
-const blank: Picture = { width: 0, height: 0, channels: 1, pixels: new DataView(new ArrayBuffer(0)), black: 0, white: 255, fullWidth: 0, fullHeight: 0, words: '' };
+const blank: Picture = { width: 0, height: 0, channels: 1, pixels: new DataView(new ArrayBuffer(0)), black: 0, white: 255, exact: true, fullWidth: 0, fullHeight: 0, words: '' };
 const bytes = (...values: number[]) => new DataView(new Uint8Array(values).buffer);
 
 test('colours keep their order and grey has three equal ones', () => {
@@ -59,7 +59,7 @@ test('images with short labels stand side by side, sequences do not', () => {
 test('the pixel under the pointer is told with its place in the data before thinning', () => {
   const picture = { ...blank, width: 2, height: 1, channels: 3, pixels: bytes(1, 2, 3, 4, 5, 255), fullWidth: 101, fullHeight: 50 };
   assert.equal(pixelWords(picture, 1, 0, false), 'row 0, column 100: 4, 5, 255');
-  assert.equal(pixelWords({ ...picture, black: -1, white: 1 }, 1, 0, false), 'row 0, column 100: about -0.969, -0.961, 1');
+  assert.equal(pixelWords({ ...picture, black: -1, white: 1, exact: false }, 1, 0, false), 'row 0, column 100: about -0.969, -0.961, 1');
 });
 
 test('small pictures are enlarged by their longer side', () => {

@@ -35,11 +35,10 @@ export function pageWords(content: Content): string {
 
 /** What lies at a pixel of a thinned picture: its place in the data and its value, as far as a byte can tell it. */
 export function pixelWords(picture: Picture, column: number, row: number, heat: boolean): string {
-  const { width, height, channels, pixels, black, white } = picture;
+  const { width, height, channels, pixels, black, white, exact } = picture;
   const full = (at: number, shown: number, all: number) => (shown > 1 ? Math.round((at * (all - 1)) / (shown - 1)) : 0);
   const [x, y] = [full(column, width, picture.fullWidth), full(row, height, picture.fullHeight)];
   const values = Array.from({ length: channels }, (_, c) => black + ((white - black) * pixels.getUint8((row * width + column) * channels + c)) / 255);
-  const exact = black === 0 && white === 255 && !heat;
   const place = heat ? `frame ${x}, number ${y}` : `row ${y}, column ${x}`;
   return `${place}: ${exact ? '' : 'about '}${values.map(v => String(Number(v.toPrecision(3)))).join(', ')}`;
 }

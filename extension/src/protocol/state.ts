@@ -150,7 +150,7 @@ export interface StreamState {
   notFinite: number;
 }
 
-/** Bytes of an image, row by row; what a byte of 0 and of 255 stand for; columns and rows before it was thinned. */
+/** Bytes of an image, row by row; what a byte of 0 and of 255 stand for, whether they are the very values; its size before it was thinned. */
 export interface Picture {
   width: number;
   height: number;
@@ -158,6 +158,7 @@ export interface Picture {
   pixels: DataView;
   black: number;
   white: number;
+  exact: boolean;
   fullWidth: number;
   fullHeight: number;
   words: string;
@@ -171,6 +172,7 @@ export interface PictureCell {
   pixels: DataView;
   black: number;
   white: number;
+  exact: boolean;
   fullWidth: number;
   fullHeight: number;
   words: string;
@@ -257,6 +259,7 @@ export interface TracedStep {
   pixels: DataView;
   black: number;
   white: number;
+  exact: boolean;
   fullWidth: number;
   fullHeight: number;
   words: string;

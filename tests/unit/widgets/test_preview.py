@@ -29,6 +29,7 @@ from cntk_lab.io import (
     transforms,
 )
 from cntk_lab.learners import learning_parameter_schedule, sgd
+from cntk_lab.widgets._preview_cells import image_cell
 from cntk_lab.widgets._preview_picture import png
 from cntk_lab.widgets.preview import ReaderPreview
 
@@ -552,3 +553,10 @@ def test_what_is_no_source_is_refused(wrong):
 def test_an_empty_minibatch_size_is_refused():
     with pytest.raises(AttributeValueError, match="minibatch size is 0"):
         lab.preview({"x": ROWS}, minibatch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("image", "exact"), [([[0, 255], [7, 8]], True), ([[0, 254.5], [7, 8]], False), ([[0, 1], [1, 0.5]], False)]
+)
+def test_bytes_of_a_picture_are_called_its_values_only_where_they_are(image, exact):
+    assert image_cell(np.tile(np.array(image, np.float32), (1, 8, 8)), False, 96)["exact"] is exact
